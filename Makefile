@@ -1,0 +1,82 @@
+# make repro: everything from params.yaml to the posterior.  make help: the rest.
+# EXTRAS=gpu (or jax, torch, wandb; separated by commas) installs more; PYTHON=... picks the interpreter.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help install repro test smoke lint clean
+
+EXTRAS ?=
+DEV := dev,sphere
+comma := ,
+space := $(subst ,, )
+
+# Stages are run as `python -m stages.<name>`: that python must be the one of .venv, with nothing beside it.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+unexport PYTHONPATH
+export COSMOKERAS_WORK ?= $(CURDIR)/.work
+export DVC_NO_ANALYTICS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+VENV := .venv/bin/python
+PIP := $(VENV) -m pip install --quiet -c constraints.txt
+DVC := $(VENV) -m dvc
+
+# Stamps are named after both files, this folder and the extras: a change of any of them installs again.
+HASH := $(shell (pwd; cat pyproject.toml constraints.txt) | cksum | tr ' ' -)
+stamp = .venv/.installed-$(HASH)-$(subst $(space),-,$(sort $(subst $(comma), ,$(1))))
+BASE_STAMP := $(call stamp,base $(EXTRAS))
+DEV_STAMP := $(call stamp,base $(EXTRAS) $(DEV))
+
+# The first interpreter that runs, has the right version and can make a virtual environment.
+CANDIDATES := python3.13 python3.12 python3.11 python3
+RIGHT := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in $(CANDIDATES); do \
+	"$$p" -c "import ensurepip; $(RIGHT)" >/dev/null 2>&1 && echo "$$p" && break; done)
+BOTH_TENSORFLOWS := from importlib.metadata import version as v; v('tensorflow'), v('tensorflow-cpu')
+
+help:  ## these lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(BASE_STAMP)  ## .venv with the pinned versions; every other target begins with it
+
+repro: $(BASE_STAMP)  ## the whole pipeline: data, maps, network, evaluation, posterior of the real maps
+	@$(DVC) pull data.dvc
+	@$(DVC) repro
+
+test: $(DEV_STAMP) lint  ## linters and tests
+	@$(DVC) pull --quiet data.dvc
+	@$(VENV) -m pytest -q
+
+lint: $(DEV_STAMP)  ## rules and formatting (ruff)
+	@$(VENV) -m ruff check
+	@$(VENV) -m ruff format --check
+
+smoke: export COSMOKERAS_WORK := .work
+smoke: $(BASE_STAMP)  ## all stages on tiny numbers in a temporary folder, recorded as the experiment "smoke"
+	@$(DVC) pull data.dvc
+	@$(DVC) exp run --temp --force --name smoke $(shell cat tests/smoke.txt)
+
+clean:  ## remove .venv, caches and unfinished work; outputs, metrics and plots stay
+	rm -rf .venv .work build dist .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BASE_STAMP): WANTED := $(EXTRAS)
+$(DEV_STAMP): WANTED := $(if $(EXTRAS),$(EXTRAS)$(comma))$(DEV)
+.venv/.installed-%:
+	$(eval PYTHON := $(PYTHON))
+	@[ -n "$(PYTHON)" ] || { \
+		for p in $(CANDIDATES); do "$$p" -c "$(RIGHT)" >/dev/null 2>&1 && \
+			echo "$$p cannot make virtual environments: install that part of it, e.g. apt install python3-venv" >&2 && exit 1; \
+		done; \
+		echo "no Python 3.11 to 3.13 found: install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c "$(RIGHT)" || { echo "PYTHON=$(PYTHON): not a Python 3.11 to 3.13" >&2; exit 1; }
+	@[ -x $(VENV) ] && $(VENV) -m pip --version >/dev/null 2>&1 || \
+		{ echo "making .venv with $(PYTHON)" && "$(PYTHON)" -m venv --clear .venv; }
+	@echo "installing cosmokeras$(if $(WANTED),[$(WANTED)]) into .venv: a minute or two, once"
+	@$(PIP) --editable '.$(if $(WANTED),[$(WANTED)])'
+	@# tensorflow and tensorflow-cpu write the same files: where both came, tensorflow alone must remain
+	@if $(VENV) -c "$(BOTH_TENSORFLOWS)" 2>/dev/null; then \
+		$(VENV) -m pip uninstall --quiet --yes tensorflow-cpu && $(PIP) --force-reinstall --no-deps tensorflow; fi
+	@find .venv -maxdepth 1 -name '.installed-*' ! -name '.installed-$(HASH)-*' -delete
+	@touch $@ $(BASE_STAMP)

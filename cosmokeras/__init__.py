@@ -1,0 +1,41 @@
+"""cosmokeras: cosmological parameters from maps of matter, with deep networks, exact limits and calibrated posteriors.
+
+The names below load what they need when they are first used: importing the package costs little.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "load_params": "cosmokeras.config",
+    "sample_prior": "cosmokeras.cosmology",
+    "simulate": "cosmokeras.simulators",
+    "observe": "cosmokeras.observation",
+    "Estimator": "cosmokeras.inference.estimator",
+    "UserError": "cosmokeras.errors",
+}
+_MODULES = {
+    "limits": "cosmokeras.inference.limits",
+    "theory": "cosmokeras.theory",
+    "simulators": "cosmokeras.simulators",
+    "surveys": "cosmokeras.surveys",
+}
+
+__all__ = [*_WHERE, *_MODULES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

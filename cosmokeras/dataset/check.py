@@ -1,0 +1,79 @@
+"""Spectra of simulated maps beside theory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosmokeras import theory
+from cosmokeras.config import Config
+from cosmokeras.dataset.shards import Split
+from cosmokeras.pixels import ARCMIN
+from cosmokeras.simulators.fields import wavenumbers
+
+COSMOLOGIES = 100  # at most so many go into the comparison
+BINS = 12
+
+
+@dataclass(frozen=True)
+class SpectrumCheck:
+    """Mean spectra over cosmologies: `curves` = (x, measured, error, theory), the last three (channels, bins)."""
+
+    curves: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    labels: list[str]
+    xlabel: str
+    ylabel: str
+    ratio: float  # measured / theory, averaged over the bins by their weight
+
+
+def spectrum_check(cfg: Config, split: Split) -> SpectrumCheck:
+    """Auto spectra of noise-free maps, averaged over maps, against the same average of theory.
+
+    Maps that do not wrap around are multiplied by a Hann window first, so that their edges do not leak power.
+    """
+    n, lensing = cfg.data.size, cfg.data.kind == "lensing"
+    spacing = cfg.pixel_arcmin * ARCMIN if lensing else cfg.grf.box_mpc_h / n
+    first = np.unique(split.cosmology, return_index=True)[1][:COSMOLOGIES]
+    k = wavenumbers(n, spacing)
+    hann = np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2
+    window = np.ones((n, n)) if cfg.periodic else np.outer(hann, hann)
+    maps = np.moveaxis(split.read(first).astype(float), -1, 1) * window
+    power = np.abs(np.fft.rfft2(maps)) ** 2 * spacing**2 / n**2 / np.mean(window**2)
+
+    # the window mixes neighbouring modes: leave out those within two of zero
+    lowest = k[0, 1] * (0.5 if cfg.periodic else 2.5)
+    edges = np.geomspace(lowest, k[0, -1], BINS + 1)
+    twice = np.full(k.shape, 2.0)
+    twice[:, 0] = twice[:, -1] = 1.0
+    which = np.digitize(k, edges) - 1
+    inside = [(which == b) & (k > 0) for b in range(BINS)]
+    inside = [one for one in inside if one.any()]
+    x = np.array([np.average(k[one], weights=twice[one]) for one in inside])
+    binned = np.array([np.average(power[:, :, one], axis=2, weights=twice[one]) for one in inside])  # (bins, maps, C)
+    expected = _theory(cfg, split.theta[first], k, inside, twice)  # (bins, maps, C)
+
+    measured, model = binned.mean(axis=1).T, expected.mean(axis=1).T
+    ratio = binned / expected
+    error = (ratio.std(axis=1) / np.sqrt(len(first))).T * model
+    weight = (model / np.maximum(error, 1e-300)) ** 2 if len(first) > 1 else np.ones_like(model)
+    labels = [f"bin {c + 1}" for c in range(cfg.channels)] if lensing else ["map"]
+    names = ("multipole $\\ell$", "$C_\\ell$") if lensing else ("k [h/Mpc]", "P(k) [(Mpc/h)$^2$]")
+    overall = float(np.average(measured / model, weights=weight))
+    return SpectrumCheck((x, measured, error, model), labels, *names, overall)
+
+
+def _theory(cfg: Config, theta: np.ndarray, k: np.ndarray, inside: list[np.ndarray], twice: np.ndarray) -> np.ndarray:
+    """Theory averaged over the same modes, (bins, maps, channels)."""
+    fine = np.geomspace(k[0, 1] * 0.9, k.max() * 1.01, 80)
+    if cfg.data.kind == "lensing":
+        spectra = np.einsum("nbbl->nbl", theory.angular_cl(cfg, theta, fine))
+    else:
+        spectra = theory.power(cfg, theta, fine)[:, None]
+    log_fine, log_spectra = np.log(fine), np.log(spectra)
+    out = []
+    for one in inside:
+        x = np.log(k[one])
+        values = np.exp([[np.interp(x, log_fine, row) for row in channels] for channels in log_spectra])
+        out.append(np.average(values, axis=2, weights=twice[one]))
+    return np.array(out)

@@ -1,0 +1,99 @@
+"""tf.data: shards -> augmented, observed batches. The stream is a pure function of (seed, epoch, step).
+
+Which maps a batch holds, how they are turned and what noise they get follows from three integers. So one device, many
+devices and a resumed run see the same batches, and a run can be taken up at any step without reading what came before.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cosmokeras.dataset.shards import Split
+from cosmokeras.observation import Observer
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def training_stream(
+    split: Split, targets: np.ndarray, observer: Observer, batch: int, seed: int, periodic: bool, start: int = 0
+) -> tf.data.Dataset:
+    """Endless batches (maps, targets) from step `start` on, counted from the first step of the first epoch.
+
+    Each epoch is a fresh permutation; the maps left over when `batch` does not divide their number are those at its
+    end, others in each epoch.
+    """
+    import tensorflow as tf
+
+    steps = len(split) // batch
+
+    @lru_cache(maxsize=2)
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng(np.random.SeedSequence([seed, epoch])).permutation(len(split))
+
+    def read(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        epoch, i = divmod(int(step), steps)
+        indices = order(epoch)[i * batch : (i + 1) * batch]
+        return split.read(indices), targets[indices]
+
+    def load(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        maps, y = tf.numpy_function(read, [step], (tf.float32, tf.float32), stateful=False)
+        maps = tf.ensure_shape(maps, (batch, observer.size, observer.size, observer.channels))
+        turn, noise = tf.unstack(tf.random.split(tf.stack([tf.constant(seed, tf.int64), step]), 2, alg="philox"))
+        return observer(augment(maps, turn, periodic), noise), tf.ensure_shape(y, (batch, targets.shape[1]))
+
+    data = tf.data.Dataset.range(start, 2**62).map(load, num_parallel_calls=2, deterministic=True)
+    return data.with_options(_options()).prefetch(4)
+
+
+def fixed_stream(split: Split, targets: np.ndarray, observer: Observer, batch: int, seed: int) -> tf.data.Dataset:
+    """All maps once, in order, with the noise of `seed`: the same at every pass."""
+    import tensorflow as tf
+
+    def read(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        indices = np.arange(start, min(start + batch, len(split)))
+        return split.read(indices), targets[indices]
+
+    def load(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        maps, y = tf.numpy_function(read, [start], (tf.float32, tf.float32), stateful=False)
+        maps = tf.ensure_shape(maps, (None, observer.size, observer.size, observer.channels))
+        noise = tf.stack([tf.constant(seed, tf.int64), start])
+        return observer(maps, noise), tf.ensure_shape(y, (None, targets.shape[1]))
+
+    data = tf.data.Dataset.range(0, len(split), batch).map(load, num_parallel_calls=2, deterministic=True)
+    return data.with_options(_options()).prefetch(2)
+
+
+def observed(split: Split, observer: Observer, seed: int, batch: int = 256) -> np.ndarray:
+    """All maps of a split with the noise of `seed`, in memory, (n, size, size, channels)."""
+    nothing = np.zeros((len(split), 1), np.float32)
+    return np.concatenate([maps.numpy() for maps, _ in fixed_stream(split, nothing, observer, batch, seed)])
+
+
+def augment(maps: tf.Tensor, seed: tf.Tensor, periodic: bool) -> tf.Tensor:
+    """Turn each square map by a random symmetry of the square; shift periodic ones by any number of pixels."""
+    import tensorflow as tf
+
+    n, size = tf.shape(maps)[0], maps.shape[1]
+    flips = tf.random.stateless_uniform([3, n, 1, 1, 1], seed, alg="philox") < 0.5
+    maps = tf.where(flips[0], tf.reverse(maps, [1]), maps)
+    maps = tf.where(flips[1], tf.reverse(maps, [2]), maps)
+    maps = tf.where(flips[2], tf.transpose(maps, (0, 2, 1, 3)), maps)
+    if periodic:
+        shift = tf.random.stateless_uniform([2, n, 1], seed + 1, 0, size, tf.int32, alg="philox")
+        index = (tf.range(size)[None, None] + shift) % size
+        maps = tf.gather(maps, index[0], axis=1, batch_dims=1)
+        maps = tf.gather(maps, index[1], axis=2, batch_dims=1)
+    return maps
+
+
+def _options() -> tf.data.Options:
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return options

@@ -1,0 +1,236 @@
+"""Simulated maps on disk: shards that can be made anywhere, in any order, bit for bit, and checked.
+
+A shard is one `.npy` array of maps (n, size, size, channels) with a `.json` beside it that holds its checksum. Shards
+are made in a work folder named by a fingerprint of all that the maps depend on; what is there and whole is kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO, StringIO
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from cosmokeras.config import Config, fingerprint
+from cosmokeras.cosmology import sample_prior
+from cosmokeras.errors import UserError
+from cosmokeras.files import atomic, locked, place, sha256, work_folder, write_json, write_text
+from cosmokeras.simulators import SPLITS, map_rng, simulator
+
+FORMAT = 1  # raise when the maps of the same parameters change
+SHARD_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Maps of the cosmologies `start` to `stop` of a split."""
+
+    split: str
+    number: int
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """Path below the simulation folder, without ending."""
+        return f"{self.split}/shard-{self.number:05d}"
+
+
+def split_sizes(cfg: Config) -> dict[str, int]:
+    """Cosmologies in each split."""
+    return {"train": cfg.data.n_cosmologies, "validation": cfg.data.validation, "test": cfg.data.test}
+
+
+def split_theta(cfg: Config, split: str) -> np.ndarray:
+    """Free parameters of a split's cosmologies, (n, p); each split has its own random draw from the prior."""
+    seed = np.random.SeedSequence([cfg.data.seed, SPLITS[split]]).generate_state(1)[0]
+    return sample_prior(cfg, split_sizes(cfg)[split], int(seed))
+
+
+def plan(cfg: Config) -> list[Shard]:
+    """All shards, at most about 16 MiB each and at least two a split where cosmologies allow."""
+    map_bytes = cfg.data.size**2 * cfg.channels * np.dtype(cfg.data.dtype).itemsize * cfg.data.realisations
+    out = []
+    for split, count in split_sizes(cfg).items():
+        per_shard = max(1, min(SHARD_BYTES // map_bytes, -(-count // 2)))
+        starts = range(0, count, per_shard)
+        out += [Shard(split, i, start, min(start + per_shard, count)) for i, start in enumerate(starts)]
+    return out
+
+
+def make_shard(cfg: Config, prepared: Any, shard: Shard, folder: Path) -> int:
+    """Simulate one shard and write it; the number of maps."""
+    module = simulator(cfg.data.kind)
+    theta = split_theta(cfg, shard.split)
+    maps = []
+    # one thread: sums in another order would change the last bit, and the cores are busy with other shards
+    with threadpool_limits(1):
+        for i in range(shard.start, shard.stop):
+            rngs = [map_rng(cfg.data.seed, SPLITS[shard.split], i, r) for r in range(cfg.data.realisations)]
+            maps.append(module.maps(cfg, prepared, theta[i], rngs))
+    stored = np.concatenate(maps).astype(cfg.data.dtype)
+    if not np.isfinite(stored).all():
+        raise UserError(f"data.dtype={cfg.data.dtype}: maps of {shard.name} do not fit; use float32")
+    buffer = BytesIO()
+    np.save(buffer, stored, allow_pickle=False)
+    path = folder / f"{shard.name}.npy"
+    with atomic(path) as handle:
+        handle.write(buffer.getbuffer())
+    write_json(path.with_suffix(".json"), {"maps": len(stored), "sha256": sha256(path)})
+    return len(stored)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a shard is there and its bytes are those that were written."""
+    note = path.with_suffix(".json")
+    if not (path.exists() and note.exists()):
+        return False
+    try:
+        return sha256(path) == json.loads(note.read_text())["sha256"]
+    except (json.JSONDecodeError, KeyError):
+        return False
+
+
+@cache
+def _prepared(cfg_json: str) -> tuple[Config, Any]:
+    cfg = Config.model_validate_json(cfg_json)
+    return cfg, simulator(cfg.data.kind).prepare(cfg)
+
+
+def _work(cfg_json: str, shard: Shard, folder: Path) -> int:
+    cfg, prepared = _prepared(cfg_json)
+    return make_shard(cfg, prepared, shard, folder)
+
+
+def _start_worker() -> None:
+    """No worker outlives a parent that was killed."""
+    import ctypes
+    import signal
+    import sys
+
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool = True) -> dict[str, float]:
+    """Make what is missing of all shards and put them into `out`, with cosmologies.csv and simulation.json.
+
+    Returns
+    -------
+    dict with `maps`, `maps_made` in this run, `seconds` and `bytes`
+    """
+    import time
+
+    workers = workers or len(os.sched_getaffinity(0))
+    key = fingerprint({"format": FORMAT, **cfg.simulation_key()})
+    folder = work_folder("generate", key)
+    shards = plan(cfg)
+    per_cosmology = cfg.data.realisations
+    total = sum(s.stop - s.start for s in shards) * per_cosmology
+    with locked(folder):
+        missing = [s for s in shards if not _report_whole(folder, s)]
+        started = time.perf_counter()
+        with tqdm(
+            total=total, unit="map", desc=f"simulate {cfg.data.kind}", disable=not progress, mininterval=1
+        ) as bar:
+            made = sum(s.stop - s.start for s in missing) * per_cosmology
+            bar.update(total - made)
+            for count in _make_all(cfg, missing, folder, workers, progress):
+                bar.update(count)
+        seconds = time.perf_counter() - started
+        for shard in shards:
+            for ending in (".npy", ".json"):
+                place(folder / f"{shard.name}{ending}", out / f"{shard.name}{ending}")
+    write_text(out / "cosmologies.csv", cosmologies_csv(cfg))
+    write_json(out / "simulation.json", simulation_note(cfg, key))
+    size = sum((out / f"{s.name}.npy").stat().st_size for s in shards)
+    return {"maps": total, "maps_made": made, "seconds": seconds, "bytes": size}
+
+
+def _report_whole(folder: Path, shard: Shard) -> bool:
+    path = folder / f"{shard.name}.npy"
+    whole = is_whole(path)
+    if path.exists() and not whole:
+        tqdm.write(f"{path} is damaged: made again")
+    return whole
+
+
+def _make_all(cfg: Config, missing: list[Shard], folder: Path, workers: int, progress: bool) -> Iterator[int]:
+    if not missing:
+        return
+    prepared = simulator(cfg.data.kind).prepare(cfg, progress=progress)
+    if workers == 1 or len(missing) == 1:
+        for shard in missing:
+            yield make_shard(cfg, prepared, shard, folder)
+        return
+    dumped = cfg.model_dump_json()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
+        tasks = [pool.submit(_work, dumped, shard, folder) for shard in missing]
+        for task in as_completed(tasks):
+            yield task.result()
+
+
+def cosmologies_csv(cfg: Config) -> str:
+    """One line for each cosmology: split, index, free parameters."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["split", "cosmology", *cfg.parameter_names])
+    for split in split_sizes(cfg):
+        for i, row in enumerate(split_theta(cfg, split)):
+            writer.writerow([split, i, *(repr(float(x)) for x in row)])
+    return text.getvalue()
+
+
+def simulation_note(cfg: Config, key: str) -> dict[str, Any]:
+    """What the folder holds, for people and for the stages after this one."""
+    return {"format": FORMAT, "fingerprint": key, "parameters": list(cfg.parameter_names), **cfg.simulation_key()}
+
+
+@dataclass(frozen=True)
+class Split:
+    """The maps of one split, memory-mapped: `maps[i]` in shard order; `theta` (n, p), `cosmology` (n,)."""
+
+    arrays: list[np.ndarray]
+    offsets: np.ndarray
+    theta: np.ndarray
+    cosmology: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    def head(self, count: int) -> Split:
+        """The first `count` maps."""
+        return Split(self.arrays, self.offsets, self.theta[:count], self.cosmology[:count])
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """Maps by index, float32."""
+        which = np.searchsorted(self.offsets, indices, side="right") - 1
+        picked = [self.arrays[s][i - self.offsets[s]] for s, i in zip(which, indices, strict=True)]
+        return np.stack(picked).astype(np.float32)
+
+
+def open_split(cfg: Config, folder: Path, split: str) -> Split:
+    """Open the maps of a split after checking every shard against its checksum."""
+    arrays, per = [], cfg.data.realisations
+    for shard in (s for s in plan(cfg) if s.split == split):
+        path = folder / f"{shard.name}.npy"
+        if not path.exists():
+            raise UserError(f"{path} is missing; run `dvc repro generate`")
+        if not is_whole(path):
+            raise UserError(f"{path} is damaged (its checksum differs); delete it and run `dvc repro generate`")
+        arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
+    offsets = np.cumsum([0] + [len(a) for a in arrays])[:-1]
+    theta = split_theta(cfg, split)
+    return Split(arrays, offsets, np.repeat(theta, per, axis=0), np.repeat(np.arange(len(theta)), per))

@@ -1,0 +1,326 @@
+"""Every picture of the project, in one style; numbers come in as arrays and a PNG goes out whole, with stable bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
+from scipy.ndimage import gaussian_filter
+from scipy.stats import binom, norm
+
+from cosmokeras.files import atomic
+
+Array = np.ndarray
+# Okabe & Ito (2008), https://jfly.uni-koeln.de/color: told apart with every common kind of colour blindness.
+BLUE, ORANGE, GREEN, PURPLE, SKY, RUST = COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+INK, GREY, PALE = "#222222", "#8A8A8A", "#D9D9D9"
+STYLE = {
+    "figure.dpi": 150, "savefig.dpi": 150, "font.size": 10, "axes.titlesize": 11, "axes.labelsize": 11,
+    "figure.titlesize": 12, "legend.fontsize": 9, "legend.frameon": False, "figure.constrained_layout.h_pad": 0.07,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK, "text.color": INK,
+    "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.linewidth": 0.8, "lines.linewidth": 1.6,
+    "figure.constrained_layout.w_pad": 0.07,
+}  # fmt: skip
+NAMES = {"omega_m": r"$\Omega_m$", "sigma8": r"$\sigma_8$", "h": "$h$", "omega_b": r"$\Omega_b$", "n_s": "$n_s$", "w0": "$w_0$"}  # noqa: E501  # fmt: skip
+BOX = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": PALE, "alpha": 0.9}
+
+
+def pretty(name: str) -> str:
+    """Name of a parameter as papers print it."""
+    return NAMES.get(name, name.replace("_", " "))
+
+
+@contextmanager
+def canvas(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """Empty figure, width x height [inch]; saved at 150 dots per inch, free of user settings, once all is drawn."""
+    with style.context(["default", STYLE]):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        with atomic(path) as handle:
+            figure.savefig(handle, format="png", metadata={"Software": None})
+
+
+def _map(axes: Axes, image: Array, group: Array) -> Any:
+    """Draw one map, first row at the bottom, NaN in grey, on the symmetric colour scale of its group of maps."""
+    limit = np.nanpercentile(np.abs(group), 99.5) or 1.0  # rare pixels saturate: one peak does not fade the rest
+    axes.set(xticks=[], yticks=[], facecolor=GREY)
+    axes.spines[:].set_visible(False)
+    return axes.imshow(image, origin="lower", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+
+
+def _colour_bar(figure: Figure, artist: Any, axes: Any, label: str, ticks: int = 5) -> None:
+    look = {"location": "bottom", "shrink": 0.85, "aspect": 7 * ticks, "pad": 0.03, "extend": "both"}
+    figure.colorbar(artist, ax=axes, label=label, ticks=MaxNLocator(ticks, symmetric=True), **look)
+
+
+def example_maps(path: Path, maps: Array, titles: Sequence[str], unit: str) -> None:
+    """Draw maps (n, size, size, channels), at most 4 x 4 of them: a map per row, a channel per column.
+
+    The colour scale is shared down a channel, so that rows compare; with one channel the maps stand in one row.
+    """
+    maps = np.moveaxis(np.asarray(maps, dtype=float)[:4, :, :, :4], -1, 1)  # (n, channels, size, size)
+    single = maps.shape[1] == 1
+    maps = maps.swapaxes(0, 1) if single else maps
+    rows, columns = maps.shape[:2]
+    side = min(7.2 / columns, 2.6)
+    with canvas(path, max(side * columns, 5.6) + 0.3, 0.94 * side * rows + 1.25) as figure:
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for row, column in np.ndindex(rows, columns):
+            artist = _map(grid[row, column], maps[row, column], maps if single else maps[:, column])
+            if row == 0:
+                grid[row, column].set_title(titles[column] if single else f"bin {column + 1}")
+            if column == 0 and not single:
+                grid[row, column].set_ylabel(titles[row])
+            if row == rows - 1 and not single:
+                _colour_bar(figure, artist, list(grid[:, column]), unit, ticks=2)
+        if single:
+            _colour_bar(figure, artist, grid, unit)
+
+
+def spectra(
+    path: Path, x: Array, measured: Array, error: Array, theory: Array, labels: Sequence[str], xlabel: str, ylabel: str
+) -> None:
+    """Compare measured spectra with theory, each (n_curves, len(x)): above both, below their ratio and a 2 % band."""
+    ratio = np.asarray(measured) / np.asarray(theory)
+    seen = ratio[np.isfinite(ratio)]
+    with canvas(path, 7, 6) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
+        lower.axhspan(0.98, 1.02, color=PALE, lw=0, label=r"$\pm$2 %")
+        lower.axhline(1, color=GREY, lw=0.8)
+        for i, label in enumerate(labels):
+            look = {"color": COLOURS[i % len(COLOURS)], "fmt": "osD^vP"[i % 6], "ms": 4, "elinewidth": 1}
+            upper.plot(x, theory[i], color=look["color"], lw=1.4)
+            upper.errorbar(x, measured[i], error[i], label=label, **look)
+            lower.errorbar(x, ratio[i], error[i] / np.abs(theory[i]), **look)
+        upper.plot([], [], color=GREY, lw=1.4, label="theory")
+        upper.set(xscale="log", yscale="log", ylabel=ylabel)
+        upper.legend(ncols=2 if len(labels) > 4 else 1)
+        lower.set(xlabel=xlabel, ylabel="measured / theory")
+        lower.set_ylim(max(min([0.8, *(seen - 0.05)]), 0), min(max([1.2, *(seen + 0.05)]), 3))
+        lower.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_formatter="")
+        lower.legend(loc="upper left")
+
+
+def training_curves(path: Path, history: Sequence[dict[str, float]]) -> None:
+    """Draw the losses and the learning rate of each epoch and mark the epoch of lowest validation loss."""
+    keys = ("epoch", "loss", "val_loss", "lr")
+    epoch, loss, val_loss, lr = np.array([[row.get(key, np.nan) for key in keys] for row in history], dtype=float).T
+    with canvas(path, 7, 5) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        upper.plot(epoch, loss, "o-", ms=3.5, color=BLUE, label="training")
+        upper.plot(epoch, val_loss, "o-", ms=3.5, color=ORANGE, label="validation")
+        lower.plot(epoch, lr, "o-", ms=3.5, color=GREEN)
+        if np.isfinite(val_loss).any():
+            best = int(np.nanargmin(val_loss))
+            for axes in (upper, lower):
+                axes.axvline(epoch[best], color=GREY, ls="--", lw=1, zorder=0)
+            label = f"best: epoch {epoch[best]:g}, validation loss ${val_loss[best]:.4g}$"
+            upper.plot(epoch[best], val_loss[best], "*", color=RUST, ms=13, mec="white", label=label)
+        upper.set(ylabel="loss", xlim=(epoch.min() - 0.5, epoch.max() + 0.5))
+        upper.legend()
+        lower.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
+        lower.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+        lower.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        figure.align_ylabels()
+
+
+def predicted_true(
+    path: Path, truth: Array, mean: Array, std: Array | None, names: Sequence[str],
+    rmse: dict[str, float], references: dict[str, dict[str, float]],
+) -> None:  # fmt: skip
+    """Draw posterior mean against truth, both (n, p), with faint posterior widths `std` (None: no widths).
+
+    `rmse` is the network's root-mean-square error by parameter; `references` are errors to compare it with, by
+    parameter and by name: `{"omega_m": {"prior": 0.115, "power spectrum": 0.038}}`.
+    """
+    columns, rows = min(len(names), 2), -(-len(names) // 2)
+    with canvas(path, 6 if columns == 1 else 8, 5.2 if columns == 1 else 3.7 * rows) as figure:
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in panels[len(names) :]:
+            axes.set_visible(False)
+        for i, (axes, name) in enumerate(zip(panels, names, strict=False)):
+            x, y = truth[:, i], mean[:, i]
+            if std is not None:
+                axes.errorbar(x, y, std[:, i], fmt="none", ecolor=BLUE, elinewidth=0.7, alpha=0.2)
+            axes.plot(x, y, "o", color=BLUE, ms=3, mew=0, alpha=0.7)
+            axes.plot([x.min(), x.max()], [x.min(), x.max()], color=INK, lw=1.2, zorder=3)
+            table = {"network": rmse[name], **references.get(name, {})}
+            lines = [f"{key:<{max(map(len, table))}}  {value:.4f}" for key, value in table.items()]
+            place = {"transform": axes.transAxes, "va": "top", "family": "monospace", "fontsize": 8, "bbox": BOX}
+            axes.text(0.03, 0.97, "\n".join(["rms error", *lines]), **place)
+            low, high = axes.get_ylim()
+            axes.set_ylim(low, high + 0.04 * (len(lines) + 1) * (high - low))  # room for the table above the points
+            axes.set(xlabel=f"true {pretty(name)}", ylabel=f"predicted {pretty(name)}")
+
+
+def residuals(path: Path, truth: Array, mean: Array, std: Array | None, names: Sequence[str], bins: int = 10) -> None:
+    """Draw, per parameter, mean - truth against truth, and (mean - truth) / std against the unit normal.
+
+    Arrays are (n, p); std None leaves the second out, whose end bins also count all beyond 4 widths. Points with bars:
+    mean and scatter in bins of equal count.
+    """
+    with canvas(path, 8, 3.2 * len(names) + 0.2) as figure:
+        for i, row in enumerate(figure.subplots(len(names), 1 if std is None else 2, squeeze=False)):
+            name, x, error = pretty(names[i]), truth[:, i], mean[:, i] - truth[:, i]
+            parts = [part for part in np.array_split(np.argsort(x, kind="stable"), bins) if part.size]
+            centre, middle, scatter = np.array([(x[k].mean(), error[k].mean(), error[k].std()) for k in parts]).T
+            row[0].axhline(0, color=INK, lw=1)
+            row[0].plot(x, error, "o", color=GREY, ms=3, mew=0, alpha=0.4)
+            row[0].errorbar(centre, middle, scatter, fmt="o", ms=5, color=BLUE, capsize=2, label="mean and scatter")
+            row[0].set(xlabel=f"true {name}", ylabel=f"predicted $-$ true {name}")
+            row[0].set_ylim(-1.25 * np.abs(error).max(), 1.25 * np.abs(error).max())
+            row[0].legend(loc="upper right")
+            if std is None:
+                continue
+            pull, edges = error / std[:, i], np.linspace(-4, 4, 33)
+            row[1].hist(np.clip(pull, -3.99, 3.99), edges, density=True, color=SKY, label=f"{len(pull)} test maps")
+            row[1].plot(edges, norm.pdf(edges), color=INK, label="unit normal")
+            text = f"mean ${pull.mean():+.2f}$\nwidth ${pull.std():.2f}$"
+            row[1].text(0.03, 0.96, text, transform=row[1].transAxes, va="top", bbox=BOX)
+            row[1].set(xlabel=f"(predicted $-$ true {name}) / posterior width", ylabel="density")
+            row[1].set_ylim(0, 1.3 * row[1].get_ylim()[1])
+            row[1].legend(loc="upper right")
+
+
+def coverage(path: Path, pit: Array, names: Sequence[str], bins: int = 12) -> None:
+    """Test widths of posteriors with the marginal CDF of the truth, `pit` (n, p), uniform if they are right.
+
+    Left: fraction of truths inside central intervals of each probability; right: histogram of `pit`. Grey bands hold
+    95 % of right posteriors (binomial, point by point). Talts et al. 2018, arXiv:1804.06788.
+    """
+    n, level = len(pit), np.linspace(0, 1, 101)
+    with canvas(path, 8, 4) as figure:
+        left, right = figure.subplots(1, 2)
+        left.fill_between(level, *np.array(binom.interval(0.95, n, level)) / n, color=PALE, lw=0)
+        left.plot([0, 1], [0, 1], color=GREY, lw=1)
+        right.axhspan(*np.array(binom.interval(0.95, n, 1 / bins)) * bins / n, color=PALE, lw=0, label="95 % band")
+        right.axhline(1, color=GREY, lw=1)
+        for i, name in enumerate(names):
+            inside = np.abs(2 * pit[:, i, None] - 1) <= level
+            left.plot(level, inside.mean(axis=0), color=COLOURS[i % len(COLOURS)], label=pretty(name))
+            density, edges = np.histogram(pit[:, i], bins, (0, 1), density=True)
+            right.stairs(density, edges, baseline=None, color=COLOURS[i % len(COLOURS)], lw=1.6)
+        left.set(xlabel="probability of the central interval", ylabel="fraction of truths inside", aspect="equal")
+        left.set(xlim=(0, 1), ylim=(0, 1))
+        left.legend(title=f"{n} test maps", loc="upper left")
+        right.set(xlabel="posterior CDF at the truth", ylabel="density", xlim=(0, 1))
+        right.set_ylim(0, max(1.8, 1.15 * right.get_ylim()[1]))
+        right.legend(loc="upper left")
+
+
+def _density(samples: Array, bounds: Array) -> tuple[list[Array], Array]:
+    """Smooth density of samples (n, d) on a grid inside bounds (d, 2), its maximum 1; also the grid of each axis.
+
+    A histogram smoothed by a Gaussian of Scott's width (Scott 1992), reflected at the bounds: the prior cuts a
+    posterior off there, and a plain kernel estimate would fall to half its value.
+    """
+    (n, dim), span = samples.shape, np.ptp(bounds, axis=1)
+    spread = np.minimum(samples.std(axis=0), np.subtract(*np.percentile(samples, [75, 25], axis=0)) / 1.35)
+    width = np.maximum(spread, 1e-3 * span) * n ** (-1 / (dim + 4))
+    cells = np.clip(3 * span / width, 60, 3000 if dim == 1 else 600).astype(int)
+    counts, edges = np.histogramdd(samples, cells, bounds)
+    smooth = gaussian_filter(counts, width * cells / span, mode="reflect")
+    return [(edge[1:] + edge[:-1]) / 2 for edge in edges], smooth / max(smooth.max(), 1e-300)
+
+
+def _heights(density: Array, levels: tuple[float, ...] = (0.95, 0.68)) -> list[float]:
+    """Heights above which a density holds these fractions of itself."""
+    ordered = np.sort(density, axis=None)[::-1]
+    return [float(ordered[np.searchsorted(np.cumsum(ordered), level * ordered.sum())]) for level in levels]
+
+
+def posterior(
+    path: Path, patches: Array, combined: Array, names: Sequence[str], bounds: Array,
+    truth: dict[str, float] | None, label: str,
+) -> None:  # fmt: skip
+    """Draw posteriors of single patches (n_patch, n_samples, p) and of all together, combined (n_samples, p).
+
+    One parameter: over the whole prior `bounds` (p, 2). More: a corner plot about the combined posterior, with its
+    68 % and 95 % regions. Densities are scaled to a maximum of 1; `truth`, where known, is dashed.
+    """
+    p, bounds = len(names), np.asarray(bounds, dtype=float)
+    known = np.array([(truth or {}).get(name, np.nan) for name in names], dtype=float)
+    low, high = np.percentile(combined, [0.5, 99.5], axis=0)
+    ends = np.stack([np.fmin(1.5 * low - 0.5 * high, known), np.fmax(1.5 * high - 0.5 * low, known)], axis=1)
+    view = bounds if p == 1 else np.clip(ends, bounds[:, :1], bounds[:, 1:])
+    with canvas(path, 7 if p == 1 else 7.5, 4.5 if p == 1 else 7.5) as figure:
+        figure.suptitle(label)
+        grid = figure.subplots(p, p, squeeze=False, sharex="col")
+        for i, j in np.ndindex(p, p):
+            axes = grid[i, j]
+            if j > i:
+                axes.set_axis_off()
+                continue
+            axes.axvline(known[j], color=RUST, ls="--", lw=1.4, zorder=3, label="truth" if truth else None)
+            if i == j:
+                _marginal(axes, patches[:, :, i], combined[:, i], bounds[i], pretty(names[i]))
+            else:
+                (x, y), height = _density(combined[:, [j, i]], bounds[[j, i]])
+                axes.contourf(x, y, height.T, [*_heights(height), 2], colors=[SKY, BLUE])
+                axes.axhline(known[i], color=RUST, ls="--", lw=1.4)
+                axes.set(ylim=view[i], ylabel=pretty(names[i]) if j == 0 else "")
+                axes.tick_params(labelleft=j == 0)
+            axes.set(xlim=view[j], xlabel=pretty(names[j]) if i == p - 1 else "")
+        grid[0, 0].set_ylabel("posterior / its maximum" if p == 1 else "")
+        grid[0, -1].legend(*grid[0, 0].get_legend_handles_labels(), loc="upper right")
+
+
+def _marginal(axes: Axes, patches: Array, combined: Array, bounds: Array, name: str) -> None:
+    """Draw densities of one parameter: patches (n_patch, n_samples) thin, combined (n_samples,) thick."""
+    look = {"color": GREY, "lw": 0.8, "alpha": float(np.clip(12 / len(patches), 0.15, 0.7))}
+    for i, samples in enumerate(patches):
+        (x,), height = _density(samples[:, None], bounds[None])
+        axes.plot(x, height, label=None if i else f"single patches ({len(patches)})", **look)
+    (x,), height = _density(combined[:, None], bounds[None])
+    axes.fill_between(x, height, color=SKY, alpha=0.25, lw=0)
+    axes.plot(x, height, color=BLUE, lw=2.4, label="combined")
+    axes.set_title(rf"{name} = ${combined.mean():.3f} \pm {combined.std():.3f}$", fontsize=10)
+    axes.set(ylim=(0, 1.08), yticks=[])
+    axes.spines["left"].set_visible(False)
+
+
+def gallery(path: Path, maps: Array, coverage: Array, ra: Array, dec: Array, title: str) -> None:
+    """Draw up to 12 patches of a survey, maps (n, size, size, channels) averaged over channels, unseen pixels grey.
+
+    North is up and east left; `coverage` (n, size, size) is the observed fraction of each pixel; `ra`, `dec` [deg].
+    """
+    images = np.where(np.asarray(coverage) < 0.5, np.nan, np.mean(maps, axis=-1, dtype=float))[:12]
+    columns, rows, channels = min(len(images), 4), -(-len(images) // 4), np.shape(maps)[-1]
+    with canvas(path, 7, rows * min(8 / columns, 3.6) + 1.2) as figure:
+        figure.suptitle(title)
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in panels[len(images) :]:
+            axes.set_visible(False)
+        for axes, image, east, north in zip(panels, images, ra, dec, strict=False):
+            artist = _map(axes, image, images)
+            axes.set_xlabel(rf"${east:.1f}\degree$, ${north:+.1f}\degree$", fontsize=9)
+        mean = f", mean of {channels} bins" if channels > 1 else ""
+        _colour_bar(figure, artist, panels, rf"convergence $\kappa${mean} (below patches: RA, Dec; grey: not observed)")
+
+
+def surprise(path: Path, reference: Array, real: Array, p_value: float, threshold: float, label: str) -> None:
+    """Compare distances of real patches with those of simulated ones, both 1-D, in the space of learnt summaries."""
+    reference, real = np.asarray(reference, dtype=float), np.asarray(real, dtype=float)
+    ends = min(real.min(), reference.min()), max(real.max(), reference.max())
+    far = ends[1] > 5 * reference.max() and ends[0] > 0
+    edges = np.geomspace(*ends, 31) if far else np.linspace(*ends, 31)
+    with canvas(path, 7, 4.2) as figure:
+        axes = figure.subplots()
+        share = np.histogram(reference, edges)[0] / len(reference)
+        axes.stairs(share, edges, fill=True, color=PALE, label=f"simulated maps ({len(reference)})")
+        if len(real) < 10:  # too few for a histogram
+            axes.vlines(real, 0, share.max(), color=RUST, lw=1.6, label=f"real patches ({len(real)})")
+        else:
+            share = np.histogram(real, edges)[0] / len(real)
+            axes.stairs(share, edges, lw=1.8, color=RUST, label=f"real patches ({len(real)})")
+        verdict = "unlike the training maps" if p_value < threshold else "compatible with the training maps"
+        axes.set(xscale="log" if far else "linear", xlabel="distance from the training maps", ylabel="fraction of maps")
+        axes.set(title=label, ylim=(0, 1.4 * axes.get_ylim()[1]))
+        axes.legend(loc="upper right", title=f"p = {p_value:.3g} (limit {threshold:g}):\n{verdict}", alignment="left")

@@ -1,0 +1,114 @@
+"""Today's analysis of the same maps: binned auto- and cross-spectra.
+
+Two versions, and the better one is the baseline: a Gaussian likelihood whose mean and covariance are smooth functions of
+the parameters learned from the training maps, and a small network on the same spectra.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from cosmokeras.config import Config
+from cosmokeras.cosmology import sample_prior
+from cosmokeras.inference.posterior import MixturePosterior
+from cosmokeras.models.heads import MixtureLoss, apply_head, to_normal, unpack_mixture
+
+NODES = {1: 400}  # points of the prior box that carry the likelihood, by number of free parameters
+MANY_NODES = 4096
+
+
+def polynomial(unit: np.ndarray, degree: int) -> np.ndarray:
+    """All monomials up to `degree` of coordinates in -1..1, (n, terms): Legendre for one, plain products for more."""
+    columns = [np.ones(len(unit))]
+    frontier = [(columns[0], 0)]
+    for _ in range(degree):
+        frontier = [(value * unit[:, j], j) for value, first in frontier for j in range(first, unit.shape[1])]
+        columns += [value for value, _ in frontier]
+    return np.array(columns).T
+
+
+@dataclass(frozen=True)
+class GaussianLikelihood:
+    """p(spectra | theta) = N(mean(theta), D(theta) R D(theta)) with a constant correlation matrix R."""
+
+    bounds: np.ndarray
+    mean: np.ndarray
+    log_variance: np.ndarray
+    whiten: np.ndarray
+
+    @classmethod
+    def fit(cls, features: np.ndarray, theta: np.ndarray, bounds: np.ndarray) -> GaussianLikelihood:
+        """Least squares for the mean (degree 4) and for the log of the squared residuals (degree 2)."""
+        unit = cls._unit(theta, bounds)
+        mean = np.linalg.lstsq(polynomial(unit, 4), features, rcond=None)[0]
+        residual = features - polynomial(unit, 4) @ mean
+        log_variance = np.linalg.lstsq(polynomial(unit, 2), np.log(residual**2 + 1e-30), rcond=None)[0]
+        standard = residual * np.exp(-0.5 * polynomial(unit, 2) @ log_variance)
+        # the mean log of a squared normal is below the log of its mean: set the scale from the residuals themselves
+        scale = np.mean(standard**2, axis=0)
+        log_variance[0] += np.log(scale)
+        whiten = np.linalg.inv(np.linalg.cholesky(np.corrcoef((standard / np.sqrt(scale)).T)))
+        return cls(bounds, mean, log_variance, whiten)
+
+    @staticmethod
+    def _unit(theta: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+        low, high = bounds.T
+        return 2 * (theta - low) / (high - low) - 1
+
+    def log_likelihood(self, features: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """(n, nodes) for features (n, f) at parameter values theta (nodes, p)."""
+        unit = self._unit(theta, self.bounds)
+        means, log_variances = polynomial(unit, 4) @ self.mean, polynomial(unit, 2) @ self.log_variance
+        out = np.empty((len(features), len(theta)))
+        for j, (mean, log_variance) in enumerate(zip(means, log_variances, strict=True)):
+            z = ((features - mean) * np.exp(-0.5 * log_variance)) @ self.whiten.T
+            out[:, j] = -0.5 * np.sum(z**2, axis=1) - 0.5 * log_variance.sum()
+        return out
+
+    def posterior_mean(self, cfg: Config, features: np.ndarray) -> np.ndarray:
+        """Means of all free parameters under the prior, (n, p)."""
+        p = len(self.bounds)
+        theta = sample_prior(cfg, NODES.get(p, MANY_NODES), seed=0)
+        log_l = self.log_likelihood(features, theta)
+        weight = np.exp(log_l - log_l.max(axis=1, keepdims=True))
+        return (weight @ theta) / weight.sum(axis=1, keepdims=True)
+
+
+def network_means(
+    cfg: Config,
+    training: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    test: np.ndarray,
+) -> np.ndarray:
+    """Posterior means of the targets, (n, d), from a small posterior network on spectra.
+
+    `training` and `validation` are (features, theta of the free parameters), `test` features.
+    """
+    mean, deviation = training[0].mean(axis=0), training[0].std(axis=0) + 1e-12
+    bounds, d, k = cfg.bounds[cfg.target_columns], len(cfg.targets), cfg.model.components
+
+    def inputs(features: np.ndarray) -> np.ndarray:
+        return ((features - mean) / deviation).astype(np.float32)
+
+    def outputs(theta: np.ndarray) -> np.ndarray:
+        return to_normal(theta[:, cfg.target_columns], bounds).astype(np.float32)
+
+    keras.utils.set_random_seed(cfg.train.seed)
+    given = keras.Input((len(mean),), name="spectra")
+    hidden = keras.layers.Dense(128, activation="gelu", name="hidden0")(given)
+    hidden = keras.layers.Dense(64, activation="gelu", name="hidden1")(hidden)
+    model = keras.Model(given, apply_head(hidden, "posterior", d, k))
+    epochs, batch = 40, min(256, len(training[0]))
+    steps = epochs * -(-len(training[0]) // batch)
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps, alpha=0.01)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-3), loss=MixtureLoss(k), jit_compile=False)
+    stop = keras.callbacks.EarlyStopping(patience=8, restore_best_weights=True)
+    held_out = (inputs(validation[0]), outputs(validation[1]))
+    x, y = inputs(training[0]), outputs(training[1])
+    model.fit(x, y, batch_size=batch, epochs=epochs, validation_data=held_out, callbacks=[stop], verbose=0)
+    raw = model.predict(inputs(test), batch_size=1024, verbose=0)
+    parts = (keras.ops.convert_to_numpy(part).astype(float) for part in unpack_mixture(raw, d, k))
+    return MixturePosterior(*parts, bounds).mean()

@@ -1,0 +1,94 @@
+"""One posterior from many patches of one sky.
+
+Multiplying the posteriors of patches multiplies their small errors too. Instead the mean of the network's estimates
+over all patches is taken as one statistic, and what it is at given parameters (mean, scatter, and how well either is
+known) is measured on validation maps: with many patches it is normally distributed, whatever the network does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import qmc
+
+from cosmokeras.inference.baseline import polynomial
+
+DEGREE = 5
+
+
+@dataclass(frozen=True)
+class Response:
+    """How estimates respond to the parameters: t ~ N(mean(theta), scatter(theta) / patches + uncertainty(theta)).
+
+    `bounds` (p, 2) of all free parameters; `mean` (terms, d); `log_scatter` (terms2, d) of single maps' estimates;
+    `correlation` (d, d); `covariance` (terms, terms) of the mean's coefficients in units of the scatter.
+    """
+
+    bounds: np.ndarray
+    mean: np.ndarray
+    log_scatter: np.ndarray
+    correlation: np.ndarray
+    covariance: np.ndarray
+
+    @classmethod
+    def fit(cls, estimates: np.ndarray, theta: np.ndarray, bounds: np.ndarray) -> Response:
+        """From estimates (draws, n, d) of validation maps with free parameters theta (n, p)."""
+        unit = cls._unit(theta, bounds)
+        degree = cls._degree(theta.shape[1])
+        design = polynomial(unit, degree)
+        average = estimates.mean(axis=0)
+        mean = np.linalg.lstsq(design, average, rcond=None)[0]
+        residual = (estimates - design @ mean).reshape(-1, estimates.shape[2])
+        wide = np.tile(polynomial(unit, 2), (len(estimates), 1))
+        log_scatter = np.linalg.lstsq(wide, np.log(residual**2 + 1e-30), rcond=None)[0]
+        standard = residual * np.exp(-0.5 * wide @ log_scatter)
+        scale = np.mean(standard**2, axis=0)
+        log_scatter[0] += np.log(scale)
+        correlation = np.atleast_2d(np.corrcoef((standard / np.sqrt(scale)).T))
+        # errors of the coefficients, from the residuals of maps averaged over noise (maps are independent, draws not)
+        left = (average - design @ mean) * np.exp(-0.5 * polynomial(unit, 2) @ log_scatter)
+        inverse = np.linalg.pinv(design.T @ design)
+        freedom = max(1, len(design) - design.shape[1])
+        return cls(bounds, mean, log_scatter, correlation, inverse * float(np.sum(left**2) / freedom / left.shape[1]))
+
+    @staticmethod
+    def _degree(p: int) -> int:
+        return DEGREE if p == 1 else 3 if p == 2 else 2
+
+    @staticmethod
+    def _unit(theta: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+        low, high = bounds.T
+        return 2 * (theta - low) / (high - low) - 1
+
+    def log_likelihood(self, statistic: np.ndarray, patches: int, theta: np.ndarray) -> np.ndarray:
+        """Log likelihood (m,) of the mean estimate (d,) of `patches` maps at theta (m, p)."""
+        unit = self._unit(theta, self.bounds)
+        design = polynomial(unit, self._degree(theta.shape[1]))
+        sigma = np.exp(0.5 * polynomial(unit, 2) @ self.log_scatter)
+        known = np.einsum("mi,ij,mj->m", design, self.covariance, design)
+        sigma = sigma * np.sqrt(1 / patches + known)[:, None]
+        z = (statistic - design @ self.mean) / sigma
+        chi2 = np.einsum("mi,ij,mj->m", z, np.linalg.inv(self.correlation), z)
+        return -0.5 * chi2 - np.log(sigma).sum(axis=1)
+
+    def posterior(self, estimates: np.ndarray, n: int, seed: int) -> np.ndarray:
+        """Samples (n, p) of the free parameters given the estimates (patches, d) of the patches of one sky.
+
+        Importance sampling from the prior box, which is narrowed three times around the bulk of the weight.
+        """
+        statistic, box = estimates.mean(axis=0), self.bounds.astype(float)
+        rng = np.random.default_rng(seed)
+        for _ in range(4):
+            sampler = qmc.Sobol(len(box), rng=rng)
+            theta = box[:, 0] + (box[:, 1] - box[:, 0]) * sampler.random_base2(14)
+            log_l = self.log_likelihood(statistic, len(estimates), theta)
+            weight = np.exp(log_l - log_l.max())
+            weight /= weight.sum()
+            chosen = theta[rng.choice(len(theta), n, p=weight)]
+            heavy = theta[weight > 1e-8 * weight.max()]
+            margin = 2 * (box[:, 1] - box[:, 0]) / len(theta) ** (1 / len(box))
+            low = np.maximum(heavy.min(axis=0) - margin, self.bounds[:, 0])
+            high = np.minimum(heavy.max(axis=0) + margin, self.bounds[:, 1])
+            box = np.stack([low, high], axis=1)
+        return chosen

@@ -1,0 +1,202 @@
+"""The trained network with all that it takes to use it: parameters, prior, survey, scaling, calibration."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, fields
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cosmokeras import __version__
+from cosmokeras.config import Config, parse_params
+from cosmokeras.errors import UserError
+from cosmokeras.files import atomic, write_json
+from cosmokeras.inference.combine import Response
+from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
+from cosmokeras.inference.surprise import Reference, features
+from cosmokeras.models.heads import unpack_mixture
+from cosmokeras.observation import Observer, checked, in_batches
+from cosmokeras.surveys.presets import SURVEY_FOLDER, Table
+
+if TYPE_CHECKING:
+    import keras
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """Posterior of the target parameters of observed maps.
+
+    Maps are those of `ck.observe`, or real ones after `prepare`: (n, size, size, channels).
+    """
+
+    cfg: Config
+    model: keras.Model
+    errors: np.ndarray | None = None  # (d,) rms validation errors, for the point head
+    reference: Reference | None = None
+    response: Response | None = None
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the regression targets."""
+        return self.cfg.targets
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Prior box of the targets, (d, 2)."""
+        return self.cfg.bounds[self.cfg.target_columns]
+
+    @property
+    def size(self) -> int:
+        """Pixels on a side."""
+        return self.cfg.data.size
+
+    @property
+    def channels(self) -> int:
+        """Maps per sample."""
+        return self.cfg.channels
+
+    @cached_property
+    def _observer(self) -> Observer:
+        return Observer(self.cfg)
+
+    def prepare(self, maps: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+        """Real maps as the network wants them: the last steps of `observe` (mask, smoothing, scaling).
+
+        Parameters
+        ----------
+        maps : (n, size, size, channels), noise included, in physical units
+        coverage : (n, size, size) observed fraction of each pixel
+        """
+        maps, coverage = checked(self.cfg, maps), coverage.astype(np.float32)
+        return in_batches(self._observer.finish, (maps, coverage), 256)
+
+    def posterior(self, obs: np.ndarray) -> MixturePosterior | PointPosterior:
+        """Posteriors of a batch of observed maps."""
+        raw = self.model.predict(checked(self.cfg, obs), batch_size=256, verbose=0)
+        bounds = self.bounds
+        if self.cfg.model.head == "mse":
+            if self.errors is None:
+                raise UserError("this estimator has no validation errors: calibrate it before asking for posteriors")
+            points = bounds.mean(axis=1) + raw.astype(float) * (bounds[:, 1] - bounds[:, 0]) / 2
+            return PointPosterior(points, self.errors, bounds)
+        import keras
+
+        parts = unpack_mixture(raw, len(bounds), self.cfg.model.components)
+        return MixturePosterior(*(keras.ops.convert_to_numpy(part).astype(float) for part in parts), bounds)
+
+    def mean(self, obs: np.ndarray) -> np.ndarray:
+        """Posterior means, (n, d)."""
+        return self.posterior(obs).mean()
+
+    def sample(self, obs: np.ndarray, n: int, seed: int) -> np.ndarray:
+        """Posterior samples, (maps, n, d)."""
+        return self.posterior(obs).sample(n, seed)
+
+    def log_prob(self, obs: np.ndarray, theta_target: np.ndarray) -> np.ndarray:
+        """Log posterior density (n,) at theta_target (n, d), normalised over the prior box."""
+        theta_target = np.asarray(theta_target, dtype=float)
+        if theta_target.shape != (len(obs), len(self.parameters)):
+            want = (len(obs), len(self.parameters))
+            raise UserError(f"theta_target of shape {theta_target.shape}: must be {want}, columns {self.parameters}")
+        return self.posterior(obs).log_prob(theta_target)
+
+    def distance(self, obs: np.ndarray) -> np.ndarray:
+        """Squared distances (n,) of the maps' features from those of training maps."""
+        return self._reference().distance(features(checked(self.cfg, obs)), self.mean(obs))
+
+    def surprise(self, obs: np.ndarray) -> np.ndarray:
+        """p-value (n,) that each map comes from the training distribution."""
+        return self._reference().p_value(self.distance(obs))
+
+    def survey_surprise(self, obs: np.ndarray) -> float:
+        """p-value that all maps together come from the training distribution."""
+        return self._reference().survey_p_value(self.distance(obs))
+
+    def combine(self, obs: np.ndarray, n: int, seed: int) -> np.ndarray:
+        """Samples (n, d) of the posterior of all maps together, which are patches of one sky."""
+        if len(obs) == 1:
+            return self.sample(obs, n, seed)[0]
+        if self.response is None:
+            raise UserError("this estimator was not calibrated for many patches; train it again")
+        return self.response.posterior(self.mean(obs), n, seed)[:, self.cfg.target_columns]
+
+    def _reference(self) -> Reference:
+        if self.reference is None:
+            raise UserError("this estimator has no reference maps for surprise; train it again")
+        return self.reference
+
+    def save(self, folder: Path | str) -> None:
+        """Write a folder that `load` needs nothing else for: network, parameters, survey, calibration."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / ".model.keras"
+        self.model.save(unfinished)
+        unfinished.replace(folder / "model.keras")
+        if self.cfg.data.kind == "lensing":
+            _copy_survey(self.cfg, folder)
+        arrays: dict[str, np.ndarray] = {} if self.errors is None else {"errors": self.errors}
+        for name, part in (("reference", self.reference), ("response", self.response)):
+            if part is not None:
+                arrays |= {f"{name}.{field.name}": getattr(part, field.name) for field in fields(part)}
+        with atomic(folder / "calibration.npz") as handle:
+            np.savez(handle, **arrays)
+        note = {
+            "format": FORMAT,
+            "parameters": list(self.parameters),
+            "prior": {name: list(row) for name, row in zip(self.parameters, self.bounds.tolist(), strict=True)},
+            "size": self.size,
+            "channels": self.channels,
+            "versions": {"cosmokeras": __version__} | {name: version(name) for name in ("keras", "numpy")},
+            "config": self.cfg.model_dump(mode="json", exclude={"root"}),
+        }
+        write_json(folder / "estimator.json", note)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Estimator:
+        """Read what `save` wrote. Never runs code from the file."""
+        import keras
+
+        from cosmokeras.models import hybrid  # noqa: F401  (registers the layers)
+
+        folder = Path(folder)
+        try:
+            note: dict[str, Any] = json.loads((folder / "estimator.json").read_text())
+            with np.load(folder / "calibration.npz", allow_pickle=False) as stored:
+                arrays = dict(stored)
+            model = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{folder}: no trained model ({Path(str(error.filename)).name} is missing); run `dvc repro train`"
+            ) from None
+        except (ValueError, OSError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{folder}: damaged model ({reason}); run `dvc repro train`") from None
+        if note["format"] != FORMAT:
+            raise UserError(
+                f"{folder}: format {note['format']}, but this version reads {FORMAT}; run `dvc repro train`"
+            )
+        cfg = parse_params(note["config"], root=str(folder), origin=str(folder / "estimator.json"))
+
+        def part(kind: type, name: str) -> Any:
+            names = [field.name for field in fields(kind)]
+            return kind(*(arrays[f"{name}.{n}"] for n in names)) if f"{name}.{names[0]}" in arrays else None
+
+        return cls(cfg, model, arrays.get("errors"), part(Reference, "reference"), part(Response, "response"))
+
+
+def _copy_survey(cfg: Config, folder: Path) -> None:
+    """The survey preset with the files it names, so that the model folder stands alone."""
+    source, target = Path(cfg.root) / SURVEY_FOLDER, folder / SURVEY_FOLDER
+    names = [f"{cfg.survey.name}.yaml"]
+    names += [cfg.survey.mask] if cfg.survey.mask else []
+    names += [term.file for one in cfg.survey.bins for term in one.n_z if isinstance(term, Table)]
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)

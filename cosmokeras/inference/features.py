@@ -1,0 +1,41 @@
+"""Summary statistics of observed maps: binned spectra and one-point moments."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from cosmokeras.dataset.pipeline import fixed_stream
+from cosmokeras.dataset.shards import Split
+from cosmokeras.models.layers import Spectra
+from cosmokeras.observation import Observer
+
+
+def spectra(obs: np.ndarray, bins: int) -> np.ndarray:
+    """Log auto- and plain cross-spectra of observed maps, (n, features); see `cosmokeras.models.layers.Spectra`."""
+    layer = Spectra(bins)
+    return np.concatenate([keras.ops.convert_to_numpy(layer(part)) for part in _parts(obs)])
+
+
+def moments(obs: np.ndarray) -> np.ndarray:
+    """Log standard deviation, skewness and excess kurtosis of each channel's pixels, (n, 3 channels)."""
+    flat = obs.reshape(len(obs), -1, obs.shape[-1]).astype(np.float64)
+    centred = flat - flat.mean(axis=1, keepdims=True)
+    std = np.sqrt(np.mean(centred**2, axis=1))
+    unit = centred / np.maximum(std, 1e-12)[:, None]
+    return np.concatenate([np.log(std + 1e-12), np.mean(unit**3, axis=1), np.mean(unit**4, axis=1) - 3], axis=1)
+
+
+def observed_spectra(split: Split, observer: Observer, bins: int, seeds: list[int]) -> np.ndarray:
+    """Spectra of a split's maps under several noise draws, (draws, n, features); maps are not kept in memory."""
+    layer = Spectra(bins)
+    nothing = np.zeros((len(split), 1), np.float32)
+    draws = []
+    for seed in seeds:
+        stream = fixed_stream(split, nothing, observer, 256, seed)
+        draws.append(np.concatenate([keras.ops.convert_to_numpy(layer(maps)) for maps, _ in stream]))
+    return np.array(draws)
+
+
+def _parts(obs: np.ndarray, batch: int = 256) -> list[np.ndarray]:
+    return [obs[i : i + batch] for i in range(0, len(obs), batch)]

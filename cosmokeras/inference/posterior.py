@@ -1,0 +1,151 @@
+"""Posteriors of many maps at once, inside a prior box: mixtures from the posterior head, Gaussians from the point head.
+
+Both have `mean`, `std`, `sample`, `log_prob`, `cdf` and `quantile`; marginals are exact, not sampled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp, ndtr
+from scipy.stats import truncnorm
+
+from cosmokeras.models.heads import LOG_TWO_PI, from_normal, to_normal
+
+
+class _Posterior:
+    """What follows from the marginal distribution function."""
+
+    bounds: np.ndarray
+
+    def cdf(self, theta: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def quantile(self, q: float) -> np.ndarray:
+        """Marginal quantiles, (n, d), by bisection of the distribution function."""
+        n = len(self)  # type: ignore[arg-type]
+        low, high = (np.repeat(edge[None], n, axis=0) for edge in self.bounds.T)
+        for _ in range(40):
+            middle = (low + high) / 2
+            below = self.cdf(middle) < q
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return (low + high) / 2
+
+
+@dataclass(frozen=True)
+class MixturePosterior(_Posterior):
+    """Gaussian mixtures in u = Phi^-1 of the unit-box parameters (see `cosmokeras.models.heads`).
+
+    `log_weights` (n, K), `means` (n, K, d), `factors` (n, K, d, d): lower L with precision L L^T; `bounds` (d, 2).
+    """
+
+    log_weights: np.ndarray
+    means: np.ndarray
+    factors: np.ndarray
+    bounds: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    @property
+    def _sigmas(self) -> np.ndarray:
+        """Marginal standard deviations of each component, (n, K, d)."""
+        inverse = np.linalg.inv(self.factors)
+        return np.sqrt(np.sum(inverse**2, axis=-2))
+
+    def mean(self) -> np.ndarray:
+        """Posterior means, (n, d): E[Phi(u)] = Phi(m / sqrt(1 + s^2)) for u ~ N(m, s^2)."""
+        unit = ndtr(self.means / np.sqrt(1 + self._sigmas**2))
+        return self._scaled(np.sum(np.exp(self.log_weights)[..., None] * unit, axis=1))
+
+    def std(self) -> np.ndarray:
+        """Posterior standard deviations, (n, d), by Gauss-Hermite quadrature over each component."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+        unit = ndtr(self.means[..., None] + self._sigmas[..., None] * nodes)
+        moments = [np.sum(unit**p * weights, axis=-1) / np.sqrt(2 * np.pi) for p in (1, 2)]
+        first, second = (np.sum(np.exp(self.log_weights)[..., None] * m, axis=1) for m in moments)
+        return np.sqrt(np.maximum(second - first**2, 0.0)) * (self.bounds[:, 1] - self.bounds[:, 0])
+
+    def _scaled(self, unit: np.ndarray) -> np.ndarray:
+        low, high = self.bounds.T
+        return low + (high - low) * unit
+
+    def sample(self, n: int, seed: int) -> np.ndarray:
+        """(maps, n, d) samples."""
+        rng = np.random.default_rng(seed)
+        maps, _, d = self.means.shape
+        cumulative = np.cumsum(np.exp(self.log_weights), axis=1)
+        which = (rng.random((maps, n, 1)) > cumulative[:, None, :-1]).sum(axis=-1)
+        row = np.arange(maps)[:, None]
+        noise = rng.standard_normal((maps, n, d, 1))
+        # covariance (L L^T)^-1: solve L^T x = noise
+        upper = np.swapaxes(self.factors, -1, -2)[row, which]
+        return from_normal(self.means[row, which] + np.linalg.solve(upper, noise)[..., 0], self.bounds)
+
+    def log_prob(self, theta: np.ndarray) -> np.ndarray:
+        """Log density (n,) at theta (n, d), normalised over the prior box."""
+        u = to_normal(theta, self.bounds)
+        z = np.einsum("nkij,nki->nkj", self.factors, u[:, None] - self.means)
+        log_det = np.sum(np.log(np.diagonal(self.factors, axis1=-2, axis2=-1)), axis=-1)
+        d = u.shape[1]
+        log_u = logsumexp(self.log_weights + log_det - 0.5 * np.sum(z**2, -1) - 0.5 * d * LOG_TWO_PI, axis=1)
+        # du / dtheta = 1 / (phi(u) (high - low))
+        jacobian = np.sum(0.5 * u**2 + 0.5 * LOG_TWO_PI - np.log(self.bounds[:, 1] - self.bounds[:, 0]), axis=1)
+        inside = np.all((theta >= self.bounds[:, 0]) & (theta <= self.bounds[:, 1]), axis=1)
+        return np.where(inside, log_u + jacobian, -np.inf)
+
+    def cdf(self, theta: np.ndarray) -> np.ndarray:
+        """Marginal distribution functions at theta (n, d)."""
+        u = to_normal(theta, self.bounds)[:, None]
+        return np.sum(np.exp(self.log_weights)[..., None] * ndtr((u - self.means) / self._sigmas), axis=1)
+
+
+@dataclass(frozen=True)
+class PointPosterior(_Posterior):
+    """Point estimates with one error for all maps: independent Gaussians cut off at the prior box.
+
+    `points` (n, d); `errors` (d,): the rms error on validation maps; `bounds` (d, 2).
+    """
+
+    points: np.ndarray
+    errors: np.ndarray
+    bounds: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def _standard(self) -> tuple[np.ndarray, np.ndarray]:
+        return (self.bounds[:, 0] - self.points) / self.errors, (self.bounds[:, 1] - self.points) / self.errors
+
+    def mean(self) -> np.ndarray:
+        """The points, inside the box."""
+        return np.clip(self.points, self.bounds[:, 0], self.bounds[:, 1])
+
+    def std(self) -> np.ndarray:
+        """Standard deviations of the cut Gaussians, (n, d)."""
+        low, high = self._standard()
+        return truncnorm.std(low, high) * self.errors
+
+    def sample(self, n: int, seed: int) -> np.ndarray:
+        """(maps, n, d) samples."""
+        low, high = self._standard()
+        shape = (len(self.points), n, len(self.errors))
+        rng = np.random.default_rng(seed)
+        draws = truncnorm.rvs(low[:, None], high[:, None], size=shape, random_state=rng)
+        return self.points[:, None] + draws * self.errors
+
+    def log_prob(self, theta: np.ndarray) -> np.ndarray:
+        """Log density (n,) at theta (n, d), normalised over the prior box."""
+        low, high = self._standard()
+        return np.sum(truncnorm.logpdf((theta - self.points) / self.errors, low, high) - np.log(self.errors), axis=1)
+
+    def cdf(self, theta: np.ndarray) -> np.ndarray:
+        """Marginal distribution functions at theta (n, d)."""
+        low, high = self._standard()
+        return truncnorm.cdf((theta - self.points) / self.errors, low, high)
+
+
+def prior_rmse(bounds: np.ndarray) -> np.ndarray:
+    """Error of always answering the middle of the prior, (d,)."""
+    return (bounds[:, 1] - bounds[:, 0]) / np.sqrt(12)

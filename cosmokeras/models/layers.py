@@ -1,0 +1,185 @@
+"""Layers for maps, in keras.ops only: every backend runs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+
+def wavenumber_bins(size: int, bins: int) -> np.ndarray:
+    """Weights (size * size, bins) that average over annuli of |k|, from the fundamental to the Nyquist frequency.
+
+    Annuli are equally wide in log k as far as the spacing of modes allows; none is empty.
+    """
+    k = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None, :]) * size
+    edges = np.geomspace(0.5, size / 2 + 0.5, 4 * bins)
+    # the first annuli of a fine logarithmic grid hold no mode or few: merge until each holds one ring of modes
+    edges = _thinned(edges, bins)
+    which = np.digitize(k.ravel(), edges) - 1
+    weights = np.zeros((size * size, bins), np.float32)
+    for b in range(bins):
+        inside = which == b
+        weights[inside, b] = 1.0 / inside.sum()
+    return weights
+
+
+def _thinned(edges: np.ndarray, bins: int) -> np.ndarray:
+    """`bins` + 1 edges from 0.5 to the last one, at least one mode apart, logarithmic where that is wider."""
+    last = edges[-1]
+    out = [0.5]
+    for b in range(bins):
+        left = bins - b
+        out.append(max(out[-1] + 1.0, out[-1] * (last / out[-1]) ** (1 / left)))
+    out[-1] = last
+    return np.array(out)
+
+
+@keras.saving.register_keras_serializable("cosmokeras")
+class Spectra(layers.Layer):
+    """Binned auto- and cross-spectra of the channels of a map: log of the autos, plain crosses.
+
+    Input (n, size, size, channels); output (n, bins * channels (channels + 1) / 2) float32, in units of the map squared
+    per mode, so that white noise of unit variance gives auto spectra of 1.
+    """
+
+    def __init__(self, bins: int = 12, **kwargs: Any) -> None:
+        # spectra span orders of magnitude: they stay in single precision under mixed precision
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        self.bins = bins
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Constants for the shape."""
+        size, channels = input_shape[1], input_shape[3]
+        self._weights = wavenumber_bins(size, self.bins) / size**2
+        self._first, self._second = np.triu_indices(channels)
+        self._auto = np.flatnonzero(self._first == self._second)
+        self._cross = np.flatnonzero(self._first != self._second)
+
+    def call(self, maps: Any) -> Any:
+        """Spectra of a batch."""
+        planes = ops.transpose(maps, (0, 3, 1, 2))
+        real, imag = ops.fft2((planes, ops.zeros_like(planes)))
+        size, channels = planes.shape[-1], planes.shape[1]
+        real = ops.reshape(real, (-1, channels, size * size))
+        imag = ops.reshape(imag, (-1, channels, size * size))
+        products = [
+            real[:, a] * real[:, b] + imag[:, a] * imag[:, b] for a, b in zip(self._first, self._second, strict=True)
+        ]
+        weights = ops.convert_to_tensor(self._weights, dtype="float32")
+        spectra = ops.matmul(ops.stack(products, axis=1), weights)  # (n, pairs, bins)
+        autos = ops.log(ops.take(spectra, self._auto, axis=1) + 1e-12)
+        if len(self._cross) == 0:
+            return ops.reshape(autos, (-1, channels * self.bins))
+        crosses = ops.take(spectra, self._cross, axis=1)
+        return ops.reshape(ops.concatenate([autos, crosses], axis=1), (-1, len(self._first) * self.bins))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
+        """(n, features)."""
+        channels = input_shape[3]
+        return input_shape[0], self.bins * channels * (channels + 1) // 2
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        config = super().get_config()
+        config.pop("dtype", None)
+        return {**config, "bins": self.bins}
+
+
+@keras.saving.register_keras_serializable("cosmokeras")
+class Wrap(layers.Layer):
+    """Pad a periodic map by its own opposite edges: `pad` pixels before, `pad` after, along both axes."""
+
+    def __init__(self, pad: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pad = pad
+
+    def call(self, maps: Any) -> Any:
+        """Padded maps."""
+        p = self.pad
+        maps = ops.concatenate([maps[:, -p:], maps, maps[:, :p]], axis=1)
+        return ops.concatenate([maps[:, :, -p:], maps, maps[:, :, :p]], axis=2)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Two more `pad` on both axes."""
+        n, height, width, channels = input_shape
+        return n, height + 2 * self.pad, width + 2 * self.pad, channels
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "pad": self.pad}
+
+
+@keras.saving.register_keras_serializable("cosmokeras")
+class Moments(layers.Layer):
+    """Global pooling that keeps second moments: mean and log mean square of each feature, (n, 2 channels).
+
+    The signal of a random field is a variance; a mean alone would average it away.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+
+    def call(self, features: Any) -> Any:
+        """Moments over both map axes."""
+        mean = ops.mean(features, axis=(1, 2))
+        return ops.concatenate([mean, ops.log(ops.mean(ops.square(features), axis=(1, 2)) + 1e-6)], axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
+        """(n, 2 channels)."""
+        return input_shape[0], 2 * input_shape[-1]
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        config = super().get_config()
+        config.pop("dtype", None)
+        return config
+
+
+@keras.saving.register_keras_serializable("cosmokeras")
+class Standardise(layers.Layer):
+    """(x - mean) / deviation with constants of the training set, which are weights that are set once and not trained.
+
+    Normalising each map by itself would erase the amplitude, which is the signal.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Weights of the features' size."""
+        shape = (input_shape[-1],)
+        self.mean = self.add_weight(name="mean", shape=shape, initializer="zeros", trainable=False)
+        self.deviation = self.add_weight(name="deviation", shape=shape, initializer="ones", trainable=False)
+
+    def set_from(self, features: np.ndarray) -> None:
+        """Take mean and deviation of features (n, f)."""
+        self.mean.assign(features.mean(axis=0))
+        self.deviation.assign(np.maximum(features.std(axis=0), 1e-6))
+
+    def call(self, features: Any) -> Any:
+        """Standardised features."""
+        return (features - self.mean) / self.deviation
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Unchanged."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        config = super().get_config()
+        config.pop("dtype", None)
+        return config
+
+
+def apply_convolution(x: Any, filters: int, kernel: int, stride: int, periodic: bool, name: str) -> Any:
+    """Convolution that wraps around for periodic maps and pads by zeros for others."""
+    if periodic:
+        x = Wrap(kernel // 2, name=f"{name}_wrap")(x)
+    padding = "valid" if periodic else "same"
+    return layers.Conv2D(filters, kernel, stride, padding=padding, name=name)(x)

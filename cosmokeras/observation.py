@@ -1,0 +1,222 @@
+"""What a survey does to a map: pixel averages, shape noise, mask, Kaiser-Squires, smoothing, scaling.
+
+The steps are TensorFlow operations, so that the input pipeline applies them afresh in every epoch; `observe` and the
+real maps go through the same code. Noise depends on the seed alone, on every device.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cosmokeras.config import Config, survey_masks
+from cosmokeras.errors import UserError
+from cosmokeras.kaiser_squires import spin2_phase
+from cosmokeras.pixels import ARCMIN, healpix_side, pixel_window
+from cosmokeras.surveys.patches import SUBPIXELS
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+HALF = 4  # half width [pixels] of the kernels that stand for pixel windows
+FOLDS = 5  # multiples of the sampling frequency from which power is folded back
+USED = 0.5  # a pixel counts as observed when at least this part of it is
+
+
+def noise_sigma(cfg: Config) -> np.ndarray:
+    """Shape noise per pixel and bin, sigma_e / sqrt(n_eff A_pix), shape (bins,)."""
+    return cfg.survey.sigma_e / np.sqrt(cfg.survey.n_eff * cfg.pixel_arcmin**2)
+
+
+def transfer_kernels(cfg: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Real-space kernels, (2 HALF + 1)^2, that pixels apply to the signal and to unit white noise.
+
+    For patches cut from a HEALPix map: galaxies are averaged over a HEALPix pixel, the nearest pixel is taken at each
+    sub-point, and sub-points are averaged over the flat pixel. Signal: window_hp^2 times the mean over sub-points.
+    Noise, which is white from one HEALPix pixel to the next and of unit variance per flat-pixel area: window_hp times
+    that mean, where power from beyond the grid's Nyquist frequency folds back into the band.
+    For a catalogue binned on the flat grid: signal averaged over the pixel, noise white.
+    """
+    n, pixel = 64, cfg.pixel_arcmin * ARCMIN
+    k = 2 * np.pi * np.fft.fftfreq(n, pixel)
+    ky, kx = np.meshgrid(k, k, indexing="ij")
+    if cfg.survey.made_from == "shear":
+        flat = np.sinc(ky * pixel / (2 * np.pi)) * np.sinc(kx * pixel / (2 * np.pi))
+        return _centre(flat), _centre(np.ones((n, n)))
+    side = healpix_side(cfg.survey.nside)
+    folded = np.zeros((n, n))
+    for dy in range(-FOLDS, FOLDS + 1):
+        for dx in range(-FOLDS, FOLDS + 1):
+            y, x = ky + 2 * np.pi * dy / pixel, kx + 2 * np.pi * dx / pixel
+            folded += (pixel_window(np.hypot(y, x), side) * _point_mean(y, pixel) * _point_mean(x, pixel)) ** 2
+    signal = pixel_window(np.hypot(ky, kx), side) ** 2 * _point_mean(ky, pixel) * _point_mean(kx, pixel)
+    return _centre(signal), _centre(np.sqrt(folded))
+
+
+def _point_mean(k: np.ndarray, pixel: float) -> np.ndarray:
+    """Transfer of the mean over SUBPIXELS equally spaced points of a pixel, along one axis."""
+    offsets = ((np.arange(SUBPIXELS) + 0.5) / SUBPIXELS - 0.5) * pixel
+    return np.mean(np.cos(k[..., None] * offsets), axis=-1)
+
+
+def _centre(transfer: np.ndarray) -> np.ndarray:
+    kernel = np.fft.fftshift(np.fft.ifft2(transfer).real)
+    mid = transfer.shape[0] // 2
+    return kernel[mid - HALF : mid + HALF + 1, mid - HALF : mid + HALF + 1]
+
+
+class Observer:
+    """Turns noise-free maps into observed ones, and finishes real maps by the same last steps.
+
+    Built from the parameters alone; holds constants only, so it may be used in several pipelines at once.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        self.kind = cfg.data.kind
+        self.size = cfg.data.size
+        self.channels = cfg.channels
+        self.masks = survey_masks(cfg)
+        if self.kind == "lensing":
+            self.made_from = cfg.survey.made_from
+            self.signal_kernel, self.noise_kernel = transfer_kernels(cfg)
+            self.sigma = noise_sigma(cfg)
+            k = 2 * np.pi * np.fft.fftfreq(self.size, cfg.pixel_arcmin)
+            sigma = cfg.smoothing_arcmin
+            self.beam = np.exp(-0.5 * sigma**2 * (k[:, None] ** 2 + k[None, :] ** 2)) if sigma > 0 else None
+            self.spin2 = spin2_phase((self.size, self.size))
+            self.scale = 1 / self._expected_noise()
+
+    def _expected_noise(self) -> np.ndarray:
+        """Standard deviation of the noise in an observed, fully covered map, per channel: the unit of the output."""
+        power = np.abs(np.fft.fft2(self.noise_kernel, s=(self.size, self.size))) ** 2
+        if self.beam is not None:
+            power = power * self.beam**2
+        return self.sigma * np.sqrt(power.mean())
+
+    def __call__(self, maps: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Observe a batch, (n, size, size, channels) float32; `seed` is two integers (int64)."""
+        import tensorflow as tf
+
+        if self.kind == "grf":
+            return self._standardise(maps)
+        pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
+        which = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.masks), tf.int32, alg="philox")
+        coverage = tf.gather(tf.constant(self.masks), which)
+        road = self._observe_shear if self.made_from == "shear" else self._observe_healpix
+        return self.finish(road(maps, coverage, draw), coverage)
+
+    def finish(self, maps: tf.Tensor, coverage: tf.Tensor) -> tf.Tensor:
+        """Last steps, which simulated and real maps share: mask, smooth, mask, scale."""
+        import tensorflow as tf
+
+        if self.kind == "grf":
+            return self._standardise(maps)
+        used = tf.cast(coverage >= USED, tf.float32)[..., None]
+        maps = maps * used
+        if self.beam is not None:
+            maps = self._filter(maps, self.beam) * used
+        return maps * tf.constant(self.scale, tf.float32)
+
+    def _standardise(self, maps: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        # float32 squares of a faint field underflow gently; its own largest value keeps them in range
+        maps = maps / tf.reduce_max(tf.abs(maps), axis=(1, 2), keepdims=True)
+        return maps / tf.math.reduce_std(maps, axis=(1, 2), keepdims=True)
+
+    def _observe_healpix(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        pad = [[0, 0], [HALF, HALF], [HALF, HALF], [0, 0]]
+        signal = _convolve(tf.pad(maps, pad, "SYMMETRIC"), self.signal_kernel)
+        wide = self.size + 2 * HALF
+        shape = [tf.shape(maps)[0], wide, wide, self.channels]
+        noise = _convolve(tf.random.stateless_normal(shape, seed, alg="philox"), self.noise_kernel)
+        return signal + noise * tf.constant(self.sigma, tf.float32) * _noise_boost(coverage)
+
+    def _observe_shear(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Shear of the map, averaged in pixels, with shape noise and mask, and back by Kaiser-Squires."""
+        import tensorflow as tf
+
+        pad = [[0, 0], [HALF, HALF], [HALF, HALF], [0, 0]]
+        signal = _convolve(tf.pad(maps, pad, "SYMMETRIC"), self.signal_kernel)
+        shear = self._filter_complex(tf.cast(signal, tf.complex64), self.spin2)
+        shape = [2, tf.shape(maps)[0], self.size, self.size, self.channels]
+        noise = tf.random.stateless_normal(shape, seed, alg="philox")
+        noise = noise * tf.constant(self.sigma, tf.float32) * _noise_boost(coverage)
+        used = tf.cast(coverage >= USED, tf.complex64)[..., None]
+        shear = (shear + tf.complex(noise[0], noise[1])) * used
+        return tf.math.real(self._filter_complex(shear, np.conj(self.spin2)))
+
+    def _filter(self, maps: tf.Tensor, transfer: np.ndarray) -> tf.Tensor:
+        import tensorflow as tf
+
+        return tf.math.real(self._filter_complex(tf.cast(maps, tf.complex64), transfer))
+
+    def _filter_complex(self, maps: tf.Tensor, transfer: np.ndarray) -> tf.Tensor:
+        import tensorflow as tf
+
+        first = tf.transpose(maps, (0, 3, 1, 2))
+        first = tf.signal.ifft2d(tf.signal.fft2d(first) * tf.constant(transfer, tf.complex64))
+        return tf.transpose(first, (0, 2, 3, 1))
+
+
+def _convolve(maps: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
+    import tensorflow as tf
+
+    channels = maps.shape[-1]
+    filters = np.repeat(kernel[:, :, None, None], channels, axis=2)
+    return tf.nn.depthwise_conv2d(maps, tf.constant(filters, tf.float32), (1, 1, 1, 1), "VALID")
+
+
+def _noise_boost(coverage: tf.Tensor) -> tf.Tensor:
+    """Noise of a pixel that was observed in part grows as 1 / sqrt(coverage)."""
+    import tensorflow as tf
+
+    return tf.math.rsqrt(tf.maximum(coverage, USED))[..., None]
+
+
+def observe(cfg: Config, maps: np.ndarray, seed: int, batch: int = 256) -> np.ndarray:
+    """What the network sees of noise-free maps: noise, mask, smoothing, scaling.
+
+    Parameters
+    ----------
+    maps : (n, size, size, channels) noise-free maps in physical units
+    seed : of noise and mask choice
+
+    Returns
+    -------
+    (n, size, size, channels) float32; `grf`: each map in units of its own standard deviation; `lensing`: in units of
+    the noise of a fully covered pixel, one fixed scale per bin
+    """
+    maps = checked(cfg, maps)
+    import tensorflow as tf
+
+    observer = Observer(cfg)
+    numbers = np.arange(len(maps)) // batch  # each batch has noise of its own
+    return in_batches(
+        lambda part, i: observer(part, tf.stack([tf.constant(seed, tf.int64), i[0]])), (maps, numbers), batch
+    )
+
+
+def in_batches(function: Any, arrays: tuple[np.ndarray, ...], batch: int) -> np.ndarray:
+    """Apply a TensorFlow function to arrays of equal length, batch by batch."""
+    import tensorflow as tf
+
+    parts = range(0, len(arrays[0]), batch)
+    return np.concatenate([function(*(tf.constant(a[i : i + batch]) for a in arrays)).numpy() for i in parts])
+
+
+def checked(cfg: Config, maps: np.ndarray) -> np.ndarray:
+    """Maps as float32 of the right shape, free of NaN."""
+    maps = np.asarray(maps, np.float32)
+    want = (cfg.data.size, cfg.data.size, cfg.channels)
+    if maps.ndim != 4 or maps.shape[1:] != want:
+        raise UserError(f"maps of shape {maps.shape}: must be (n, {want[0]}, {want[1]}, {want[2]})")
+    bad = ~np.isfinite(maps).all(axis=(1, 2, 3))
+    if bad.any():
+        raise UserError(
+            f"maps: NaN or infinite pixels in map {int(np.flatnonzero(bad)[0])} ({int(bad.sum())} maps in all)"
+        )
+    return maps

@@ -1,0 +1,284 @@
+"""Square flat-sky patches out of HEALPix maps, and the reader of such maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cosmokeras.errors import UserError
+
+MAX_SIDE_DEG = 30.0  # a tangent plane is no flat sky beyond: corner pixels of a 30 deg patch see 18 % less sky
+SUBPIXELS = 4  # sub-points along each side of a flat pixel
+UNSEEN_LIMIT = 1e20  # HEALPix marks missing pixels with -1.6375e30
+_EXPLICIT = ("PIXEL", "INDEX", "IPIX", "HPIX", "PIX")  # customary names of the index column of a partial map
+
+
+class Patches(NamedTuple):
+    """Patches of sky; `ra` and `dec` [deg] of their centres."""
+
+    maps: np.ndarray  # (n, size, size, channels) float32
+    coverage: np.ndarray  # (n, size, size) float32, observed fraction of each pixel
+    ra: np.ndarray  # (n,)
+    dec: np.ndarray  # (n,)
+
+
+def cut_patches(
+    healpix_map: np.ndarray,
+    mask: np.ndarray,
+    size: int = 64,
+    pixel_arcmin: float = 5.0,
+    max_masked: float = 0.1,
+) -> Patches:
+    """Cut a HEALPix map into patches that do not overlap, by gnomonic (tangent-plane) projection.
+
+    Each flat pixel is the mean of the HEALPix pixels under 4 x 4 sub-points, unmasked ones only, so that its window is
+    pixel_window(ell, a) / pixel_window(ell, a / 4), times that of the HEALPix pixel. Orientation: rows
+    (axis 1) grow to the north, columns (axis 2) to the west, so that RA grows to the left with `origin="lower"`.
+
+    Patches stand in rows of declination, each row in a band of its own; along a row they are placed greedily from the
+    edge of the footprint, so the tiling depends on `mask`, `size`, `pixel_arcmin` and `max_masked` alone.
+
+    Parameters
+    ----------
+    healpix_map : (npix,) or (channels, npix), full sky, RING order, celestial coordinates
+    mask : (npix,) True (1) where observed
+    size : pixels along a side
+    pixel_arcmin : side of a flat pixel [arcmin]
+    max_masked : patches with more than this fraction of pixels of coverage < 0.5 are dropped
+
+    Returns
+    -------
+    Patches, from south to north; there may be none
+    """
+    import healpy
+
+    maps, mask = _checked(healpix_map, mask, size, pixel_arcmin, max_masked)
+    nside = healpy.npix2nside(mask.size)
+    side = math.radians(size * pixel_arcmin / 60.0)
+    points = _tangent_grid(side, size * SUBPIXELS)
+    # A patch with a fraction m of pixels under half coverage has at most m + (1 - m) / 2 of its area masked, so this
+    # cheap look at 16 x 16 points, with a margin for their noise, drops no patch that the full look would keep.
+    glance, glance_limit = _tangent_grid(side, 16), 0.5 + 0.5 * max_masked + 0.1
+
+    found = []
+    sky_ra, sky_dec = healpy.pix2ang(nside, np.flatnonzero(mask), lonlat=True)
+    for dec, south, north in _rows(side, sky_dec.min(), sky_dec.max()):
+        occupied = sky_ra[(sky_dec >= south) & (sky_dec <= north)]
+        if occupied.size == 0:
+            continue
+        width = 2 * _half_width(math.radians(dec), side)  # [deg] of RA
+        start = _after_largest_gap(occupied)
+        ra, end = start + width / 2, start + 360.0 - width / 2
+        while ra <= end + 1e-9:
+            if 1.0 - mask[_pixels(nside, glance, ra, dec)].mean() <= glance_limit:
+                patch, coverage = _average(maps, mask, _pixels(nside, points, ra, dec), size)
+                if np.mean(coverage < 0.5) <= max_masked:
+                    found.append((patch, coverage, ra % 360.0, dec))
+                    ra += width
+                    continue
+            ra += width / 4
+    if not found:
+        shape = (0, size, size)
+        return Patches(np.zeros((*shape, len(maps)), np.float32), np.zeros(shape, np.float32), np.zeros(0), np.zeros(0))
+    return Patches(*(np.stack(column) for column in zip(*found, strict=True)))
+
+
+def _checked(
+    healpix_map: np.ndarray, mask: np.ndarray, size: int, pixel_arcmin: float, max_masked: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Map as (channels, npix), mask as (npix,) bool, after every check that needs no projection."""
+    import healpy
+
+    maps, mask = np.atleast_2d(np.asarray(healpix_map)), np.asarray(mask)
+    if size < 1 or pixel_arcmin <= 0:
+        raise UserError(f"size={size} and pixel_arcmin={pixel_arcmin} must be positive")
+    if size * pixel_arcmin / 60.0 > MAX_SIDE_DEG:
+        msg = (
+            f"size={size} x pixel_arcmin={pixel_arcmin} = {size * pixel_arcmin / 60:.1f} deg: patch larger than the "
+            f"sphere allows; at most {MAX_SIDE_DEG:.0f} deg"
+        )
+        raise UserError(msg)
+    if not 0.0 <= max_masked <= 1.0:
+        raise UserError(f"max_masked={max_masked} must be a fraction between 0 and 1")
+    if maps.ndim != 2 or not healpy.isnpixok(maps.shape[1]):
+        raise UserError(f"map of shape {np.shape(healpix_map)} is not HEALPix: its length must be 12 nside^2")
+    if mask.ndim != 1 or not healpy.isnpixok(mask.size):
+        raise UserError(f"mask of shape {mask.shape} is not HEALPix: it must be one array of length 12 nside^2")
+    if mask.size != maps.shape[1]:
+        got, want = healpy.npix2nside(mask.size), healpy.npix2nside(maps.shape[1])
+        raise UserError(f"mask has NSIDE {got}, the map has NSIDE {want}; give a mask of NSIDE {want}")
+    if not np.isin(mask, (0, 1)).all():
+        raise UserError("mask must be True/False or 1/0 (1 = observed); threshold a map of fractions first")
+    mask = mask.astype(bool)
+    if not mask.any():
+        raise UserError("mask is empty: no pixel is marked as observed (1)")
+    bad = np.zeros(mask.size, dtype=bool)
+    for one in maps:
+        # a comparison with NaN is False, so this catches NaN, infinities and UNSEEN in one pass
+        bad |= ~(np.abs(one) < UNSEEN_LIMIT)
+    bad &= mask
+    if bad.any():
+        msg = (
+            f"map holds NaN or UNSEEN in {np.count_nonzero(bad)} pixels inside the mask "
+            f"(first: pixel {int(bad.argmax())}); take them out of the mask"
+        )
+        raise UserError(msg)
+    return maps, mask
+
+
+def _tangent_grid(side: float, n: int) -> np.ndarray:
+    """Centres of n x n cells of a square of tangent plane, (2, n * n): x to the west, y to the north [radians]."""
+    centres = ((np.arange(n) + 0.5) / n - 0.5) * side
+    y, x = np.meshgrid(centres, centres, indexing="ij")
+    return np.stack([x.ravel(), y.ravel()])
+
+
+def _pixels(nside: int, points: np.ndarray, ra: float, dec: float) -> np.ndarray:
+    """HEALPix pixels (RING) under `points` of the plane that touches the sphere at (ra, dec) [deg]."""
+    import healpy
+
+    a, d = math.radians(ra), math.radians(dec)
+    centre = np.array([math.cos(d) * math.cos(a), math.cos(d) * math.sin(a), math.sin(d)])
+    west = np.array([math.sin(a), -math.cos(a), 0.0])
+    north = np.array([-math.sin(d) * math.cos(a), -math.sin(d) * math.sin(a), math.cos(d)])
+    # a gnomonic point lies on the ray through its place in the tangent plane; vec2pix needs no unit vectors
+    vectors = centre[:, None] + west[:, None] * points[0] + north[:, None] * points[1]
+    return healpy.vec2pix(nside, *vectors)
+
+
+def _average(maps: np.ndarray, mask: np.ndarray, pixels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means over the observed sub-points of each flat pixel: (size, size, channels) and coverage (size, size)."""
+    cells = (size, SUBPIXELS, size, SUBPIXELS)
+    seen = mask[pixels]
+    hits = seen.reshape(cells).sum(axis=(1, 3))
+    coverage = (hits / SUBPIXELS**2).astype(np.float32)
+    # masked values may be NaN or UNSEEN: replace, do not multiply
+    values = np.where(seen, maps[:, pixels], 0.0).reshape(len(maps), *cells).sum(axis=(2, 4), dtype=np.float64)
+    means = np.where(coverage >= 0.5, values / np.maximum(hits, 1), 0.0)
+    return np.moveaxis(means, 0, -1).astype(np.float32), coverage
+
+
+def _rows(side: float, south: float, north: float) -> Iterator[tuple[float, float, float]]:
+    """Rows of patches from declination `south` to `north` [deg]: (centre, lower end, upper end), bands disjoint."""
+    from scipy.optimize import brentq
+
+    limit = math.pi / 2 - math.atan(side / 2) - 1e-6  # patches do not reach over a pole
+    edge = math.radians(south)
+    while edge < math.radians(north):
+        if _lower(-limit, side) >= edge:
+            dec = -limit
+        elif _lower(limit, side) <= edge:
+            return
+        else:
+            dec = brentq(lambda d, lowest=edge: _lower(d, side) - lowest, -limit, limit, xtol=1e-12)
+        lower, edge = _lower(dec, side), -_lower(-dec, side)
+        yield tuple(math.degrees(angle) for angle in (dec, lower, edge))
+
+
+def _lower(dec: float, side: float) -> float:
+    """Southernmost declination [rad] of a patch centred at `dec` [rad]; the northernmost is -_lower(-dec).
+
+    The lower edge is a piece of a great circle: in the north it sags towards the corners, so those count.
+    """
+    half = side / 2
+    z = math.sin(dec) - half * math.cos(dec)
+    return math.asin(z / math.sqrt(1 + 2 * half**2)) if z > 0 else dec - math.atan(half)
+
+
+def _half_width(dec: float, side: float) -> float:
+    """Largest distance in RA [deg] from the centre of a patch at `dec` [rad] to its edge: that of a poleward corner."""
+    half = side / 2
+    return math.degrees(math.atan2(half, math.cos(dec) - half * abs(math.sin(dec))))
+
+
+def _after_largest_gap(ra: np.ndarray) -> float:
+    """RA [deg] where the footprint begins: the eastern end of the largest empty stretch, so that 0 h splits nothing."""
+    if ra.size == 1:
+        return float(ra[0])
+    ra = np.sort(ra)
+    gaps = np.diff(ra, append=ra[0] + 360.0)
+    last = int(gaps.argmax())
+    return float(ra[(last + 1) % ra.size])
+
+
+def read_healpix(path: Path | str, fields: int | str | tuple[int | str, ...] | None = None, hdu: int = 1) -> np.ndarray:
+    """Read HEALPix maps from a FITS table, full or partial sky, as full-sky maps in RING order.
+
+    Parameters
+    ----------
+    path : FITS file in the HEALPix convention: header ORDERING (RING or NESTED), one column per map; partial maps
+        (INDXSCHM = EXPLICIT) have the pixel numbers in their first column
+    fields : columns, by name or number among the maps; default all
+    hdu : number of the table
+
+    Returns
+    -------
+    (channels, npix) in the type of the file; unobserved pixels of a partial map are UNSEEN (False or 0 for masks)
+    """
+    from astropy.io import fits
+
+    try:
+        with fits.open(path) as file:
+            if hdu >= len(file) or not isinstance(file[hdu], fits.BinTableHDU):
+                raise UserError(f"{path}: HDU {hdu} is not a table; it has {len(file)} HDUs, counted from 0")
+            header, table = file[hdu].header, file[hdu].data
+            names = [name for name in table.names if not _is_index(header, table.names, name)]
+            chosen = names if fields is None else [_column(path, names, f) for f in np.atleast_1d(fields).tolist()]
+            columns = [np.asarray(table[name]).ravel() for name in chosen]
+            index = None if len(names) == len(table.names) else np.asarray(table[table.names[0]]).ravel()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: not a readable FITS file ({' '.join(str(error).split())})") from None
+    # FITS is big-endian; everything after this wants native numbers
+    columns = [column.astype(column.dtype.newbyteorder("=")) for column in columns]
+    return _full_sky(path, header, np.stack(columns), index)
+
+
+def _is_index(header: dict, names: list[str], name: str) -> bool:
+    explicit = str(header.get("INDXSCHM", "")).strip().upper()
+    unmarked = explicit == "" and len(names) > 1 and name.strip().upper() in _EXPLICIT
+    return name == names[0] and (explicit == "EXPLICIT" or unmarked)
+
+
+def _column(path: Path | str, names: list[str], field: int | str) -> str:
+    if isinstance(field, int) and 0 <= field < len(names):
+        return names[field]
+    if field in names:
+        return str(field)
+    raise UserError(f"{path}: no map {field!r}; it has {', '.join(names)} (or 0 to {len(names) - 1})")
+
+
+def _full_sky(path: Path | str, header: dict, columns: np.ndarray, index: np.ndarray | None) -> np.ndarray:
+    """(channels, npix) in RING order from the columns of a file and, for a partial map, its pixel numbers."""
+    import healpy
+
+    ordering = str(header.get("ORDERING", "missing")).strip().upper()
+    if ordering not in ("RING", "NESTED", "NEST"):
+        raise UserError(
+            f"{path}: header ORDERING is {ordering.lower()}; it must say RING or NESTED, a guess would scramble the sky"
+        )
+    system = str(header.get("COORDSYS", "C")).strip().upper() or "C"
+    if not system.startswith(("C", "EQ", "ICRS")):  # plain E is ecliptic, G galactic
+        raise UserError(f"{path}: header COORDSYS is {system}; rotate the map to celestial coordinates (C) first")
+    nested = ordering != "RING"
+    if index is None:
+        npix = columns.shape[1]
+        if not healpy.isnpixok(npix) or header.get("NSIDE", healpy.npix2nside(npix)) != healpy.npix2nside(npix):
+            claimed = header.get("NSIDE", "(none in its header)")
+            raise UserError(f"{path}: {npix} pixels do not make a HEALPix map of NSIDE {claimed}")
+        # reorder by index, which unlike healpy.reorder keeps logical columns logical
+        return columns[:, healpy.ring2nest(healpy.npix2nside(npix), np.arange(npix))] if nested else columns
+    nside = header.get("NSIDE")
+    if nside is None or not healpy.isnsideok(nside, nest=True):
+        raise UserError(f"{path}: a partial map needs a header NSIDE that is a power of 2, got {nside}")
+    npix = healpy.nside2npix(nside)
+    if index.size and (index.min() < 0 or index.max() >= npix):
+        raise UserError(f"{path}: pixel numbers from {index.min()} to {index.max()} do not fit NSIDE {nside}")
+    out = np.full((len(columns), npix), healpy.UNSEEN if columns.dtype.kind == "f" else 0, dtype=columns.dtype)
+    out[:, healpy.nest2ring(nside, index.astype(np.int64)) if nested else index.astype(np.int64)] = columns
+    return out

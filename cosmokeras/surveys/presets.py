@@ -1,0 +1,147 @@
+"""Survey presets: redshift distributions, depth, noise, pixel and mask of a weak-lensing survey, read from YAML.
+
+A preset is data, not code: a new survey is one file `data/surveys/NAME.yaml`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from cosmokeras.errors import UserError
+
+SURVEY_FOLDER = Path("data/surveys")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Gaussian(_Frozen):
+    """n(z) = weight * N(z; mean, sigma), truncated at z = 0."""
+
+    kind: Literal["gaussian"]
+    weight: PositiveFloat
+    mean: float
+    sigma: PositiveFloat
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        return self.weight * np.exp(-0.5 * ((z - self.mean) / self.sigma) ** 2) / (self.sigma * np.sqrt(2 * np.pi))
+
+
+class Smail(_Frozen):
+    """n(z) = weight * z^alpha exp(-(z / z0)^beta), normalised (Smail, Ellis & Fitchett 1994, MNRAS 270, 245)."""
+
+    kind: Literal["smail"]
+    weight: PositiveFloat
+    alpha: float
+    beta: PositiveFloat
+    z0: PositiveFloat
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        from scipy.special import gamma
+
+        norm = self.z0 ** (self.alpha + 1) * gamma((self.alpha + 1) / self.beta) / self.beta
+        return self.weight * z**self.alpha * np.exp(-((z / self.z0) ** self.beta)) / norm
+
+
+class Table(_Frozen):
+    """n(z) from columns of a text file: `z_column` and `n_column`, counted from 0; the path is relative to the preset."""
+
+    kind: Literal["table"]
+    file: str
+    z_column: int = 0
+    n_column: int = 1
+    weight: PositiveFloat = 1.0
+    folder: str = "."
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        path = Path(self.folder) / self.file
+        try:
+            columns = np.atleast_2d(np.loadtxt(path))
+        except OSError:
+            raise UserError(f"n(z) table {path} is missing; name an existing text file in the survey preset") from None
+        if max(self.z_column, self.n_column) >= columns.shape[1]:
+            msg = (
+                f"n(z) table {path} has {columns.shape[1]} columns, but column {max(self.z_column, self.n_column)} "
+                "(counted from 0) was asked for; the survey has more bins than the table has n(z) columns"
+            )
+            raise UserError(msg)
+        return self.weight * np.interp(z, columns[:, self.z_column], columns[:, self.n_column], left=0.0, right=0.0)
+
+
+Term = Annotated[Gaussian | Smail | Table, Field(discriminator="kind")]
+
+
+class Bin(_Frozen):
+    """One tomographic bin."""
+
+    n_eff: PositiveFloat  # effective number density [1 / arcmin^2]
+    sigma_e: PositiveFloat  # ellipticity dispersion per component
+    n_z: list[Term] = Field(min_length=1)
+
+
+class Survey(_Frozen):
+    """Everything the simulator must know of a survey.
+
+    `made_from` says how its real maps come about, so that simulated maps take the same road: `healpix` for patches cut
+    out of a HEALPix map of `nside` (pixel averages, then nearest-pixel averages on the flat grid), `shear` for a
+    catalogue binned on the flat grid and turned into convergence by Kaiser & Squires (1993, ApJ 404, 441).
+    """
+
+    name: str
+    title: str
+    citation: str
+    pixel_arcmin: PositiveFloat
+    smoothing_arcmin: float = Field(default=0.0, ge=0.0)  # Gaussian sigma
+    made_from: Literal["healpix", "shear"]
+    nside: PositiveInt | None = None
+    mask: str | None = None  # .npy of (n, size, size) coverage fractions, relative to the preset's folder
+    z_max: PositiveFloat = 3.0
+    bins: list[Bin] = Field(min_length=1)
+
+    def n_z(self, z: np.ndarray) -> np.ndarray:
+        """Redshift distributions at `z`, shape (bins, len(z)), each with unit integral over 0 < z < z_max."""
+        z = np.asarray(z, dtype=float)
+        fine = np.linspace(0.0, self.z_max, 3001)
+        out = np.empty((len(self.bins), z.size))
+        for row, one in zip(out, self.bins, strict=True):
+            norm = np.trapezoid(sum(term(fine) for term in one.n_z), fine)
+            row[:] = np.where((z >= 0) & (z <= self.z_max), sum(term(z) for term in one.n_z), 0.0) / norm
+        return out
+
+    @property
+    def n_eff(self) -> np.ndarray:
+        """Effective source densities [1 / arcmin^2], one per bin."""
+        return np.array([b.n_eff for b in self.bins])
+
+    @property
+    def sigma_e(self) -> np.ndarray:
+        """Ellipticity dispersions per component, one per bin."""
+        return np.array([b.sigma_e for b in self.bins])
+
+
+def load_survey(name: str, folder: Path | str = SURVEY_FOLDER) -> Survey:
+    """Read and check the preset `name` in `folder`."""
+    folder = Path(folder)
+    path = folder / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none (run `dvc pull data.dvc`)"
+        raise UserError(f"lensing.survey: no preset {name!r} in {folder}; known: {known}")
+    try:
+        raw = yaml.safe_load(path.read_text())
+        for one in raw["bins"]:
+            for term in one["n_z"]:
+                if term.get("kind") == "table":
+                    term["folder"] = str(folder)
+        return Survey.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: {where}: {first['msg']} (got {first['input']!r})") from None
+    except (KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not a survey preset ({error!r}); see data/surveys/des_y3.yaml for one") from None

@@ -1,0 +1,41 @@
+"""What every source of real maps gives: patches of sky with where they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cosmokeras.errors import UserError
+
+
+@dataclass(frozen=True)
+class RealSky:
+    """Convergence patches of one source, before smoothing and scaling.
+
+    `maps` is (n, size, size, channels) float32 with masked pixels 0, `coverage` (n, size, size) the observed fraction
+    of each pixel, `ra` and `dec` (n,) the patch centres [deg] (NaN where there is no sky position). `observed` is False
+    for mocks; `truth` holds a mock's parameters. `null_tests` are numbers that should look like noise.
+    """
+
+    name: str
+    observed: bool
+    maps: np.ndarray
+    coverage: np.ndarray
+    ra: np.ndarray
+    dec: np.ndarray
+    provenance: dict[str, Any]
+    truth: dict[str, float] | None = None
+    null_tests: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.maps).all():
+            bad = int(np.count_nonzero(~np.isfinite(self.maps).all(axis=(1, 2, 3))))
+            raise UserError(
+                f"real.source={self.name}: {bad} of {len(self.maps)} patches hold NaN or infinite pixels; mask them"
+            )
+        if len(self.maps) == 0:
+            raise UserError(
+                f"real.source={self.name}: no patch is left inside the mask; raise real.max_masked or lower data.size"
+            )

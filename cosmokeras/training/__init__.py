@@ -1,0 +1,1 @@
+"""Training: devices, optimiser, the loop and its resumable state."""

@@ -1,0 +1,155 @@
+"""The state of a training run on disk: exact resumption after a kill at any moment.
+
+Everything that decides the rest of a run is written together: weights, optimiser, random seeds inside the model,
+position in the data stream, best validation loss so far, patience. The commit point is the rename of one small file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from cosmokeras.files import atomic, write_json
+
+EXIT_STOPPED = 75  # EX_TEMPFAIL: "try again", for the batch system
+
+
+class RunState(keras.callbacks.Callback):
+    """Saves at each end of epoch, every `minutes` within one, and on SIGTERM or SIGUSR1; keeps the best weights.
+
+    `step` counts batches since the beginning of `epoch`. After a signal, or when the file named by
+    COSMOKERAS_STOP_FILE appears, the state is saved and the process exits with code 75.
+    """
+
+    def __init__(self, folder: Path, steps: int, patience: int, minutes: float) -> None:
+        super().__init__()
+        self.folder, self.steps, self.patience, self.seconds = folder, steps, patience, 60 * minutes
+        self.epoch, self.step, self.loss_sum = 0, 0, 0.0
+        self.best, self.best_epoch, self.wait = float("inf"), 0, 0
+        self.history: list[dict[str, float]] = []
+        self.stop_signal = False
+        self.trained_steps, self.trained_seconds = 0, 0.0
+        self._saved_at = time.monotonic()
+
+    # What the rest of a run depends on, beside the variables.
+    FIELDS = ("epoch", "step", "loss_sum", "best", "best_epoch", "wait", "history")
+
+    @property
+    def best_path(self) -> Path:
+        """Weights of the best epoch so far."""
+        return self.folder / "best.npz"
+
+    @property
+    def finished(self) -> bool:
+        """Whether patience ran out."""
+        return self.wait >= self.patience
+
+    def restore(self, model: keras.Model) -> bool:
+        """Load the last saved state, if there is one; call inside the strategy's scope."""
+        latest = self.folder / "latest"
+        if not latest.exists():
+            return False
+        state = self.folder / latest.read_text().strip()
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        load_variables(state / "variables.npz", _all_variables(model))
+        for name, value in json.loads((state / "state.json").read_text()).items():
+            setattr(self, name, value)
+        return True
+
+    def save(self) -> None:
+        """Write everything under a new name, then point `latest` to it and drop the one before."""
+        state = self.folder / f"state-{self.epoch:05d}-{self.step:07d}"
+        save_variables(state / "variables.npz", _all_variables(self.model))
+        write_json(state / "state.json", {name: getattr(self, name) for name in self.FIELDS})
+        with atomic(self.folder / "latest") as handle:
+            handle.write(state.name.encode())
+        for old in self.folder.glob("state-*"):
+            if old.name != state.name:
+                shutil.rmtree(old, ignore_errors=True)
+        self._saved_at = time.monotonic()
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Signals only raise a flag: the state is saved between two steps."""
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, self._ask_to_stop)
+        self._offset_sum, self._offset_steps = self.loss_sum, self.step
+
+    def _ask_to_stop(self, number: int, frame: Any) -> None:
+        self.stop_signal = True
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Start of a data epoch, or of what is left of one."""
+        self.epoch = epoch
+        self._offset_sum, self._offset_steps = self.loss_sum, self.step
+        self._began = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Count; save when it is time; leave when asked to."""
+        self.step = self._offset_steps + batch + 1
+        # Keras reports the running mean since its own epoch began
+        self.loss_sum = self._offset_sum + float((logs or {})["loss"]) * (batch + 1)
+        if self.step == self.steps:
+            return
+        asked = self.stop_signal or os.path.exists(os.environ.get("COSMOKERAS_STOP_FILE", ""))
+        if asked or time.monotonic() - self._saved_at > self.seconds:
+            self.save()
+        if asked:
+            self._leave()
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Training time ends where validation begins."""
+        self.trained_seconds += time.monotonic() - self._began
+        self.trained_steps += self.step - self._offset_steps
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Keep the best weights, count patience, save."""
+        loss = float((logs or {})["val_loss"])
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.history.append({"epoch": epoch + 1, "loss": self.loss_sum / self.steps, "val_loss": loss, "lr": rate})
+        if loss < self.best:
+            self.best, self.best_epoch, self.wait = loss, epoch + 1, 0
+            save_variables(self.best_path, self.model.weights)
+        else:
+            self.wait += 1
+        self.epoch, self.step, self.loss_sum = epoch + 1, 0, 0.0
+        self.save()
+        if self.finished:
+            self.model.stop_training = True
+        elif self.stop_signal or os.path.exists(os.environ.get("COSMOKERAS_STOP_FILE", "")):
+            self._leave()
+
+    def _leave(self) -> None:
+        print(f"asked to stop: saved at epoch {self.epoch}, step {self.step}; run again to go on", flush=True)
+        raise SystemExit(EXIT_STOPPED)
+
+
+def _all_variables(model: keras.Model) -> list[Any]:
+    # the learning rate of a schedule is computed, not stored; model.variables holds random seeds, .weights would not
+    rate = model.optimizer.learning_rate
+    return [*model.variables, *(v for v in model.optimizer.variables if v is not rate)]
+
+
+def save_variables(path: Path, variables: list[Any]) -> None:
+    """Write variables in order, atomically, without pickle."""
+    arrays = {f"{i:05d}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
+    buffer = BytesIO()
+    np.savez(buffer, **arrays)
+    with atomic(path) as handle:
+        handle.write(buffer.getbuffer())
+
+
+def load_variables(path: Path, variables: list[Any]) -> None:
+    """Read what `save_variables` wrote into the same variables."""
+    with np.load(path, allow_pickle=False) as stored:
+        for i, variable in enumerate(variables):
+            variable.assign(stored[f"{i:05d}"])

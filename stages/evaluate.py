@@ -1,0 +1,42 @@
+"""Judge the network on maps of cosmologies it has never seen, beside the exact limit and today's analysis."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from cosmokeras import cli, figures, load_params
+from cosmokeras.dataset.shards import open_split
+from cosmokeras.files import write_json
+
+
+def main(args: Namespace) -> None:
+    """Evaluate outputs/model on the test maps."""
+    cfg = load_params(args.params)
+    splits = [open_split(cfg, cli.SIMULATIONS, name) for name in ("train", "validation", "test")]
+
+    from cosmokeras.inference.estimator import Estimator
+    from cosmokeras.inference.evaluation import evaluate
+
+    estimator = Estimator.load(cli.MODEL)
+    result = evaluate(estimator, *splits, samples=cfg.evaluate.samples)
+    write_json(cli.METRICS / "evaluate.json", result.metrics)
+
+    names, metrics = estimator.parameters, result.metrics
+    shown = {"prior": "prior_rmse", "power spectrum": "baseline_rmse", "exact limit": "limit_rmse"}
+    references = {p: {k: metrics[p][v] for k, v in shown.items() if v in metrics[p]} for p in names}
+    rmse = {p: metrics[p]["rmse"] for p in names}
+    numbers = (result.truth, result.mean, result.std)
+    figures.predicted_true(cli.PLOTS / "predicted_true.png", *numbers, names, rmse, references)
+    figures.residuals(cli.PLOTS / "residuals.png", *numbers, names)
+    figures.coverage(cli.PLOTS / "coverage.png", result.pit, names)
+    for p in names:
+        m = metrics[p]
+        limit = f", {m['efficiency']:.1%} of the exact limit" if "efficiency" in m else ""
+        print(
+            f"{p}: rmse {m['rmse']:.4f} (prior {m['prior_rmse']:.4f}, power spectrum {m['baseline_rmse']:.4f}{limit}), "
+            f"68 % interval covers {m['coverage_68']:.1%}; see {cli.PLOTS}/predicted_true.png"
+        )
+
+
+if __name__ == "__main__":
+    cli.run(main)

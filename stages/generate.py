@@ -1,0 +1,44 @@
+"""Simulate the training, validation and test maps, and check their spectra against theory."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import numpy as np
+
+from cosmokeras import cli, figures, load_params
+from cosmokeras.dataset.check import spectrum_check
+from cosmokeras.dataset.shards import generate, open_split
+from cosmokeras.files import write_json
+
+
+def main(args: Namespace) -> None:
+    """Simulate all maps: resumable shard by shard, on every core."""
+    cfg = load_params(args.params)
+    made = generate(cfg, cli.SIMULATIONS, args.workers)
+    rate = made["maps_made"] / made["seconds"] if made["maps_made"] else 0.0
+    test = open_split(cfg, cli.SIMULATIONS, "test")
+
+    order = np.argsort(test.theta[:, 0])[[0, len(test) // 2, len(test) - 1]]
+    name = cfg.parameter_names[0]
+    titles = [f"{name} = {value:.3f}" for value in test.theta[order, 0]]
+    unit = "convergence" if cfg.data.kind == "lensing" else "density contrast (arbitrary units)"
+    figures.example_maps(cli.PLOTS / "example_maps.png", test.read(order), titles, unit)
+    check = spectrum_check(cfg, test)
+    figures.spectra(cli.PLOTS / "spectrum.png", *check.curves, check.labels, check.xlabel, check.ylabel)
+
+    metrics = {
+        "maps": made["maps"],
+        "maps_per_second": round(rate, 1),
+        "bytes": made["bytes"],
+        "spectrum_ratio": round(check.ratio, 4),
+    }
+    write_json(cli.METRICS / "generate.json", metrics)
+    print(
+        f"{made['maps']} maps ({made['maps_made']} made now, {rate:.0f} a second); measured / theory spectrum "
+        f"{check.ratio:.3f}; see {cli.PLOTS}/spectrum.png"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, workers={"type": int, "default": None, "help": "processes (default: one for each core)"})

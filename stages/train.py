@@ -1,0 +1,66 @@
+"""Train the network on the simulated maps and calibrate it on the validation maps."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import numpy as np
+
+from cosmokeras import __version__, cli, figures, load_params
+from cosmokeras.config import fingerprint
+from cosmokeras.dataset.shards import open_split
+from cosmokeras.files import locked, sha256, work_folder, write_json, write_text
+
+
+def main(args: Namespace) -> None:
+    """Train; goes on where an interrupted run with the same parameters and maps stopped."""
+    cfg = load_params(args.params)
+    training = open_split(cfg, cli.SIMULATIONS, "train")
+    validation = open_split(cfg, cli.SIMULATIONS, "validation")
+
+    from cosmokeras.inference.calibrate import calibrate
+    from cosmokeras.inference.estimator import Estimator
+    from cosmokeras.training.loop import train
+
+    key = cfg.model_dump(mode="json", include={"prior", "data", "lensing", "grf", "model", "train"})
+    key |= {"version": __version__, "maps": sha256(cli.SIMULATIONS / "simulation.json"), "survey": cfg.simulation_key()}
+    work = work_folder("train", fingerprint(key))
+    with locked(work):
+        run = train(cfg, training, validation, work)
+    estimator = calibrate(Estimator(cfg, run.model), training, validation)
+    estimator.save(cli.MODEL)
+
+    header = list(run.history[0])
+    rows = [",".join(f"{row[name]:.8g}" for name in header) for row in run.history]
+    write_text(cli.PLOTS / "training.csv", "\n".join([",".join(header), *rows]) + "\n")
+    figures.training_curves(cli.PLOTS / "training.png", run.history)
+    metrics = {
+        "rmse": validation_rmse(estimator, validation),
+        "loss": round(run.best_loss, 6),
+        "epochs": len(run.history),
+        "best_epoch": run.best_epoch,
+        "maps_per_second": round(run.maps_per_second, 1),
+        "weights": int(run.model.count_params()),
+        "devices": run.devices,
+    }
+    write_json(cli.METRICS / "train.json", metrics)
+    print(
+        f"trained {metrics['weights']} weights for {metrics['epochs']} epochs, best {run.best_epoch}: validation rmse "
+        f"{metrics['rmse']}; see {cli.PLOTS}/training.png"
+    )
+
+
+def validation_rmse(estimator, validation) -> float | dict[str, float]:  # noqa: ANN001
+    """Error on validation maps: a number for one target, by name for several."""
+    from cosmokeras.dataset.pipeline import observed
+    from cosmokeras.observation import Observer
+    from cosmokeras.training.loop import VALIDATION_NOISE
+
+    obs = observed(validation, Observer(estimator.cfg), VALIDATION_NOISE)
+    truth = validation.theta[:, estimator.cfg.target_columns]
+    errors = np.sqrt(np.mean((estimator.mean(obs) - truth) ** 2, axis=0)).round(6).tolist()
+    return errors[0] if len(errors) == 1 else dict(zip(estimator.parameters, errors, strict=True))
+
+
+if __name__ == "__main__":
+    cli.run(main)

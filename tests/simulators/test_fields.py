@@ -1,0 +1,84 @@
+"""Gaussian fields mode by mode, and the seeds of maps."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from cosmokeras.simulators import REGISTRY, SPLITS, simulator
+from cosmokeras.simulators.fields import gaussian_field, map_rng, wavenumbers
+
+N = 16
+FIELDS = 4000
+
+
+@pytest.fixture(scope="module")
+def amplitude() -> np.ndarray:
+    """A spectrum that falls steeply, (N, N // 2 + 1)."""
+    return ((1 + wavenumbers(N, 1.0)) ** -2).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def fields(amplitude: np.ndarray) -> np.ndarray:
+    return np.stack([gaussian_field(map_rng(0, 0, 0, i), amplitude) for i in range(FIELDS)])
+
+
+def test_wavenumbers_are_those_of_rfft2() -> None:
+    n, spacing = 12, 0.5
+    k = wavenumbers(n, spacing)
+    assert k.shape == (n, n // 2 + 1)
+    y, x = np.meshgrid(np.arange(n) * spacing, np.arange(n) * spacing, indexing="ij")
+    for i, j in ((0, 1), (3, 2), (11, 0), (6, 6)):
+        # a plane wave of that mode: its Laplacian is -k^2 times itself
+        ky, kx = 2 * np.pi * (i if i <= n // 2 else i - n) / (n * spacing), 2 * np.pi * j / (n * spacing)
+        modes = np.abs(np.fft.rfft2(np.cos(ky * y + kx * x)))
+        assert modes[i, j] > 1
+        assert k[i, j] == pytest.approx(np.hypot(ky, kx))
+    assert k[0, 0] == 0.0
+
+
+def test_every_mode_has_its_variance(fields: np.ndarray, amplitude: np.ndarray) -> None:
+    power = np.mean(np.abs(np.fft.rfft2(fields)) ** 2, axis=0)
+    error = np.full(power.shape, 1 / np.sqrt(FIELDS))
+    # modes that are their own conjugates are real, and scatter more
+    error[np.ix_([0, N // 2], [0, N // 2])] *= np.sqrt(2)
+    pull = (power / amplitude**2 - 1) / error
+    # 144 modes: 5 sigma for the worst, and the mean of the columns that hold their own conjugates by itself
+    assert np.abs(pull).max() < 5
+    assert abs(pull[:, [0, -1]].mean()) < 3 / np.sqrt(N)
+    assert pull.std() == pytest.approx(1, abs=0.2)
+
+
+def test_modes_are_independent_and_phases_random(fields: np.ndarray, amplitude: np.ndarray) -> None:
+    modes = (np.fft.rfft2(fields) / amplitude)[:, 1 : N // 2, 1:-1].reshape(FIELDS, -1)
+    covariance = modes.T @ modes.conj() / FIELDS
+    off = np.abs(covariance - np.diag(np.diag(covariance)))
+    assert off.max() < 6 / np.sqrt(FIELDS)
+    # no power of two modes is shared through their phases either: <m m> = 0
+    assert np.abs(modes.T @ modes / FIELDS).max() < 6 / np.sqrt(FIELDS)
+
+
+def test_fields_are_single_precision(fields: np.ndarray) -> None:
+    assert fields.dtype == np.float32
+
+
+def test_generator_is_that_of_its_four_numbers() -> None:
+    draws = {}
+    for key in itertools.product((1, 2), (0, 1), (0, 7), (0, 3)):
+        draws[key] = tuple(map_rng(*key).standard_normal(4))
+        assert draws[key] == tuple(map_rng(*key).standard_normal(4))
+    assert len(set(draws.values())) == 16
+
+
+def test_splits_have_numbers_of_their_own() -> None:
+    assert len(set(SPLITS.values())) == len(SPLITS)
+    assert {"train", "validation", "test"} <= set(SPLITS)
+
+
+@pytest.mark.parametrize("kind", REGISTRY)
+def test_simulators_of_the_registry_have_what_is_asked_of_them(kind: str) -> None:
+    module = simulator(kind)
+    assert callable(module.prepare)
+    assert callable(module.maps)

@@ -1,0 +1,98 @@
+"""The GLASS mock sky: spectra against CCL, footprint, noise."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cosmokeras.errors import UserError
+from cosmokeras.pixels import ARCMIN, healpix_side, pixel_window
+from cosmokeras.simulators import sphere
+from cosmokeras.surveys.presets import Survey, load_survey
+
+hp = pytest.importorskip("healpy", reason="healpy is not installed: the mock sky is not tested")
+NSIDE, LMAX = 128, 256
+
+
+@pytest.fixture(scope="module")
+def survey() -> Survey:
+    return load_survey("des_y3", Path(__file__).parents[2] / "data" / "surveys")
+
+
+@pytest.fixture(scope="module")
+def kappa(survey: Survey) -> np.ndarray:
+    pytest.importorskip(
+        "glass", reason="GLASS is not installed (pip install 'cosmokeras[sphere]'): no mock sky to test"
+    )
+    return sphere.full_sky_kappa(sphere.FIDUCIAL, survey, NSIDE, LMAX, np.random.default_rng(5))
+
+
+def test_the_planes_add_up_to_the_limber_spectra_of_ccl(survey: Survey) -> None:
+    """What the maps have on average, without cosmic variance: shells of 100 Mpc/h are thin enough."""
+    glass = pytest.importorskip("glass", reason="GLASS is not installed: its planes are not compared with CCL")
+    flat = sphere.background(sphere.FIDUCIAL)
+    edges = np.arange(47) * 100.0 / sphere.FIDUCIAL["h"]
+    shells = glass.tophat_windows(np.concatenate([[0.0], flat.inv_comoving_distance(edges[1:])]))
+    spectra = np.array([cl for cl in sphere.shell_spectra(flat, shells, 2048) if cl.size])
+    z = np.linspace(0, survey.z_max, 1501)
+    weights = glass.multi_plane_weights(glass.partition(z, survey.n_z(z), shells, method="restrict"), shells, flat)
+    ell = np.unique(np.geomspace(100, 2048, 20).astype(int))
+    summed = np.einsum("sa,sb,sl->abl", weights, weights, spectra[:, ell])
+    np.testing.assert_allclose(summed / sphere.theory_cl(sphere.FIDUCIAL, survey, ell), 1.0, atol=0.012)
+
+
+def test_the_full_sky_has_the_spectra_of_ccl_times_the_pixel_window(survey: Survey, kappa: np.ndarray) -> None:
+    assert kappa.dtype == np.float32
+    edges = np.array([30, 60, 100, 160, 250])
+    assert pixel_window(np.array([200.0]), healpix_side(NSIDE))[0] ** 2 < 0.85  # maps without the window would fail
+    ratio = sphere.spectra_ratio(kappa, sphere.FIDUCIAL, survey, edges)
+    scatter = np.sqrt(2 / (edges[1:] ** 2 - edges[:-1] ** 2))  # of a Gaussian field; lognormal maps scatter a bit more
+    assert (np.abs(ratio - 1) < 0.02 + 3.5 * scatter).all(), ratio
+
+
+def test_the_convergence_is_skewed_and_its_mean_is_zero(kappa: np.ndarray) -> None:
+    for row in kappa.astype(float):
+        assert abs(row.mean()) < 1e-5
+        assert ((row - row.mean()) ** 3).mean() / row.std() ** 3 > 0.1  # lognormal, not Gaussian
+
+
+def test_the_seed_decides(survey: Survey) -> None:
+    pytest.importorskip("glass", reason="GLASS is not installed: its seeds are not tested")
+    one, same, other = (
+        sphere.full_sky_kappa(sphere.FIDUCIAL, survey, 16, 32, np.random.default_rng(seed), shell_mpc_h=1000.0)
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(np.corrcoef(one[0], other[0])[0, 1]) < 0.3
+
+
+def test_a_missing_glass_is_named_with_the_way_to_get_it(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "glass", None)
+    with pytest.raises(UserError, match=r"pip install 'cosmokeras\[sphere\]'"):
+        sphere.full_sky_kappa(sphere.FIDUCIAL, survey, 16, 32, np.random.default_rng(1))
+
+
+def test_the_footprint_has_the_area_of_des_and_three_percent_of_holes() -> None:
+    nside = 512
+    whole = sphere.des_like_footprint(nside, np.random.default_rng(1), hole_fraction=0.0)
+    holed = sphere.des_like_footprint(nside, np.random.default_rng(1))
+    area = np.degrees(np.degrees(hp.nside2pixarea(nside))) * np.count_nonzero(whole)
+    assert 4000 < area < 5000
+    assert not (holed & ~whole).any()
+    assert 1 - holed.sum() / whole.sum() == pytest.approx(sphere.HOLE_FRACTION, abs=0.004)
+    ra, dec = hp.pix2ang(nside, np.flatnonzero(whole), lonlat=True)
+    assert -67 < dec.min() < dec.max() < 8
+    assert ((ra < 101) | (ra > 299)).all()
+
+
+def test_the_noise_is_white_and_of_the_survey_depth(survey: Survey) -> None:
+    nside = 128
+    mask = np.arange(hp.nside2npix(nside)) % 2 == 0
+    noise = sphere.add_noise(np.zeros((4, mask.size), np.float32), survey, mask, np.random.default_rng(3))
+    assert (noise[:, ~mask] == 0).all()
+    pixel = (healpix_side(nside) / ARCMIN) ** 2  # [arcmin^2]
+    np.testing.assert_allclose(noise[:, mask].std(axis=1), survey.sigma_e / np.sqrt(survey.n_eff * pixel), rtol=0.01)
+    assert np.abs(np.corrcoef(noise[:, mask]) - np.eye(4)).max() < 0.02  # bins independent

@@ -1,0 +1,215 @@
+"""`params.yaml`: what is accepted, and the one line that says why something is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cosmokeras.config import PHYSICAL, Config, load_params, survey_masks
+from cosmokeras.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+GRF = {"data.kind": "grf"}
+
+
+def complaint(path: Path, overrides: dict[str, Any] | None = None) -> str:
+    """The message about wrong parameters, which must be one line."""
+    with pytest.raises(UserError) as caught:
+        load_params(path, overrides)
+    message = str(caught.value)
+    assert message == message.strip()
+    assert "\n" not in message
+    return message
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the parsed file in place."""
+    raw = yaml.safe_load(path.read_text())
+    change(raw)
+    path.write_text(yaml.safe_dump(raw))
+
+
+def test_default_file_is_the_des_y3_problem_in_omega_m_alone(params: Path) -> None:
+    cfg = load_params(params)
+    assert cfg.data.kind == "lensing"
+    assert cfg.survey.name == "des_y3"
+    assert cfg.parameter_names == cfg.targets == ("omega_m",)
+    assert cfg.bounds.tolist() == [[0.1, 0.5]]
+    assert cfg.channels == 4
+    assert cfg.pixel_arcmin == 5.0
+    assert not cfg.periodic
+
+
+def test_every_key_of_the_file_has_a_comment() -> None:
+    silent, indents = [], []
+    for line in (ROOT / "params.yaml").read_text().splitlines():
+        key = re.match(r"( *)(\w+):", line)
+        if key:
+            indents.append(len(key[1]))
+            if key[1] and not re.search(r"#\s*\w", line):
+                silent.append(key[2])
+    assert sum(indent > 0 for indent in indents) > 30
+    assert silent == []
+
+
+def test_overrides_reach_any_key_and_leave_the_rest(params: Path) -> None:
+    cfg = load_params(params, {"data.kind": "grf", "data.size": 32, "grf.box_mpc_h": 128, "prior.omega_m": [0.2, 0.4]})
+    assert (cfg.data.kind, cfg.data.size, cfg.grf.box_mpc_h) == ("grf", 32, 128.0)
+    assert cfg.bounds.tolist() == [[0.2, 0.4]]
+    assert (cfg.channels, cfg.periodic) == (1, True)
+    assert cfg.data.seed == load_params(params).data.seed
+    assert load_params(params).data.size == 64
+
+
+def test_pixel_and_smoothing_override_those_of_the_survey(params: Path) -> None:
+    cfg = load_params(params, {"lensing.pixel_arcmin": 2.5, "lensing.smoothing_arcmin": 7.0})
+    assert (cfg.pixel_arcmin, cfg.smoothing_arcmin) == (2.5, 7.0)
+    assert load_params(params).smoothing_arcmin == load_params(params).survey.smoothing_arcmin
+
+
+def test_freeing_sigma8_alone_makes_it_a_target(params: Path) -> None:
+    assert load_params(params, {"prior.sigma8": [0.6, 1.0]}).targets == ("omega_m", "sigma8")
+
+
+def test_other_free_parameters_are_marginalised(params: Path) -> None:
+    cfg = load_params(params, {"prior.h": [0.6, 0.8], "prior.n_s": [0.9, 1.0]})
+    assert cfg.parameter_names == ("omega_m", "h", "n_s")
+    assert cfg.targets == ("omega_m",)
+    chosen = load_params(params, {"prior.h": [0.6, 0.8], "data.targets": ["h", "omega_m"]})
+    assert chosen.target_columns == [1, 0]
+
+
+def test_without_omega_m_the_free_parameters_are_the_targets(params: Path) -> None:
+    assert load_params(params, {"prior.omega_m": 0.3, "prior.h": [0.6, 0.8]}).targets == ("h",)
+
+
+def test_cosmology_fills_in_fixed_parameters(params: Path) -> None:
+    values = load_params(params, {"prior.sigma8": [0.6, 1.0]}).cosmology([0.25, 0.7])
+    assert values == {"omega_m": 0.25, "sigma8": 0.7, "h": 0.7, "omega_b": 0.05, "n_s": 0.965, "w0": -1.0}
+    assert set(values) == set(PHYSICAL)
+
+
+def test_frozen(params: Path) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_params(params).data.size = 32
+
+
+def test_simulation_key_ignores_what_maps_do_not_depend_on(params: Path) -> None:
+    key = load_params(params).simulation_key()
+    same = {"lensing.mask": "none", "lensing.smoothing_arcmin": 3.0, "train.lr": 0.1, "data.targets": ["omega_m"]}
+    assert load_params(params, same).simulation_key() == key
+    for name, value in {"prior.h": 0.68, "data.seed": 2, "data.size": 32, "lensing.shell_mpc_h": 50.0}.items():
+        assert load_params(params, {name: value}).simulation_key() != key
+
+
+def test_config_survives_json(params: Path) -> None:
+    cfg = load_params(params, {"prior.sigma8": [0.6, 1.0], "data.targets": ["omega_m"]})
+    again = Config.model_validate_json(cfg.model_dump_json())
+    assert again == cfg
+    assert again.survey == cfg.survey
+
+
+# What stops a stage: overrides, and the words that the line must hold (the key, the value, what is allowed).
+WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "typo": ({"train.epoch": 5}, ["train.epoch", "unknown", "did you mean 'epochs'", "batch_size"]),
+    "unknown section": ({"trian.epochs": 5}, ["trian", "unknown", "did you mean 'train'", "prior"]),
+    "unknown without resemblance": ({"data.zzz": 5}, ["data.zzz", "unknown", "n_cosmologies"]),
+    "text for a number": ({"data.size": "big"}, ["data.size='big'", "integer"]),
+    "fraction for a count": ({"train.epochs": 2.5}, ["train.epochs=2.5", "integer"]),
+    "truth value for a number": ({"train.lr": True}, ["train.lr=True", "number"]),
+    "nothing for a number": ({"train.lr": None}, ["train.lr=None", "number"]),
+    "number for a truth value": ({"infer.refuse": 1}, ["infer.refuse=1", "boolean"]),
+    "not positive": ({"train.lr": 0.0}, ["train.lr=0.0", "greater than 0"]),
+    "kind": ({"data.kind": "nbody"}, ["data.kind='nbody'", "'lensing'", "'grf'"]),
+    "shells too thick": ({"lensing.shell_mpc_h": 200.0}, ["lensing.shell_mpc_h=200.0", "100"]),
+    "section that is a number": ({"data": 3}, ["data=3"]),
+    "key below a number": ({"data.size.x": 3}, ["data.size.x=3", "sections are"]),
+    "prior of three": ({"prior.h": [0.6, 0.7, 0.8]}, ["prior.h=(0.6, 0.7, 0.8)", "number", "[low, high]"]),
+    "prior in words": ({"prior.omega_m": "free"}, ["prior.omega_m='free'", "number", "[low, high]"]),
+    "prior with text inside": ({"prior.omega_m": [0.1, "x"]}, ["prior.omega_m", "x", "[low, high]"]),
+    "prior not a number": ({"prior.omega_m": float("nan")}, ["prior.omega_m=nan", "number"]),
+    "low above high": ({"prior.omega_m": [0.5, 0.1]}, ["prior.omega_m=[0.5, 0.1]", "low must be below high"]),
+    "low equal to high": ({"prior.omega_m": [0.3, 0.3]}, ["prior.omega_m=[0.3, 0.3]", "low must be below high"]),
+    "outside the physical range": ({"prior.omega_m": [0.01, 0.5]}, ["prior.omega_m", "0.01", "0.05 to 0.95"]),
+    "fixed outside the physical range": ({"prior.sigma8": 8.0}, ["prior.sigma8=8.0", "0.2 to 1.6"]),
+    "more baryons than matter": ({"prior.omega_b": 0.1}, ["prior.omega_b=0.1", "prior.omega_m", "0.1"]),
+    "baryons reach up to matter": ({"prior.omega_b": [0.03, 0.1]}, ["prior.omega_b", "0.1", "prior.omega_m"]),
+    "nothing free": ({"prior.omega_m": 0.3}, ["prior", "free", "[0.1, 0.5]"]),
+    "target not free": ({"data.targets": ["sigma8"]}, ["data.targets", "'sigma8'", "free parameters: omega_m"]),
+    "target twice": ({"data.targets": ["omega_m", "omega_m"]}, ["data.targets", "once"]),
+    "no target": ({"data.targets": []}, ["data.targets", "omega_m"]),
+    "odd size": ({"data.size": 63}, ["data.size=63", "even"]),
+    "patch beyond the tangent plane": ({"data.size": 512}, ["data.size=512", "pixel", "30 deg"]),
+    "pixels too wide": ({"lensing.pixel_arcmin": 60.0}, ["data.size=64", "lensing.pixel_arcmin=60.0", "30 deg"]),
+    "mask too small": ({"data.size": 128}, ["lensing.mask=survey", "data.size=128", "(64, 64)", "lensing.mask=none"]),
+    "unknown survey": ({"lensing.survey": "des_y9"}, ["lensing.survey", "'des_y9'", "cosmos, des_y3"]),
+    "real maps of another survey": ({"real.source": "cosmos"}, ["real.source=cosmos", "lensing.survey=des_y3"]),
+    "survey of other real maps": ({"lensing.survey": "cosmos"}, ["real.source=mock", "lensing.survey=cosmos"]),
+    "batch larger than the data": (
+        {"data.n_cosmologies": 4, "data.realisations": 2},
+        ["train.batch_size=64", "8 training maps"],
+    ),
+    "too many spectrum bins": ({"model.spectrum_bins": 33}, ["model.spectrum_bins=33", "32"]),
+    "parameter without effect": ({**GRF, "prior.sigma8": [0.6, 1.0]}, ["prior.sigma8=[0.6, 1.0]", "grf"]),
+    "lensing maps for grf": ({**GRF, "real.source": "cosmos"}, ["real.source=cosmos", "data.kind=grf", "mock"]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_parameters_end_in_one_line(params: Path, case: str) -> None:
+    overrides, words = WRONG[case]
+    message = complaint(params, overrides)
+    for word in words:
+        assert word in message, f"{word!r} is not in: {message}"
+
+
+def test_missing_key_is_named(params: Path) -> None:
+    rewrite(params, lambda raw: raw["train"].pop("lr"))
+    assert "train.lr: missing" in complaint(params)
+
+
+def test_missing_section_is_named(params: Path) -> None:
+    rewrite(params, lambda raw: raw.pop("train"))
+    assert "train: missing" in complaint(params)
+
+
+def test_unknown_key_in_the_file_names_the_file(params: Path) -> None:
+    rewrite(params, lambda raw: raw["data"].update(sise=64))
+    message = complaint(params)
+    assert str(params) in message
+    assert "data.sise" in message
+    assert "did you mean 'size'" in message
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n- 2\n", "data: [1,\n", "a: b: c\n"])
+def test_file_that_is_no_mapping(params: Path, text: str) -> None:
+    params.write_text(text)
+    assert str(params) in complaint(params)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    assert "no such file" in complaint(tmp_path / "params.yaml")
+
+
+def test_missing_mask_file_says_how_to_get_it(params: Path) -> None:
+    (params.parent / "data").unlink()
+    surveys = params.parent / "data" / "surveys"
+    surveys.mkdir(parents=True)
+    (surveys / "des_y3.yaml").write_text((ROOT / "data" / "surveys" / "des_y3.yaml").read_text())
+    message = complaint(params)
+    assert "des_y3_like.npy" in message
+    assert "dvc pull" in message
+    load_params(params, {"lensing.mask": "none"})
+
+
+def test_smaller_patches_are_cut_from_the_masks_of_the_survey(params: Path) -> None:
+    whole, part = survey_masks(load_params(params)), survey_masks(load_params(params, {"data.size": 32}))
+    assert part.shape == (len(whole), 32, 32)
+    assert (part == whole[:, :32, :32]).all()
+    assert 0.5 < whole.mean() < 1.0
+    assert (survey_masks(load_params(params, {"lensing.mask": "none"})) == 1).all()

@@ -1,0 +1,158 @@
+"""Every picture is drawn from made-up numbers: it is readable, colourful, and the same bytes each time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from scipy.ndimage import gaussian_filter
+
+from cosmokeras import figures
+
+NAMES = ("omega_m", "sigma8", "h")
+BOUNDS = np.array([[0.1, 0.5], [0.6, 1.0], [0.5, 0.9]])
+WIDTH = np.array([0.04, 0.03, 0.09])
+
+
+def fake_maps(n: int, channels: int, size: int = 48) -> np.ndarray:
+    """Smooth noise (n, size, size, channels) of the amplitude of convergence maps."""
+    noise = np.random.default_rng(1).normal(size=(n, size, size, channels))
+    return 0.05 * gaussian_filter(noise, (0, 1.5, 1.5, 0)) * (1 + np.arange(channels) / 2)
+
+
+def fake_tests(p: int, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, mean and std of a calibrated network, each (n, p)."""
+    rng = np.random.default_rng(2)
+    truth = rng.uniform(*BOUNDS[:p].T, (n, p))
+    std = np.broadcast_to(WIDTH[:p], (n, p)) * rng.uniform(0.7, 1.3, (n, 1))
+    return truth, truth + std * rng.normal(size=(n, p)), std
+
+
+def example_maps(path: Path, p: int) -> None:
+    titles = [rf"$\Omega_m$ = {value}" for value in (0.15, 0.3, 0.45)]
+    figures.example_maps(path, fake_maps(3, {1: 1, 2: 4, 3: 2}[p]), titles, r"convergence $\kappa$")
+
+
+def spectra(path: Path, p: int) -> None:
+    x = np.geomspace(100, 900 if p == 1 else 2000, 12)
+    theory = 1e-5 * (x / 100) ** -1.2 * np.arange(1, p + 2)[:, None]
+    error = 0.02 * theory
+    measured = theory + error * np.random.default_rng(3).normal(size=theory.shape)
+    measured[0, -1] *= 1.3  # outside the usual range of the ratio
+    labels = [f"bin {i + 1}" for i in range(p + 1)]
+    figures.spectra(path, x, measured, error, theory, labels, r"multipole $\ell$", r"$C_\ell$")
+
+
+def training_curves(path: Path, p: int) -> None:
+    epoch = np.arange(1, 2 if p == 1 else 21)
+    rows = zip(epoch, -1 - 1 / epoch, 0.02 * (epoch - 12.0) ** 2 / 10 - 0.8, 2e-3 / epoch, strict=True)
+    figures.training_curves(path, [dict(zip(("epoch", "loss", "val_loss", "lr"), row, strict=True)) for row in rows])
+
+
+def predicted_true(path: Path, p: int) -> None:
+    truth, mean, std = fake_tests(p)
+    rmse = dict(zip(NAMES, WIDTH, strict=True))
+    references = {"omega_m": {"prior": 0.115, "power spectrum": 0.05, "exact limit": 0.035}}
+    figures.predicted_true(path, truth, mean, std, NAMES[:p], rmse, references)
+
+
+def residuals(path: Path, p: int) -> None:
+    figures.residuals(path, *fake_tests(p), NAMES[:p])
+
+
+def coverage(path: Path, p: int) -> None:
+    figures.coverage(path, np.random.default_rng(4).uniform(size=(400, p)), NAMES[:p])
+
+
+def posterior(path: Path, p: int) -> None:
+    rng = np.random.default_rng(5)
+    truth = np.array([0.3, 0.8, 0.7])[:p]
+    centres = rng.normal(truth, WIDTH[:p], (20, 1, p))
+    patches = np.clip(rng.normal(centres, WIDTH[:p], (20, 1000, p)), *BOUNDS[:p].T)
+    mixing = np.array([[1, -0.8, 0.2], [0, 0.6, 0.3], [0, 0, 1]])[:p, :p] * WIDTH[:p] / 4
+    combined = truth + rng.normal(size=(4000, p)) @ mixing
+    known = dict(zip(NAMES[:p], truth, strict=True)) if p < 3 else None
+    figures.posterior(path, patches, combined, NAMES[:p], BOUNDS[:p], known, "MOCK sky (simulated)")
+
+
+def gallery(path: Path, p: int) -> None:
+    n = {1: 1, 2: 12, 3: 6}[p]
+    seen = np.ones((n, 48, 48))
+    seen[:, 5:12, 20:30] = 0
+    figures.gallery(path, fake_maps(n, 4), seen, np.linspace(10, 95, n), np.linspace(-60, 4, n), "MOCK sky (simulated)")
+
+
+def surprise(path: Path, p: int) -> None:
+    rng = np.random.default_rng(6)
+    reference, real = rng.chisquare(8, 2000), rng.chisquare(8, {1: 1, 2: 40, 3: 30}[p]) * (1 if p < 3 else 30)
+    figures.surprise(path, reference, real, 0.41 if p < 3 else 1e-4, 0.01, "MOCK sky (simulated)")
+
+
+PICTURES = (
+    example_maps,
+    spectra,
+    training_curves,
+    predicted_true,
+    residuals,
+    coverage,
+    posterior,
+    gallery,
+    surprise,
+)
+
+
+@pytest.mark.parametrize("p", [int(p) for p in os.environ.get("PS", "1,2").split(",")])
+@pytest.mark.parametrize("draw", PICTURES, ids=lambda draw: draw.__name__)
+def test_pictures_are_readable_and_stable(draw: Callable[[Path, int], None], p: int, tmp_path: Path) -> None:
+    folder = Path(os.environ.get("COSMOKERAS_TEST_FIGURES", tmp_path))  # to look at them
+    first, second = folder / f"{draw.__name__}_{p}.png", tmp_path / "second.png"
+    before = dict(mpl.rcParams)
+    draw(first, p)
+    draw(second, p)
+    assert first.read_bytes() == second.read_bytes()
+    assert b"Software" not in first.read_bytes()
+    assert dict(mpl.rcParams) == before
+    image = imread(first)
+    assert 800 <= image.shape[1] <= 1700
+    assert len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 20
+    assert not list(tmp_path.glob(".*"))  # no temporary file is left
+
+
+def test_user_settings_do_not_change_a_picture(tmp_path: Path) -> None:
+    coverage(tmp_path / "a.png", 1)
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        coverage(tmp_path / "b.png", 1)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_point_estimates_have_no_widths(tmp_path: Path) -> None:
+    truth, mean, std = fake_tests(1)
+    for name, width in (("with", std), ("without", None)):
+        figures.residuals(tmp_path / f"{name}.png", truth, mean, width, NAMES[:1])
+    assert (tmp_path / "with.png").read_bytes() != (tmp_path / "without.png").read_bytes()
+
+
+def test_nothing_is_written_when_drawing_fails(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        figures.predicted_true(tmp_path / "a.png", *fake_tests(1), NAMES[:1], {}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_density_keeps_its_height_at_the_prior_edge() -> None:
+    samples = np.random.default_rng(7).uniform(0.1, 0.5, (20000, 1))
+    _, height = figures._density(samples, BOUNDS[:1])
+    assert height[[0, -1]] == pytest.approx(height.mean(), rel=0.1)  # a plain kernel estimate gives half of it
+
+
+def test_contours_hold_their_share_of_a_normal() -> None:
+    samples = np.random.default_rng(8).normal([0.3, 0.8], [0.03, 0.02], (50000, 2))
+    (x, _), height = figures._density(samples, BOUNDS[:2])
+    outer, inner = figures._heights(height)
+    # 68 % and 95 % of a two-dimensional normal lie within exp(-r^2 / 2) = 0.32 and 0.05 of the maximum
+    assert (outer, inner) == pytest.approx((0.05, 0.32), rel=0.15)
+    assert x[np.argmax(height.max(axis=1))] == pytest.approx(0.3, abs=0.01)

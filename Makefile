@@ -45,7 +45,7 @@ repro: $(BASE_STAMP)  ## the whole pipeline: data, maps, network, evaluation, po
 	@$(DVC) repro
 
 test: $(DEV_STAMP) lint  ## linters and tests
-	@$(DVC) pull --quiet data.dvc
+	@$(DVC) pull data.dvc
 	@$(VENV) -m pytest -q
 
 lint: $(DEV_STAMP)  ## rules and formatting (ruff)

@@ -13,6 +13,7 @@ from scipy.stats import qmc
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from cosmokeras.code import code_fingerprint
 from cosmokeras.config import Config, fingerprint
 from cosmokeras.files import atomic, work_folder
 
@@ -183,7 +184,7 @@ def build_theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
 def theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
     """The table for this prior box, from the work folder when it was built before."""
     prior, z_max = cfg.prior.model_dump(), cfg.survey.z_max
-    key = fingerprint({"version": 2, "prior": prior, "z_max": z_max, "k": _K.tolist()})
+    key = fingerprint({"code": code_fingerprint("cosmology.py"), "prior": prior, "z_max": z_max})
     path = work_folder("theory", key) / "table.npz"
     names = ("z", "powers", "log_power", "log_distance")
     if path.exists():

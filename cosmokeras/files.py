@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from cosmokeras.errors import UserError
 
 
@@ -63,15 +65,23 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def sha256_of(array: np.ndarray) -> str:
+    """Hex digest of an array's bytes."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
 def place(source: Path, target: Path) -> None:
     """Hard link (or copy, across file systems) a finished file; the target appears whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)  # of a killed process of the same number
     try:
         os.link(source, temporary)
     except OSError:
         shutil.copyfile(source, temporary)
     os.replace(temporary, target)
+    # renaming one link of a file to another link of the same file does nothing, by POSIX
+    temporary.unlink(missing_ok=True)
 
 
 @contextmanager

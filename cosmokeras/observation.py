@@ -13,14 +13,12 @@ import numpy as np
 from cosmokeras.config import Config, survey_masks
 from cosmokeras.errors import UserError
 from cosmokeras.kaiser_squires import spin2_phase
-from cosmokeras.pixels import ARCMIN, healpix_side, pixel_window
-from cosmokeras.surveys.patches import SUBPIXELS
+from cosmokeras.surveys.transfer import cutting_transfers
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 HALF = 4  # half width [pixels] of the kernels that stand for pixel windows
-FOLDS = 5  # multiples of the sampling frequency from which power is folded back
 USED = 0.5  # a pixel counts as observed when at least this part of it is
 
 
@@ -32,38 +30,33 @@ def noise_sigma(cfg: Config) -> np.ndarray:
 def transfer_kernels(cfg: Config) -> tuple[np.ndarray, np.ndarray]:
     """Real-space kernels, (2 HALF + 1)^2, that pixels apply to the signal and to unit white noise.
 
-    For patches cut from a HEALPix map: galaxies are averaged over a HEALPix pixel, the nearest pixel is taken at each
-    sub-point, and sub-points are averaged over the flat pixel. Signal: window_hp^2 times the mean over sub-points.
-    Noise, which is white from one HEALPix pixel to the next and of unit variance per flat-pixel area: window_hp times
-    that mean, where power from beyond the grid's Nyquist frequency folds back into the band.
-    For a catalogue binned on the flat grid: signal averaged over the pixel, noise white.
+    For patches cut from a HEALPix map these are the cutter's own (`cosmokeras.surveys.transfer`); for a catalogue
+    binned on the flat grid the signal is averaged over a pixel, and the noise is white.
     """
-    n, pixel = 64, cfg.pixel_arcmin * ARCMIN
-    k = 2 * np.pi * np.fft.fftfreq(n, pixel)
-    ky, kx = np.meshgrid(k, k, indexing="ij")
-    if cfg.survey.made_from == "shear":
-        flat = np.sinc(ky * pixel / (2 * np.pi)) * np.sinc(kx * pixel / (2 * np.pi))
-        return _centre(flat), _centre(np.ones((n, n)))
-    side = healpix_side(cfg.survey.nside)
-    folded = np.zeros((n, n))
-    for dy in range(-FOLDS, FOLDS + 1):
-        for dx in range(-FOLDS, FOLDS + 1):
-            y, x = ky + 2 * np.pi * dy / pixel, kx + 2 * np.pi * dx / pixel
-            folded += (pixel_window(np.hypot(y, x), side) * _point_mean(y, pixel) * _point_mean(x, pixel)) ** 2
-    signal = pixel_window(np.hypot(ky, kx), side) ** 2 * _point_mean(ky, pixel) * _point_mean(kx, pixel)
-    return _centre(signal), _centre(np.sqrt(folded))
+    if cfg.survey.made_from == "healpix":
+        signal, noise = cutting_transfers(cfg.survey.nside, cfg.pixel_arcmin, cfg.data.size)
+    else:
+        window = np.sinc(np.fft.fftfreq(64))  # of a pixel, along one axis
+        signal, noise = np.outer(window, window), np.ones((64, 64))
+    return _kernel(signal, steepness=3.0), _kernel(noise, steepness=0.0)
 
 
-def _point_mean(k: np.ndarray, pixel: float) -> np.ndarray:
-    """Transfer of the mean over SUBPIXELS equally spaced points of a pixel, along one axis."""
-    offsets = ((np.arange(SUBPIXELS) + 0.5) / SUBPIXELS - 0.5) * pixel
-    return np.mean(np.cos(k[..., None] * offsets), axis=-1)
+def _kernel(transfer: np.ndarray, steepness: float) -> np.ndarray:
+    """The small kernel closest to a transfer (n, n) in fft2 order.
 
-
-def _centre(transfer: np.ndarray) -> np.ndarray:
-    kernel = np.fft.fftshift(np.fft.ifft2(transfer).real)
-    mid = transfer.shape[0] // 2
-    return kernel[mid - HALF : mid + HALF + 1, mid - HALF : mid + HALF + 1]
+    Modes count by |k|^-steepness: the lensing signal falls steeply, and its large scales must come through exactly.
+    """
+    n = len(transfer)
+    k = np.fft.fftfreq(n)
+    lags = np.arange(-HALF, HALF + 1)
+    # separable cosines and sines of the kernel's lags, all modes at once
+    waves = np.exp(-2j * np.pi * np.outer(k, lags))
+    design = np.einsum("ya,xb->yxab", waves, waves).reshape(n * n, -1)
+    weight = (np.hypot(k[:, None], k[None]) + 0.5 / n).ravel() ** (-steepness / 2)
+    both = np.concatenate([design.real, design.imag]) * np.tile(weight, 2)[:, None]
+    wanted = np.concatenate([transfer.ravel() * weight, np.zeros(n * n)])
+    kernel = np.linalg.solve(both.T @ both, both.T @ wanted)
+    return kernel.reshape(len(lags), len(lags))
 
 
 class Observer:

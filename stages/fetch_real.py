@@ -31,7 +31,8 @@ def main(args: Namespace) -> None:
     }
     write_json(cli.METRICS / "real.json", metrics)
     what = "observed" if sky.observed else "simulated (mock)"
-    print(f"{sky.name}: {len(sky.maps)} {what} patches, {metrics['masked_fraction']:.1%} masked; see {cli.REAL}/provenance.json")
+    masked = metrics["masked_fraction"]
+    print(f"{sky.name}: {len(sky.maps)} {what} patches, {masked:.1%} masked; see {cli.REAL}/provenance.json")
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ def main(args: Namespace) -> None:
     for p in est.parameters:
         m = metrics[p]
         pull = f", truth {m['truth']:.4f}, pull {m['pull']:+.2f}" if "truth" in m else ""
-        print(f"{label}: {p} = {m['mean']:.4f} +- {m['std']:.4f} from {len(obs)} patches{pull}; see {cli.PLOTS}/posterior.png")
+        answer = f"{label}: {p} = {m['mean']:.4f} +- {m['std']:.4f} from {len(obs)} patches"
+        print(f"{answer}{pull}; see {cli.PLOTS}/posterior.png")
 
 
 def summary(names: tuple[str, ...], samples: np.ndarray, truth: dict[str, float] | None) -> dict:
@@ -70,7 +71,7 @@ def summary(names: tuple[str, ...], samples: np.ndarray, truth: dict[str, float]
     return out
 
 
-def table(names, posterior, combined, ra, dec, p_patch, p_survey) -> str:  # noqa: ANN001
+def table(names, posterior, combined, ra, dec, p_patch, p_survey) -> str:
     """One line for each patch, and one for all together."""
     q16, q84 = posterior.quantile(0.16), posterior.quantile(0.84)
     columns = [part for name in names for part in (f"{name}_mean", f"{name}_std", f"{name}_q16", f"{name}_q84")]

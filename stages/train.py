@@ -6,10 +6,13 @@ from argparse import Namespace
 
 import numpy as np
 
-from cosmokeras import __version__, cli, figures, load_params
-from cosmokeras.config import fingerprint
+from cosmokeras import cli, figures, load_params
+from cosmokeras.code import code_fingerprint
+from cosmokeras.config import fingerprint, survey_masks
 from cosmokeras.dataset.shards import open_split
-from cosmokeras.files import locked, sha256, work_folder, write_json, write_text
+from cosmokeras.files import locked, sha256, sha256_of, work_folder, write_json, write_text
+
+CODE = ("dataset", "models", "observation.py", "kaiser_squires.py", "surveys", "training")  # that a run depends on
 
 
 def main(args: Namespace) -> None:
@@ -23,7 +26,8 @@ def main(args: Namespace) -> None:
     from cosmokeras.training.loop import train
 
     key = cfg.model_dump(mode="json", include={"prior", "data", "lensing", "grf", "model", "train"})
-    key |= {"version": __version__, "maps": sha256(cli.SIMULATIONS / "simulation.json"), "survey": cfg.simulation_key()}
+    key |= {"code": code_fingerprint(*CODE), "maps": sha256(cli.SIMULATIONS / "simulation.json")}
+    key["masks"] = sha256_of(survey_masks(cfg))
     work = work_folder("train", fingerprint(key))
     with locked(work):
         run = train(cfg, training, validation, work)
@@ -50,7 +54,7 @@ def main(args: Namespace) -> None:
     )
 
 
-def validation_rmse(estimator, validation) -> float | dict[str, float]:  # noqa: ANN001
+def validation_rmse(estimator, validation) -> float | dict[str, float]:
     """Error on validation maps: a number for one target, by name for several."""
     from cosmokeras.dataset.pipeline import observed
     from cosmokeras.observation import Observer

@@ -89,10 +89,10 @@ def tiny() -> dict[str, Any]:
 def ccl_angular_cl() -> Callable[[Config, float, np.ndarray], np.ndarray]:
     """C_ell of *convergence* from CCL alone, (bins, bins, n_ell), at one Omega_m.
 
-    CCL's lensing tracer is that of shear: its spectra hold (ell + 2)! / (ell - 2)! / (ell + 1/2)^4 (Kilbinger et al. 2017,
-    MNRAS 472, 2126), 0.27 % below 1 at ell = 30, which convergence on a flat sky does not have; it is divided out. CCL's
-    default adaptive quadrature is up to 0.7 % off at isolated ell (e.g. Omega_m 0.2775, bins 1 and 3, ell 57.7), its
-    spline method is not.
+    CCL's lensing tracer is that of shear: its spectra hold (ell + 2)! / (ell - 2)! / (ell + 1/2)^4 (Kilbinger et al.
+    2017, MNRAS 472, 2126), 0.27 % below 1 at ell = 30, which convergence on a flat sky does not have; it is divided
+    out. CCL's default adaptive quadrature is up to 0.7 % off at isolated ell (e.g. Omega_m 0.2775, bins 1 and 3, ell
+    57.7), its spline method is not.
     """
     import pyccl
 

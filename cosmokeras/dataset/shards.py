@@ -22,13 +22,15 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from cosmokeras.code import code_fingerprint
 from cosmokeras.config import Config, fingerprint
 from cosmokeras.cosmology import sample_prior
 from cosmokeras.errors import UserError
 from cosmokeras.files import atomic, locked, place, sha256, work_folder, write_json, write_text
 from cosmokeras.simulators import SPLITS, map_rng, simulator
 
-FORMAT = 1  # raise when the maps of the same parameters change
+FORMAT = 1  # of the folder
+CODE = ("cosmology.py", "theory.py", "simulators/fields.py", "surveys/presets.py")  # that maps depend on
 SHARD_BYTES = 16 * 2**20
 
 
@@ -134,7 +136,7 @@ def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool 
     import time
 
     workers = workers or len(os.sched_getaffinity(0))
-    key = fingerprint({"format": FORMAT, **cfg.simulation_key()})
+    key = fingerprint({"code": code_fingerprint(*CODE, f"simulators/{cfg.data.kind}.py"), **cfg.simulation_key()})
     folder = work_folder("generate", key)
     shards = plan(cfg)
     per_cosmology = cfg.data.realisations

@@ -1,7 +1,7 @@
 """Today's analysis of the same maps: binned auto- and cross-spectra.
 
-Two versions, and the better one is the baseline: a Gaussian likelihood whose mean and covariance are smooth functions of
-the parameters learned from the training maps, and a small network on the same spectra.
+Two versions, and the better one is the baseline: a Gaussian likelihood whose mean and covariance are smooth functions
+of the parameters learned from the training maps, and a small network on the same spectra.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def mixture_log_prob(raw: Any, u: Any, components: int) -> Any:
 
 @keras.saving.register_keras_serializable("cosmokeras")
 class MixtureLoss(keras.losses.Loss):
-    """Negative log posterior density of the true u: the variational bound on mutual information of summary and parameters.
+    """Negative log posterior density of the true u: a bound on the mutual information of summary and parameters.
 
     Jeffrey, Alsing & Lanusse 2021, MNRAS 501, 954 (arXiv:2009.08459), section 3.3.
     """

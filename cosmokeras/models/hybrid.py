@@ -28,8 +28,7 @@ def build(cfg: Config) -> keras.Model:
     x, pooled = maps, []
     for level in range(4):
         filters = width * 2 ** min(level, 2)
-        stride = 1 if level == 0 else 2
-        x = apply_convolution(x, filters, 5 if level == 0 else 3, stride, periodic, f"conv{level}")
+        x = apply_convolution(x, filters, 5 if level == 0 else 3, 2, periodic, f"conv{level}")
         # the first filters stay linear: their mean squares are the variances in learned bands
         pooled.append(Moments(name=f"moments{level}")(x))
         x = layers.Activation("gelu", name=f"gelu{level}")(x)

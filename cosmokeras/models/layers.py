@@ -15,10 +15,7 @@ def wavenumber_bins(size: int, bins: int) -> np.ndarray:
     Annuli are equally wide in log k as far as the spacing of modes allows; none is empty.
     """
     k = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None, :]) * size
-    edges = np.geomspace(0.5, size / 2 + 0.5, 4 * bins)
-    # the first annuli of a fine logarithmic grid hold no mode or few: merge until each holds one ring of modes
-    edges = _thinned(edges, bins)
-    which = np.digitize(k.ravel(), edges) - 1
+    which = np.digitize(k.ravel(), _edges(size / 2 + 0.5, bins)) - 1
     weights = np.zeros((size * size, bins), np.float32)
     for b in range(bins):
         inside = which == b
@@ -26,9 +23,8 @@ def wavenumber_bins(size: int, bins: int) -> np.ndarray:
     return weights
 
 
-def _thinned(edges: np.ndarray, bins: int) -> np.ndarray:
-    """`bins` + 1 edges from 0.5 to the last one, at least one mode apart, logarithmic where that is wider."""
-    last = edges[-1]
+def _edges(last: float, bins: int) -> np.ndarray:
+    """`bins` + 1 edges from 0.5 to `last`, at least one mode apart, logarithmic where that is wider."""
     out = [0.5]
     for b in range(bins):
         left = bins - b

@@ -71,8 +71,10 @@ def shells(cfg: Config, table: TheoryTable, theta: np.ndarray, n: int) -> Shells
     on_grid[:, 0, 0] = 0.0
     # correlation of the density on the grid, of the Gaussian field, and back to mode variances
     xi = fft.irfft2(on_grid, s=(n, n), workers=1) / pixel**2
+    # no lognormal field has a correlation below -1; the smallest k = 0 mode that makes it positive stands for the
+    # waves longer than the grid
+    xi -= np.minimum(xi.min(axis=(1, 2), keepdims=True), 0.0)
     gaussian = fft.rfft2(np.log1p(xi), workers=1).real
-    gaussian[:, 0, 0] = 0.0
     gaussian = np.maximum(gaussian, 0.0)
     variance = fft.irfft2(gaussian, s=(n, n), workers=1)[:, 0, 0]
     amplitudes = np.sqrt(gaussian * n**2).astype(np.float32)

@@ -59,10 +59,10 @@ def cut_patches(
     maps, mask = _checked(healpix_map, mask, size, pixel_arcmin, max_masked)
     nside = healpy.npix2nside(mask.size)
     side = math.radians(size * pixel_arcmin / 60.0)
-    points = _tangent_grid(side, size * SUBPIXELS)
+    points = tangent_grid(side, size * SUBPIXELS)
     # A patch with a fraction m of pixels under half coverage has at most m + (1 - m) / 2 of its area masked, so this
     # cheap look at 16 x 16 points, with a margin for their noise, drops no patch that the full look would keep.
-    glance, glance_limit = _tangent_grid(side, 16), 0.5 + 0.5 * max_masked + 0.1
+    glance, glance_limit = tangent_grid(side, 16), 0.5 + 0.5 * max_masked + 0.1
 
     found = []
     sky_ra, sky_dec = healpy.pix2ang(nside, np.flatnonzero(mask), lonlat=True)
@@ -74,8 +74,8 @@ def cut_patches(
         start = _after_largest_gap(occupied)
         ra, end = start + width / 2, start + 360.0 - width / 2
         while ra <= end + 1e-9:
-            if 1.0 - mask[_pixels(nside, glance, ra, dec)].mean() <= glance_limit:
-                patch, coverage = _average(maps, mask, _pixels(nside, points, ra, dec), size)
+            if 1.0 - mask[sub_points(nside, glance, ra, dec)].mean() <= glance_limit:
+                patch, coverage = _average(maps, mask, sub_points(nside, points, ra, dec), size)
                 if np.mean(coverage < 0.5) <= max_masked:
                     found.append((patch, coverage, ra % 360.0, dec))
                     ra += width
@@ -130,14 +130,14 @@ def _checked(
     return maps, mask
 
 
-def _tangent_grid(side: float, n: int) -> np.ndarray:
+def tangent_grid(side: float, n: int) -> np.ndarray:
     """Centres of n x n cells of a square of tangent plane, (2, n * n): x to the west, y to the north [radians]."""
     centres = ((np.arange(n) + 0.5) / n - 0.5) * side
     y, x = np.meshgrid(centres, centres, indexing="ij")
     return np.stack([x.ravel(), y.ravel()])
 
 
-def _pixels(nside: int, points: np.ndarray, ra: float, dec: float) -> np.ndarray:
+def sub_points(nside: int, points: np.ndarray, ra: float, dec: float) -> np.ndarray:
     """HEALPix pixels (RING) under `points` of the plane that touches the sphere at (ra, dec) [deg]."""
     import healpy
 

@@ -30,6 +30,7 @@ class Gaussian(_Frozen):
     sigma: PositiveFloat
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
+        """Density at redshifts `z`."""
         return self.weight * np.exp(-0.5 * ((z - self.mean) / self.sigma) ** 2) / (self.sigma * np.sqrt(2 * np.pi))
 
 
@@ -43,6 +44,7 @@ class Smail(_Frozen):
     z0: PositiveFloat
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
+        """Density at redshifts `z`."""
         from scipy.special import gamma
 
         norm = self.z0 ** (self.alpha + 1) * gamma((self.alpha + 1) / self.beta) / self.beta
@@ -50,7 +52,7 @@ class Smail(_Frozen):
 
 
 class Table(_Frozen):
-    """n(z) from columns of a text file: `z_column` and `n_column`, counted from 0; the path is relative to the preset."""
+    """n(z) from a text file's columns `z_column` and `n_column`, counted from 0; the path is relative to the preset."""
 
     kind: Literal["table"]
     file: str
@@ -60,6 +62,7 @@ class Table(_Frozen):
     folder: str = "."
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
+        """Density at redshifts `z`."""
         path = Path(self.folder) / self.file
         try:
             columns = np.atleast_2d(np.loadtxt(path))

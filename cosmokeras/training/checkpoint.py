@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from cosmokeras.errors import UserError
 from cosmokeras.files import atomic, write_json
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL: "try again", for the batch system
@@ -95,9 +96,12 @@ class RunState(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Count; save when it is time; leave when asked to."""
+        loss = float((logs or {})["loss"])
+        if not np.isfinite(loss):
+            raise UserError(f"training diverged at epoch {self.epoch + 1} (loss {loss}); lower train.lr or train.clip")
         self.step = self._offset_steps + batch + 1
         # Keras reports the running mean since its own epoch began
-        self.loss_sum = self._offset_sum + float((logs or {})["loss"]) * (batch + 1)
+        self.loss_sum = self._offset_sum + loss * (batch + 1)
         if self.step == self.steps:
             return
         asked = self.stop_signal or os.path.exists(os.environ.get("COSMOKERAS_STOP_FILE", ""))

@@ -79,7 +79,8 @@ def train(cfg: Config, training: Split, validation: Split, work: Path) -> Traine
             epochs=state.epoch + 1 if partial else cfg.train.epochs,
             steps_per_epoch=steps - state.step,
             validation_data=held_out,
-            callbacks=[state, keras.callbacks.TerminateOnNaN()],
+            callbacks=[state],
+            shuffle=False,  # the stream is already in random order
             verbose=verbose,
         )
     load_variables(state.best_path, model.weights)

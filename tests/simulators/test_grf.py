@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -39,7 +40,7 @@ def test_power_is_bbks_in_every_bin(cfg: Config, sample: tuple[float, np.ndarray
     estimate = np.abs(np.fft.rfft2(maps)) ** 2 * side**2 / n**4
     ratio = estimate / np.where(k > 0, bbks_power(k, omega_m, 0.7, 0.965), 1.0)
     edges = np.geomspace(2 * np.pi / side * 0.99, k.max() * 1.01, 13)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         inside = (k >= low) & (k < high)
         per_map = ratio[:, inside].mean(axis=1)
         error = per_map.std(ddof=1) / np.sqrt(MAPS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -38,7 +39,7 @@ class Case:
         # every mode of rfft2 stands for two, but those of the first and last column for one
         weight = np.full(self.ell.shape, 2.0)
         weight[:, [0, -1]] = 1.0
-        inside = [(self.ell >= low) & (self.ell < high) for low, high in zip(BANDS[:-1], BANDS[1:], strict=True)]
+        inside = [(self.ell >= low) & (self.ell < high) for low, high in itertools.pairwise(BANDS)]
         return np.stack([(power * weight)[..., i].sum(-1) / weight[i].sum() for i in inside], axis=-1)
 
     def measured(self, maps: np.ndarray) -> np.ndarray:
@@ -76,8 +77,8 @@ def test_spectra_of_maps_are_those_of_ccl(case: Case, monkeypatch: pytest.Monkey
 
     The scatter of 200 maps is 1.3 % in the lowest band. The Gaussian fields from which a map is made have spectra of
     their own, which follow the same random numbers and whose mean is known exactly: what they are off by, times the
-    regression slope, is taken away (a control variate), which leaves under 1.1 % there. That would hide fields of a wrong
-    power, so the control itself must be where it should within its scatter (test_fields does this mode by mode).
+    regression slope, is taken away (a control variate), which leaves under 1.2 % there. That would hide fields of a
+    wrong power, so the control itself must be where it should within its scatter (test_fields does this mode by mode).
     """
     fields: list[np.ndarray] = []
     draw = simulator.gaussian_field
@@ -99,22 +100,23 @@ def test_spectra_of_maps_are_those_of_ccl(case: Case, monkeypatch: pytest.Monkey
     slope = (d_spectra * d_control).mean(axis=0) / (d_control**2).mean(axis=0)
     corrected = spectra.mean(axis=0) - slope * (control.mean(axis=0) - case.expected_gaussian())
     error = (d_spectra - slope * d_control).std(axis=0) / np.sqrt(MAPS)
-    assert (error / case.ccl).max() < 0.011
+    assert (error / case.ccl).max() < 0.012
     assert np.abs((control.mean(axis=0) - case.expected_gaussian()) / control.std(axis=0)).max() < 4 / np.sqrt(MAPS)
     assert corrected == pytest.approx(case.ccl, rel=0.03)
     # and no further from their exact mean than the scatter allows: 60 numbers that move together
     assert np.abs((corrected - case.expected()) / error).max() < 4
 
 
+@pytest.mark.parametrize("thickness", [50.0, 25.0, 10.0])
 def test_finer_shells_have_the_same_spectra(
-    config: Callable[..., Config], ccl_angular_cl: Callable[..., np.ndarray]
+    config: Callable[..., Config], ccl_angular_cl: Callable[..., np.ndarray], thickness: float
 ) -> None:
     coarse = Case(config(), 0.3, ccl_angular_cl)
-    fine = Case(config({"lensing.shell_mpc_h": 25.0}), 0.3, ccl_angular_cl)
-    assert fine.planes.weights.shape[1] > 3 * coarse.planes.weights.shape[1]
+    fine = Case(config({"lensing.shell_mpc_h": thickness}), 0.3, ccl_angular_cl)
+    assert np.isfinite(fine.planes.amplitudes).all()
+    # distant shells that add nothing are left out
+    assert fine.planes.weights.shape[1] > 0.6 * 100 / thickness * coarse.planes.weights.shape[1]
     assert fine.expected() == pytest.approx(coarse.expected(), rel=0.03)
-    # what the shells weigh together is the whole kernel
-    assert fine.planes.weights.sum(axis=1) == pytest.approx(coarse.planes.weights.sum(axis=1), rel=0.03)
 
 
 @pytest.fixture(scope="module")

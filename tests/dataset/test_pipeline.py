@@ -1,0 +1,146 @@
+"""The stream of batches: a pure function of seed and step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cosmokeras.config import Config
+from cosmokeras.dataset.pipeline import augment, fixed_stream, observed, training_stream
+from cosmokeras.dataset.shards import Split
+from cosmokeras.observation import Observer
+
+MAPS, BATCH, SEED = 22, 4, 9
+STEPS = MAPS // BATCH
+TARGETS = np.arange(MAPS, dtype=np.float32)[:, None]
+
+
+@pytest.fixture(scope="module")
+def observer(config: Callable[..., Config]) -> Observer:
+    """A lensing observer of 16 x 16 maps: its noise tells whether a map was observed afresh."""
+    return Observer(config({"data.size": 16, "model.spectrum_bins": 4}))
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    maps = np.random.default_rng(0).standard_normal((MAPS, 16, 16, 4)).astype(np.float32)
+    # two shards of unequal length
+    return Split([maps[:15], maps[15:]], np.array([0, 15]), TARGETS.astype(float), np.arange(MAPS))
+
+
+def take(split: Split, observer: Observer, start: int, count: int, seed: int = SEED) -> list[tuple[bytes, list[float]]]:
+    stream = training_stream(split, TARGETS, observer, BATCH, seed, periodic=False, start=start)
+    return [(x.numpy().tobytes(), y.numpy()[:, 0].tolist()) for x, y in stream.take(count)]
+
+
+@pytest.fixture(scope="module")
+def whole(split: Split, observer: Observer) -> list[tuple[bytes, list[float]]]:
+    """Three epochs."""
+    return take(split, observer, 0, 3 * STEPS)
+
+
+@pytest.mark.parametrize("start", [1, 3, STEPS, STEPS + 2, 2 * STEPS - 1])
+def test_stream_from_a_step_is_the_rest_of_the_stream(
+    split: Split, observer: Observer, whole: list[tuple[bytes, list[float]]], start: int
+) -> None:
+    """Bit for bit, within an epoch and across epochs."""
+    assert take(split, observer, start, 3 * STEPS - start) == whole[start:]
+
+
+def test_stream_follows_its_seed(split: Split, observer: Observer, whole: list[tuple[bytes, list[float]]]) -> None:
+    other = take(split, observer, 0, STEPS, seed=SEED + 1)
+    assert [y for _, y in other] != [y for _, y in whole[:STEPS]]
+
+
+def test_every_map_at_most_once_an_epoch_and_others_left_over(whole: list[tuple[bytes, list[float]]]) -> None:
+    epochs = [[i for _, y in whole[e * STEPS : (e + 1) * STEPS] for i in y] for e in range(3)]
+    for seen in epochs:
+        assert len(seen) == len(set(seen)) == STEPS * BATCH
+    assert len({tuple(seen) for seen in epochs}) == 3
+    left_over = [frozenset(range(MAPS)) - set(seen) for seen in epochs]
+    assert all(len(rest) == MAPS - STEPS * BATCH for rest in left_over)
+    assert len(set(left_over)) > 1
+
+
+def test_targets_stay_with_their_maps(split: Split, observer: Observer) -> None:
+    """Without noise a batch holds the maps that its targets name, up to a symmetry."""
+    quiet = observer.__class__.__new__(observer.__class__)
+    quiet.__dict__.update(observer.__dict__, kind="grf")
+    for maps, y in training_stream(split, TARGETS, quiet, BATCH, SEED, periodic=True).take(STEPS):
+        raw = split.read(y.numpy()[:, 0].astype(int))
+        raw = raw / raw.std(axis=(1, 2), keepdims=True)
+        found, expected = (np.sort(m.reshape(BATCH, -1, 4), axis=1) for m in (maps.numpy(), raw))
+        assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_noise_differs_from_epoch_to_epoch(split: Split, observer: Observer) -> None:
+    silent = Split([np.zeros_like(a) for a in split.arrays], split.offsets, split.theta, split.cosmology)
+    noise: dict[float, list[np.ndarray]] = {}
+    for maps, y in training_stream(silent, TARGETS, observer, BATCH, SEED, periodic=False).take(2 * STEPS):
+        for one, name in zip(maps.numpy(), y.numpy()[:, 0], strict=True):
+            noise.setdefault(float(name), []).append(one.ravel())
+    pairs = [pair for pair in noise.values() if len(pair) == 2]
+    assert len(pairs) > MAPS // 2
+    for first, second in pairs:
+        assert abs(np.corrcoef(first, second)[0, 1]) < 0.2
+    # and no noise map is used for two maps
+    every = np.array([one for several in noise.values() for one in several])
+    assert np.abs(np.corrcoef(every) - np.eye(len(every))).max() < 0.3
+
+
+def test_fixed_stream_is_the_same_at_every_pass(split: Split, observer: Observer) -> None:
+    stream = fixed_stream(split, TARGETS, observer, 8, seed=3)
+    passes = [[(x.numpy(), y.numpy()) for x, y in stream] for _ in range(2)]
+    assert [len(x) for x, _ in passes[0]] == [8, 8, 6]
+    for (x, y), (again, y_again) in zip(*passes, strict=True):
+        assert (x == again).all()
+        assert (y == y_again).all()
+    assert np.concatenate([y for _, y in passes[0]])[:, 0].tolist() == list(range(MAPS))
+    assert (observed(split, observer, 3, batch=8) == np.concatenate([x for x, _ in passes[0]])).all()
+    assert not (observed(split, observer, 4, batch=8) == np.concatenate([x for x, _ in passes[0]])).all()
+
+
+@pytest.fixture(scope="module")
+def maps() -> np.ndarray:
+    """64 times the same map without any symmetry."""
+    one = np.random.default_rng(2).standard_normal((8, 8, 2)).astype(np.float32)
+    return np.repeat(one[None], 64, axis=0)
+
+
+def turned(maps: np.ndarray, periodic: bool, seed: int = 1) -> np.ndarray:
+    return augment(tf.constant(maps), tf.constant([SEED, seed], tf.int64), periodic).numpy()
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_augmentation_keeps_pixel_values_and_channels_together(maps: np.ndarray, periodic: bool) -> None:
+    out = turned(maps, periodic)
+    assert out.shape == maps.shape
+    assert (out != maps).any()
+    pixels = sorted(map(tuple, maps[0].reshape(-1, 2).tolist()))
+    for one in out:
+        assert sorted(map(tuple, one.reshape(-1, 2).tolist())) == pixels
+    assert (turned(maps, periodic) == out).all()
+    assert (turned(maps, periodic, seed=2) != out).any()
+
+
+def test_all_eight_symmetries_of_the_square_and_nothing_else(maps: np.ndarray) -> None:
+    symmetries = set()
+    for k in range(4):
+        quarter = np.rot90(maps[0], k)
+        symmetries |= {quarter.tobytes(), quarter[::-1].tobytes()}
+    assert len(symmetries) == 8
+    assert {one.tobytes() for one in turned(maps, periodic=False)} == symmetries
+
+
+def test_periodic_maps_are_shifted_with_their_spectrum_kept(maps: np.ndarray) -> None:
+    out = turned(maps, periodic=True)
+    assert len({one.tobytes() for one in out}) > 50
+    for one in out:
+        # shifts change phases alone; symmetries move modes about: their sorted powers stay
+        found = np.sort(np.abs(np.fft.fft2(one[..., 0])).ravel())
+        assert found == pytest.approx(np.sort(np.abs(np.fft.fft2(maps[0, ..., 0])).ravel()), abs=1e-4)
+        cross = [np.fft.fft2(m[..., 0]) * np.fft.fft2(m[..., 1]).conj() for m in (one, maps[0])]
+        assert cross[0].real.sum() == pytest.approx(cross[1].real.sum(), abs=1e-3)

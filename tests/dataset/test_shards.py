@@ -1,0 +1,208 @@
+"""Shards: the same bytes however they are made, and none used that is not whole."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cosmokeras.config import Config, load_params
+from cosmokeras.dataset.shards import cosmologies_csv, generate, is_whole, open_split, plan, split_theta
+from cosmokeras.errors import UserError
+from cosmokeras.simulators import grf
+from cosmokeras.simulators.fields import map_rng
+
+CHILD = """
+import sys
+from pathlib import Path
+from cosmokeras.config import load_params
+from cosmokeras.dataset import shards
+import json
+if __name__ == "__main__":
+    params, overrides, out = sys.argv[1:]
+    shards.SHARD_BYTES = 2**18
+    shards.generate(load_params(params, json.loads(overrides)), Path(out), workers=2, progress=False)
+"""
+
+
+@pytest.fixture
+def cfg(params: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A small problem with a work folder of its own."""
+    monkeypatch.setenv("COSMOKERAS_WORK", str(tmp_path / "work"))
+    return load_params(params, tiny)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_same_bytes_with_one_worker_and_with_two(cfg: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = generate(cfg, tmp_path / "one", workers=1, progress=False)
+    assert note["maps"] == note["maps_made"] == (32 + 8 + 8) * 2
+    monkeypatch.setenv("COSMOKERAS_WORK", str(tmp_path / "other"))
+    assert generate(cfg, tmp_path / "two", workers=2, progress=False)["maps_made"] == 96
+    one = contents(tmp_path / "one")
+    assert one == contents(tmp_path / "two")
+    assert {"cosmologies.csv", "simulation.json", "train/shard-00000.npy", "test/shard-00001.json"} <= set(one)
+    assert note["bytes"] == sum(len(b) for name, b in one.items() if name.endswith(".npy"))
+
+
+def test_maps_are_those_of_the_simulator(cfg: Config, tmp_path: Path) -> None:
+    generate(cfg, tmp_path / "out", workers=1, progress=False)
+    split = open_split(cfg, tmp_path / "out", "validation")
+    assert len(split) == 16
+    # map 11 is realisation 1 of cosmology 5
+    expected = grf.maps(cfg, grf.prepare(cfg), split_theta(cfg, "validation")[5], [map_rng(1, 1, 5, 1)])
+    found = split.read(np.array([11]))
+    assert found.dtype == np.float32
+    assert (found == expected.astype(np.float16)).all()
+    assert split.cosmology[11] == 5
+    assert (split.theta[11] == split_theta(cfg, "validation")[5]).all()
+    assert (split.read(np.array([15, 0, 11]))[2] == found[0]).all()
+    assert len(split.head(3)) == 3
+
+
+def test_second_run_makes_nothing(cfg: Config, tmp_path: Path) -> None:
+    generate(cfg, tmp_path / "out", workers=1, progress=False)
+    first = contents(tmp_path / "out")
+    assert generate(cfg, tmp_path / "out", workers=1, progress=False)["maps_made"] == 0
+    assert contents(tmp_path / "out") == first
+    # another problem shares nothing with it
+    other = cfg.model_copy(update={"data": cfg.data.model_copy(update={"seed": 2})})
+    assert generate(other, tmp_path / "other", workers=1, progress=False)["maps_made"] == 96
+    assert contents(tmp_path / "other")["test/shard-00000.npy"] != first["test/shard-00000.npy"]
+
+
+def test_killed_half_way_it_goes_on_to_the_same_bytes(
+    params: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = {**tiny, "data.size": 64, "data.n_cosmologies": 160, "data.realisations": 8}
+    cfg = load_params(params, overrides)
+    monkeypatch.setattr("cosmokeras.dataset.shards.SHARD_BYTES", 2**18)
+    shards = plan(cfg)
+    assert len(shards) > 30
+    monkeypatch.setenv("COSMOKERAS_WORK", str(tmp_path / "killed"))
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(params), json.dumps(overrides), str(tmp_path / "out")],
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    work = tmp_path / "killed" / "generate"
+    try:
+        deadline = time.monotonic() + 60
+        while len(list(work.rglob("shard-*.json"))) < 3 and child.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    assert child.returncode == -signal.SIGKILL
+    assert not (tmp_path / "out").exists()
+    folder = next(work.iterdir())
+    whole = [s for s in shards if is_whole(folder / f"{s.name}.npy")]
+    assert 3 <= len(whole) < len(shards)
+    before = {s.name: (folder / f"{s.name}.npy").stat().st_mtime_ns for s in whole}
+    note = generate(cfg, tmp_path / "out", workers=1, progress=False)
+    assert note["maps_made"] == note["maps"] - 8 * sum(s.stop - s.start for s in whole)
+    assert before == {s.name: (folder / f"{s.name}.npy").stat().st_mtime_ns for s in whole}
+    # an undisturbed run says the same; half-written files of the killed one are not among the results
+    monkeypatch.setenv("COSMOKERAS_WORK", str(tmp_path / "undisturbed"))
+    generate(cfg, tmp_path / "reference", workers=1, progress=False)
+    assert contents(tmp_path / "out") == contents(tmp_path / "reference")
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def lose_the_note(path: Path) -> None:
+    path.with_suffix(".json").unlink()
+
+
+def garble_the_note(path: Path) -> None:
+    path.with_suffix(".json").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, lose_the_note, garble_the_note])
+def test_damaged_shard_is_named_and_made_again(
+    cfg: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
+) -> None:
+    out = tmp_path / "out"
+    generate(cfg, out, workers=1, progress=False)
+    first = contents(out)
+    path = next((tmp_path / "work" / "generate").iterdir()) / "validation" / "shard-00001.npy"
+    damage(path)
+    capsys.readouterr()
+    assert generate(cfg, out, workers=1, progress=False)["maps_made"] == 8
+    said = capsys.readouterr()
+    assert "validation/shard-00001.npy is damaged" in said.out + said.err
+    assert contents(out) == first
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, lose_the_note])
+def test_open_split_refuses_a_damaged_shard(cfg: Config, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    out = tmp_path / "out"
+    generate(cfg, out, workers=1, progress=False)
+    damage(out / "test" / "shard-00001.npy")
+    with pytest.raises(UserError, match="test/shard-00001.npy is damaged") as caught:
+        open_split(cfg, out, "test")
+    assert "\n" not in str(caught.value)
+    open_split(cfg, out, "train")
+
+
+def test_damage_in_the_output_folder_is_mended_by_generate(cfg: Config, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    generate(cfg, out, workers=1, progress=False)
+    first = contents(out)
+    # outputs are linked to the work folder: a flipped bit is in both, a new file is not
+    flip_a_bit(out / "test" / "shard-00000.npy")
+    (out / "test" / "shard-00001.npy").unlink()
+    (out / "test" / "shard-00001.npy").write_bytes(b"nothing")
+    generate(cfg, out, workers=1, progress=False)
+    assert contents(out) == first
+
+
+def test_missing_shard_is_named(cfg: Config, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="train/shard-00000.npy is missing.*dvc repro"):
+        open_split(cfg, tmp_path / "nowhere", "train")
+
+
+def test_splits_share_no_cosmology(cfg: Config) -> None:
+    draws = [split_theta(cfg, split) for split in ("train", "validation", "test")]
+    assert [len(d) for d in draws] == [32, 8, 8]
+    together = np.concatenate(draws)
+    assert len(np.unique(together, axis=0)) == 48
+
+
+def test_plan_covers_every_cosmology_once(params: Path) -> None:
+    for overrides in ({}, {"data.n_cosmologies": 17, "train.batch_size": 8}, {"data.dtype": "float32"}):
+        cfg = load_params(params, {**overrides, "data.validation": 1})
+        shards = plan(cfg)
+        assert len({s.name for s in shards}) == len(shards)
+        for split, count in (("train", cfg.data.n_cosmologies), ("validation", 1), ("test", cfg.data.test)):
+            covered = [i for s in shards if s.split == split for i in range(s.start, s.stop)]
+            assert covered == list(range(count))
+        maps = max(s.stop - s.start for s in shards) * cfg.data.realisations
+        assert maps * 64 * 64 * 4 * np.dtype(cfg.data.dtype).itemsize <= 16 * 2**20
+
+
+def test_cosmologies_csv_holds_the_exact_numbers(cfg: Config) -> None:
+    rows = list(csv.DictReader(cosmologies_csv(cfg).splitlines()))
+    assert [row["split"] for row in rows] == ["train"] * 32 + ["validation"] * 8 + ["test"] * 8
+    assert [float(row["omega_m"]) for row in rows[:32]] == split_theta(cfg, "train")[:, 0].tolist()

@@ -1,0 +1,251 @@
+"""What a survey does to a map: noise against white noise on a real HEALPix sphere, masks, smoothing, seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import healpy
+import numpy as np
+import pytest
+import yaml
+
+from cosmokeras.config import Config, load_params, survey_masks
+from cosmokeras.errors import UserError
+from cosmokeras.observation import Observer, checked, noise_sigma, observe, transfer_kernels
+from cosmokeras.pixels import ARCMIN, pixel_window
+from cosmokeras.simulators.fields import map_rng
+from cosmokeras.surveys import cut_patches
+
+NSIDE = 1024
+LAGS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+
+def covariance(maps: np.ndarray) -> np.ndarray:
+    """Mean product of pixels of maps (n, size, size) apart by each of LAGS."""
+    size = maps.shape[1]
+    return np.array([np.mean(maps[:, y:, x:] * maps[:, : size - y, : size - x]) for y, x in LAGS])
+
+
+@pytest.fixture(scope="module")
+def noise_on_the_sphere() -> np.ndarray:
+    """Patches of white noise of unit variance per HEALPix pixel, (n, 64, 64), as real maps are cut."""
+    white = np.random.default_rng(1).standard_normal(12 * NSIDE**2, dtype=np.float32)
+    dec = np.degrees(np.pi / 2 - healpy.pix2ang(NSIDE, np.arange(white.size))[0])
+    patches = cut_patches(white, (dec > -30) & (dec < 0), size=64, pixel_arcmin=5.0)
+    assert len(patches.maps) > 100
+    return patches.maps[..., 0].astype(float)
+
+
+def whole(config: Callable[..., Config], **more: object) -> Config:
+    """DES Y3 without its mask."""
+    return config({"lensing.mask": "none", **more})
+
+
+def test_healpix_noise_is_that_of_noise_cut_from_a_sphere(
+    config: Callable[..., Config], noise_on_the_sphere: np.ndarray
+) -> None:
+    """Variance and correlation of neighbours, in units of sigma_e^2 / (n_eff A) of the flat pixel."""
+    area = 25.0 / (healpy.nside2pixarea(NSIDE, degrees=True) * 3600)  # of a flat pixel, in HEALPix pixels
+    sphere = covariance(noise_on_the_sphere) * area
+    cfg = whole(config)
+    observer = Observer(cfg)
+    maps = observe(cfg, np.zeros((150, 64, 64, 4), np.float32), seed=0)
+    for b in range(4):
+        ours = covariance(maps[..., b].astype(float)) / (observer.scale[b] * noise_sigma(cfg)[b]) ** 2
+        assert ours[0] == pytest.approx(sphere[0], rel=0.03)
+        assert ours[0] == pytest.approx(0.618, rel=0.03)
+        # correlations of neighbours
+        assert ours[1:] / ours[0] == pytest.approx(sphere[1:] / sphere[0], abs=0.02)
+        assert 0.12 < ours[1] / ours[0] < 0.16
+
+
+def test_noise_sigma_is_that_of_the_galaxies_in_a_pixel(config: Callable[..., Config]) -> None:
+    sigma = noise_sigma(whole(config))
+    assert sigma == pytest.approx(
+        np.array([0.243, 0.262, 0.259, 0.301]) / np.sqrt(25 * np.array([1.476, 1.479, 1.484, 1.461]))
+    )
+    assert noise_sigma(whole(config, **{"lensing.pixel_arcmin": 10.0})) == pytest.approx(sigma / 2)
+
+
+def test_observed_noise_has_unit_deviation_and_bins_are_independent(config: Callable[..., Config]) -> None:
+    for smoothing in (0.0, 8.0):
+        cfg = whole(config, **{"lensing.smoothing_arcmin": smoothing})
+        maps = observe(cfg, np.zeros((60, 64, 64, 4), np.float32), seed=1)
+        assert maps.std(axis=(0, 1, 2)) == pytest.approx(1, rel=0.03)
+        assert np.abs(np.corrcoef(maps.reshape(-1, 4).T) - np.eye(4)).max() < 0.05
+
+
+def test_noise_is_fresh_in_every_map_of_every_batch(config: Callable[..., Config]) -> None:
+    cfg = whole(config)
+    maps = observe(cfg, np.zeros((6, 64, 64, 4), np.float32), seed=1, batch=2).reshape(6, -1)
+    assert np.abs(np.corrcoef(maps) - np.eye(6)).max() < 0.05
+
+
+def test_seed_decides_every_byte(config: Callable[..., Config]) -> None:
+    kappa = 0.01 * map_rng(0, 0, 0, 0).standard_normal((5, 64, 64, 4)).astype(np.float32)
+    first = observe(config(), kappa, seed=7)
+    assert first.dtype == np.float32
+    assert observe(config(), kappa, seed=7).tobytes() == first.tobytes()
+    assert (observe(config(), kappa, seed=8) == first).mean() < 0.3  # masked pixels are 0 in both
+
+
+def test_masked_pixels_are_0_and_partly_covered_ones_noisier(config: Callable[..., Config]) -> None:
+    cfg = config({"lensing.smoothing_arcmin": 0.0})
+    observer = Observer(cfg)
+    masks = survey_masks(cfg)
+    assert (masks < 0.5).any(axis=(1, 2)).mean() > 0.5
+    observer.masks = masks[:1]
+    coverage = masks[0]
+    maps = np.concatenate([observer(np.ones((100, 64, 64, 4), np.float32), np.array([0, i])).numpy() for i in range(4)])
+    assert (maps[:, coverage < 0.5] == 0).all()
+    assert (maps[:, coverage >= 0.5] != 0).all()
+    variance = maps.var(axis=0).mean(axis=-1)
+    partly = (coverage >= 0.5) & (coverage < 0.9)
+    assert partly.sum() > 20
+    assert np.mean(variance[partly] * coverage[partly]) == pytest.approx(1, rel=0.03)
+    assert variance[coverage == 1].mean() == pytest.approx(1, rel=0.03)
+
+
+def test_masks_of_the_survey_are_all_drawn(config: Callable[..., Config]) -> None:
+    cfg = config()
+    holes = {one.tobytes() for one in observe(cfg, np.ones((400, 64, 64, 4), np.float32), 3)[..., 0] == 0}
+    distinct = {one.tobytes() for one in survey_masks(cfg) < 0.5}
+    assert holes <= distinct
+    assert len(holes) > 0.9 * len(distinct)
+
+
+def noiseless(cfg: Config) -> Observer:
+    """An observer without noise, in the units of the map, with the mask of ones."""
+    observer = Observer(cfg)
+    observer.sigma = np.zeros_like(observer.sigma)
+    observer.scale = np.ones_like(observer.scale)
+    observer.masks = np.ones((1, cfg.data.size, cfg.data.size), np.float32)
+    return observer
+
+
+def smooth_map(size: int, channels: int) -> np.ndarray:
+    """A few long periodic waves, that pixel windows hardly touch, plus a constant; (1, size, size, channels)."""
+    y, x = 2 * np.pi * np.indices((size, size)) / size
+    wave = 0.02 * np.cos(x + 2 * y + 0.3) + 0.01 * np.sin(2 * x - y) + 0.005 * np.cos(y)
+    return np.repeat((wave + 0.01)[None, ..., None], channels, axis=-1).astype(np.float32)
+
+
+def test_map_made_from_shear_is_recovered_up_to_its_mean(config: Callable[..., Config]) -> None:
+    cfg = config({"lensing.survey": "cosmos", "real.source": "cosmos", "lensing.smoothing_arcmin": 0.0})
+    kappa = smooth_map(64, 1)
+    out = noiseless(cfg)(kappa, np.array([0, 0])).numpy()
+    assert np.abs(out.mean()) < 1e-6
+    assert kappa.mean() == pytest.approx(0.01, rel=1e-4)
+    # 1 % of the largest value, which is what the finite kernels of the pixel windows leave open
+    inside = np.s_[0, 4:-4, 4:-4, 0]
+    assert (out - (kappa - kappa.mean()))[inside] == pytest.approx(0, abs=4e-4)
+    assert out[inside].std() > 0.01
+
+
+def test_shear_noise_is_white(config: Callable[..., Config]) -> None:
+    cfg = config({"lensing.survey": "cosmos", "real.source": "cosmos", "lensing.mask": "none"})
+    cfg_maps = observe(cfg, np.zeros((200, 64, 64, 1), np.float32), seed=1)[..., 0].astype(float)
+    found = covariance(cfg_maps)
+    # one mode of 4096, the mean, is lost
+    assert found[0] == pytest.approx(1, rel=0.01)
+    assert np.abs(found[1:]).max() < 0.01
+
+
+def test_map_cut_from_healpix_keeps_its_mean_and_loses_little(config: Callable[..., Config]) -> None:
+    cfg = whole(config, **{"lensing.smoothing_arcmin": 0.0})
+    kappa = smooth_map(64, 4)
+    out = noiseless(cfg)(kappa, np.array([0, 0])).numpy()
+    inside = np.s_[:, 5:-5, 5:-5]
+    assert (out - kappa)[inside] == pytest.approx(0, abs=4e-4)
+
+
+@pytest.mark.parametrize(("survey", "rel"), [("des_y3", 0.03), ("cosmos", 0.01)])
+def test_signal_kernel_is_the_pixel_windows(config: Callable[..., Config], survey: str, rel: float) -> None:
+    """Averages over flat pixels, and twice over HEALPix ones, which are squares within 3 %; below half of Nyquist."""
+    source = {"des_y3": "mock", "cosmos": "cosmos"}[survey]
+    cfg = config({"lensing.survey": survey, "real.source": source, "lensing.mask": "none"})
+    kernel, n = transfer_kernels(cfg)[0], 64
+    assert kernel.sum() == pytest.approx(1, abs=0.01)
+    padded = np.zeros((n, n))
+    padded[: len(kernel), : len(kernel)] = kernel
+    found = np.abs(np.fft.fft2(padded))
+    side = cfg.pixel_arcmin * ARCMIN
+    k = 2 * np.pi * np.fft.fftfreq(n, side)
+    ky, kx = np.meshgrid(k, k, indexing="ij")
+    expected = np.sinc(ky * side / 2 / np.pi) * np.sinc(kx * side / 2 / np.pi)
+    if survey == "des_y3":
+        expected = expected * pixel_window(np.hypot(ky, kx), np.sqrt(4 * np.pi / 12) / NSIDE) ** 2
+    low = np.hypot(ky, kx) < np.pi / side / 2
+    assert found[low] == pytest.approx(expected[low], rel=rel)
+
+
+def test_smoothing_is_a_sigma_and_not_a_width(config: Callable[..., Config]) -> None:
+    """Second moment of the response to a point."""
+    cfg = whole(config, **{"lensing.smoothing_arcmin": 12.0})
+    point = np.zeros((1, 64, 64, 4), np.float32)
+    point[0, 32, 32] = 1.0
+    observer = noiseless(cfg)
+    out = observer.finish(point, observer.masks).numpy()[0].astype(float)
+    y, x = (np.indices((64, 64)) - 32.0) * cfg.pixel_arcmin
+    for b in range(4):
+        assert out[..., b].sum() == pytest.approx(1, rel=1e-4)
+        for axis in (x, y):
+            assert np.sqrt((out[..., b] * axis**2).sum()) == pytest.approx(12.0, rel=0.01)
+
+
+def test_real_maps_go_the_last_steps_of_simulated_ones(config: Callable[..., Config]) -> None:
+    cfg = config({"lensing.smoothing_arcmin": 8.0})
+    observer = Observer(cfg)
+    coverage = survey_masks(cfg)[:3]
+    maps = map_rng(0, 0, 0, 1).standard_normal((3, 64, 64, 4)).astype(np.float32)
+    out = observer.finish(maps, coverage).numpy()
+    assert (out[coverage < 0.5] == 0).all()
+    # what lies under the mask has no influence
+    spoiled = np.where(coverage[..., None] < 0.5, np.float32(1e3), maps)
+    assert (observer.finish(spoiled, coverage).numpy() == out).all()
+    assert observer.finish(2 * maps, coverage).numpy() == pytest.approx(2 * out, rel=1e-5)
+
+
+def test_grf_maps_have_unit_deviation_each(config: Callable[..., Config]) -> None:
+    cfg = config({"data.kind": "grf", "data.size": 32, "model.spectrum_bins": 6})
+    maps = map_rng(0, 0, 0, 0).standard_normal((20, 32, 32, 1)) * np.logspace(-12, 6, 20)[:, None, None, None]
+    out = observe(cfg, maps, seed=0)
+    assert out.std(axis=(1, 2, 3)) == pytest.approx(1, rel=1e-5)
+    assert out[3] / maps[3] == pytest.approx(np.full((32, 32, 1), 1 / maps[3].std()), rel=1e-4)
+    # nothing random happens to them
+    assert (observe(cfg, maps, seed=1) == out).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pixels_that_are_no_numbers_are_refused(lensing: Config, value: float) -> None:
+    maps = np.zeros((5, 64, 64, 4), np.float32)
+    maps[3, 10, 10, 2] = value
+    with pytest.raises(UserError, match="^maps: NaN or infinite pixels in map 3 .1 maps in all.$") as caught:
+        observe(lensing, maps, seed=0)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(5, 64, 64), (5, 64, 64, 1), (5, 32, 32, 4), (64, 64, 4)])
+def test_maps_of_another_shape_are_refused(lensing: Config, shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=r"must be \(n, 64, 64, 4\)") as caught:
+        observe(lensing, np.zeros(shape, np.float32), seed=0)
+    assert str(shape) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_maps_become_single_precision(lensing: Config) -> None:
+    assert checked(lensing, np.zeros((1, 64, 64, 4), np.float64)).dtype == np.float32
+
+
+def test_survey_smoothing_of_the_preset_is_used(params: Path) -> None:
+    preset = params.parent / "data" / "surveys" / "des_y3.yaml"
+    raw = yaml.safe_load(preset.read_text())
+    raw["smoothing_arcmin"] = 9.0
+    masks = (params.parent / "data").resolve() / "masks"
+    (params.parent / "data").unlink()
+    (params.parent / "data" / "surveys").mkdir(parents=True)
+    (params.parent / "data" / "masks").symlink_to(masks)
+    preset.write_text(yaml.safe_dump(raw))
+    assert Observer(load_params(params)).beam is not None
+    assert Observer(load_params(params, {"lensing.smoothing_arcmin": 0.0})).beam is None

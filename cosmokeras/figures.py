@@ -29,6 +29,7 @@ STYLE = {
     "figure.constrained_layout.w_pad": 0.07,
 }  # fmt: skip
 NAMES = {"omega_m": r"$\Omega_m$", "sigma8": r"$\sigma_8$", "h": "$h$", "omega_b": r"$\Omega_b$", "n_s": "$n_s$", "w0": "$w_0$"}  # noqa: E501  # fmt: skip
+UNITS = {"lensing": r"convergence $\kappa$", "grf": "density contrast (arbitrary units)"}  # of a map, by data.kind
 BOX = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": PALE, "alpha": 0.9}
 
 
@@ -286,10 +287,19 @@ def _marginal(axes: Axes, patches: Array, combined: Array, bounds: Array, name: 
     axes.spines["left"].set_visible(False)
 
 
-def gallery(path: Path, maps: Array, coverage: Array, ra: Array, dec: Array, title: str) -> None:
+def gallery(
+    path: Path,
+    maps: Array,
+    coverage: Array,
+    ra: Array,
+    dec: Array,
+    title: str,
+    unit: str = UNITS["lensing"],
+) -> None:
     """Draw up to 12 patches of a survey, maps (n, size, size, channels) averaged over channels, unseen pixels grey.
 
-    North is up and east left; `coverage` (n, size, size) is the observed fraction of each pixel; `ra`, `dec` [deg].
+    North is up and east left; `coverage` (n, size, size) is the observed fraction of each pixel; `ra`, `dec` [deg], NaN
+    for maps that are nowhere on the sky.
     """
     images = np.where(np.asarray(coverage) < 0.5, np.nan, np.mean(maps, axis=-1, dtype=float))[:12]
     columns, rows, channels = min(len(images), 4), -(-len(images) // 4), np.shape(maps)[-1]
@@ -300,9 +310,11 @@ def gallery(path: Path, maps: Array, coverage: Array, ra: Array, dec: Array, tit
             axes.set_visible(False)
         for axes, image, east, north in zip(panels, images, ra, dec, strict=False):
             artist = _map(axes, image, images)
-            axes.set_xlabel(rf"${east:.1f}\degree$, ${north:+.1f}\degree$", fontsize=9)
+            if np.isfinite(east):
+                axes.set_xlabel(rf"${east:.1f}\degree$, ${north:+.1f}\degree$", fontsize=9)
         mean = f", mean of {channels} bins" if channels > 1 else ""
-        _colour_bar(figure, artist, panels, rf"convergence $\kappa${mean} (below patches: RA, Dec; grey: not observed)")
+        note = " (below patches: RA, Dec; grey: not observed)" if np.isfinite(ra).all() else ""
+        _colour_bar(figure, artist, panels, f"{unit}{mean}{note}")
 
 
 def surprise(path: Path, reference: Array, real: Array, p_value: float, threshold: float, label: str) -> None:

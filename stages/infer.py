@@ -28,7 +28,7 @@ def main(args: Namespace) -> None:
     obs = est.prepare(maps, coverage)
     p_survey, p_patch = est.survey_surprise(obs), est.surprise(obs)
     likely = p_survey >= cfg.infer.threshold
-    label = f"{note['source']} ({'observed' if note['observed'] else 'MOCK, simulated'})"
+    label = f"{note['source']} (observed)" if note["observed"] else "MOCK sky (simulated, not observed)"
     if not likely:
         warning = f"{label} does not look like the training set: p = {p_survey:.2g} < {cfg.infer.threshold}"
         if cfg.infer.refuse:
@@ -49,7 +49,7 @@ def main(args: Namespace) -> None:
 
     samples = posterior.sample(1000, seed=0)
     figures.posterior(cli.PLOTS / "posterior.png", samples, combined, est.parameters, est.bounds, note["truth"], label)
-    figures.gallery(cli.PLOTS / "real_maps.png", obs, coverage, ra, dec, label)
+    figures.gallery(cli.PLOTS / "real_maps.png", maps, coverage, ra, dec, label, figures.UNITS[est.cfg.data.kind])
     reference, found = est.reference.distances, est.distance(obs)
     figures.surprise(cli.PLOTS / "surprise.png", reference, found, p_survey, cfg.infer.threshold, label)
     for p in est.parameters:

@@ -10,12 +10,12 @@ from keras import layers, ops
 
 
 def wavenumber_bins(size: int, bins: int) -> np.ndarray:
-    """Weights (size * size, bins) that average over annuli of |k|, from the fundamental to the Nyquist frequency.
+    """Weights (size * size, bins) that average over annuli of |k|, from the fundamental to the corners of the grid.
 
     Annuli are equally wide in log k as far as the spacing of modes allows; none is empty.
     """
     k = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None, :]) * size
-    which = np.digitize(k.ravel(), _edges(size / 2 + 0.5, bins)) - 1
+    which = np.digitize(k.ravel(), _edges(size / np.sqrt(2) + 0.5, bins)) - 1
     weights = np.zeros((size * size, bins), np.float32)
     for b in range(bins):
         inside = which == b

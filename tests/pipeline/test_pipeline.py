@@ -1,0 +1,191 @@
+"""The pipeline as people use it: a clone, `dvc repro`, experiments, comparisons, kills and errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SMOKE = (ROOT / "tests" / "smoke.txt").read_text().split()
+METRICS = {
+    "generate": {"maps", "maps_per_second", "bytes"},
+    "real": {"source", "patches", "masked_fraction"},
+    "train": {"rmse", "loss", "epochs", "maps_per_second"},
+    "evaluate": {"omega_m", "nll", "tarp_ks_p", "n_maps", "n_cosmologies"},
+    "infer": {"omega_m", "n_patches", "surprise_p", "in_distribution"},
+}
+
+pytestmark = pytest.mark.slow
+
+
+def run(folder: Path, *command: str, env: dict[str, str] | None = None, ok: bool = True) -> str:
+    """Output of a command typed in `folder`, with this Python's scripts first on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    full = {**os.environ, "PATH": path, "PYTHONPATH": "", "TF_CPP_MIN_LOG_LEVEL": "3", **(env or {})}
+    done = subprocess.run(command, cwd=folder, env=full, text=True, capture_output=True, timeout=400)
+    assert (done.returncode == 0) == ok, f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def overrides(arguments: list[str]) -> dict[str, object]:
+    """`-S key=value ...` as a mapping."""
+    return {k: yaml.safe_load(v) for k, v in (a.split("=", 1) for a in arguments if a != "-S")}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stranger's clone of this checkout as it stands, with its data pulled from the store inside it."""
+    folder = tmp_path_factory.mktemp("clone") / "cosmokeras"
+    run(ROOT, "git", "clone", "-q", str(ROOT), str(folder))
+    changed = run(ROOT, "git", "ls-files", "-m", "-o", "--exclude-standard").split()
+    for name in changed:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    for key in ("user.name", "user.email"):
+        run(folder, "git", "config", key, "tester")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-q", "--allow-empty", "-m", "as it stands")
+    run(folder, "dvc", "pull", "data.dvc")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lensing_run(clone: Path) -> Path:
+    """The seconds-long configuration, run to its end and committed."""
+    run(clone, "dvc", "exp", "run", "-n", "tiny", *SMOKE)
+    run(clone, "git", "add", "-A")
+    run(clone, "git", "commit", "-q", "-m", "tiny")
+    return clone
+
+
+def test_a_run_writes_all_metrics_and_plots_and_is_then_up_to_date(lensing_run: Path) -> None:
+    for name, keys in METRICS.items():
+        metrics = json.loads((lensing_run / "metrics" / f"{name}.json").read_text())
+        assert keys <= set(metrics), f"{name}: {keys - set(metrics)}"
+    stages = yaml.safe_load((lensing_run / "dvc.yaml").read_text())["stages"].values()
+    for path in (next(iter(p)) for stage in stages for p in stage.get("plots", [])):
+        assert (lensing_run / path).stat().st_size > 100
+    real = json.loads((lensing_run / "outputs" / "real" / "provenance.json").read_text())
+    assert real["observed"] is False
+    assert "SIMULATION" in real["provenance"]["statement"]
+    assert "up to date" in run(lensing_run, "dvc", "repro")
+    assert run(lensing_run, "git", "status", "--porcelain") == ""
+
+
+def test_an_experiment_can_be_run_shown_and_compared(lensing_run: Path) -> None:
+    grf = ["-S", "data.kind=grf", "-S", "train.epochs=3", "-S", "grf.box_mpc_h=128"]
+    run(lensing_run, "dvc", "exp", "run", "-n", "shallow", *grf)
+    assert "shallow" in run(lensing_run, "dvc", "exp", "show", "--no-pager", "--csv")
+    metrics = json.loads((lensing_run / "metrics" / "evaluate.json").read_text())["omega_m"]
+    assert metrics["efficiency"] == pytest.approx(metrics["limit_rmse"] / metrics["rmse"], rel=1e-3)
+    assert "omega_m.limit_rmse" in run(lensing_run, "dvc", "metrics", "diff", "HEAD", "shallow", "--md")
+    assert "data.kind" in run(lensing_run, "dvc", "params", "diff", "HEAD", "shallow", "--md")
+    run(lensing_run, "dvc", "plots", "diff", "HEAD", "shallow", "-o", "dvc_plots")
+    assert (lensing_run / "dvc_plots" / "index.html").exists()
+    run(lensing_run, "git", "checkout", "-q", "-f", "HEAD")
+    run(lensing_run, "dvc", "checkout", "-q")
+
+
+REAL = Path(os.environ.get("COSMOKERAS_REAL_DATA", ROOT.parent / "shared" / "real")).resolve()
+
+
+@pytest.mark.skipif(not (REAL / "cosmos" / "e1.fits").exists(), reason=f"no COSMOS catalogue in {REAL}")
+def test_the_observed_cosmos_field_gets_a_posterior(lensing_run: Path) -> None:
+    cosmos = ["-S", "real.source=cosmos", "-S", "lensing.survey=cosmos", "-S", "data.size=64"]
+    env = {"COSMOKERAS_REAL_DATA": str(REAL)}
+    run(lensing_run, "dvc", "exp", "run", "-n", "cosmos", *cosmos, "-S", "lensing.pixel_arcmin=null", env=env)
+    infer = json.loads((lensing_run / "metrics" / "infer.json").read_text())
+    assert infer["source"] == "cosmos"
+    assert infer["observed"] is True
+    assert infer["n_patches"] == 1
+    assert 0.1 < infer["omega_m"]["q16"] < infer["omega_m"]["q84"] < 0.5
+    assert "truth" not in infer["omega_m"]
+    null_tests = json.loads((lensing_run / "metrics" / "real.json").read_text())["null_tests"]
+    assert null_tests["e_excess_sigma"] > 10
+    assert abs(null_tests["b_excess_sigma"]) < 3
+    provenance = json.loads((lensing_run / "outputs" / "real" / "provenance.json").read_text())["provenance"]
+    assert "Schrabback" in provenance["citation"]
+    run(lensing_run, "git", "checkout", "-q", "-f", "HEAD")
+    run(lensing_run, "dvc", "checkout", "-q")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.knid=grf", ["data.knid", "unknown key", "kind"]),
+        ("train.epochs=many", ["train.epochs", "many"]),
+        ("data.size=4096", ["data.size", "1024"]),
+        ("lensing.pixel_arcmin=60", ["data.size", "lensing.pixel_arcmin", "30 deg"]),
+        ("real.source=cosmos", ["real.source", "lensing.survey"]),
+    ],
+)
+def test_a_wrong_parameter_is_one_line_and_exit_2(lensing_run: Path, override: str, words: list[str]) -> None:
+    text = yaml.safe_load((lensing_run / "params.yaml").read_text())
+    section, key = override.split("=")[0].split(".")
+    text[section][key] = yaml.safe_load(override.split("=")[1])
+    (lensing_run / "wrong.yaml").write_text(yaml.safe_dump(text))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "PYTHONPATH": ""}
+    before = sorted(lensing_run.rglob("outputs/**"))
+    command = [sys.executable, "-m", "stages.generate", "--params", "wrong.yaml"]
+    done = subprocess.run(command, cwd=lensing_run, env=env, text=True, capture_output=True, timeout=60)
+    (lensing_run / "wrong.yaml").unlink()
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 2
+    assert len(lines) == 1, lines
+    assert all(word in lines[0] for word in words), lines[0]
+    assert sorted(lensing_run.rglob("outputs/**")) == before
+
+
+def test_every_stage_has_help(lensing_run: Path) -> None:
+    for stage in METRICS.keys() & {"generate", "train", "evaluate", "infer"} | {"fetch_real"}:
+        assert "usage: python -m stages." in run(lensing_run, sys.executable, "-m", f"stages.{stage}", "--help")
+
+
+def test_training_through_dvc_resumes_after_a_kill(lensing_run: Path, tmp_path: Path) -> None:
+    env = {**os.environ, "COSMOKERAS_WORK": str(tmp_path), "PYTHONPATH": "", "DVC_NO_ANALYTICS": "1"}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    params = yaml.safe_load((lensing_run / "params.yaml").read_text())
+    params["train"]["epochs"] = 6
+    (lensing_run / "params.yaml").write_text(yaml.safe_dump(params))
+    process = subprocess.Popen(
+        ["dvc", "repro", "train"], cwd=lensing_run, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    limit = time.monotonic() + 200
+    while not list(tmp_path.glob("train/*/latest")) and time.monotonic() < limit and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(tmp_path.glob("train/*/latest"))
+    output = run(lensing_run, "dvc", "repro", "train", env={"COSMOKERAS_WORK": str(tmp_path)})
+    assert "resumed at epoch" in output
+    assert json.loads((lensing_run / "metrics" / "train.json").read_text())["epochs"] == 6
+
+
+def test_an_unlikely_sky_is_a_warning_or_an_error(lensing_run: Path) -> None:
+    import numpy as np
+
+    path = lensing_run / "outputs" / "real" / "patches.npz"
+    with np.load(path) as stored:
+        maps, coverage = stored["maps"], stored["coverage"]
+    path.unlink()
+    np.savez(path, maps=3 * maps, coverage=coverage)
+    output = run(lensing_run, sys.executable, "-W", "ignore", "-m", "stages.infer")
+    warning = next(line for line in output.splitlines() if line.startswith("WARNING: MOCK"))
+    assert "does not look like the training set" in warning
+    assert json.loads((lensing_run / "metrics" / "infer.json").read_text())["in_distribution"] is False
+    params = yaml.safe_load((lensing_run / "params.yaml").read_text())
+    params["infer"]["refuse"] = True
+    (lensing_run / "params.yaml").write_text(yaml.safe_dump(params))
+    assert "infer.refuse=true" in run(lensing_run, sys.executable, "-m", "stages.infer", ok=False)

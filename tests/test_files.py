@@ -1,0 +1,64 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from cosmokeras.errors import UserError
+from cosmokeras.files import atomic, place, sha256, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"old": 1})
+    with pytest.raises(RuntimeError), atomic(tmp_path / "a.json") as handle:
+        handle.write(b"half")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    assert "old" in (tmp_path / "a.json").read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"cannot write .*b\.json: No space left") as error:
+        write_json(tmp_path / "b.json", {})
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_place_replaces_and_may_be_repeated(tmp_path: Path) -> None:
+    source, target = tmp_path / "work" / "x", tmp_path / "out" / "x"
+    source.parent.mkdir()
+    source.write_bytes(b"new")
+    for _ in range(3):
+        place(source, target)
+    assert [p.name for p in target.parent.iterdir()] == ["x"]
+    assert sha256(target) == sha256(source)
+
+
+def test_a_folder_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
+    code = f"""
+    import os, signal
+    from pathlib import Path
+    from cosmokeras.files import locked
+    with locked(Path({str(tmp_path)!r})):
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code).replace("os.kill(os.getpid(), signal.SIGKILL)", "print('held')")],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert "held" in done.stdout

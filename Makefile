@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install repro test smoke lint clean
+.PHONY: help install repro test smoke lint validate clean
 
 EXTRAS ?=
 DEV := dev,sphere
@@ -56,6 +56,9 @@ smoke: export COSMOKERAS_WORK := .work
 smoke: $(BASE_STAMP)  ## all stages on tiny numbers in a temporary folder, recorded as the experiment "smoke"
 	@$(DVC) pull data.dvc
 	@$(DVC) exp run --temp --force --name smoke $(shell cat tests/smoke.txt)
+
+validate: $(DEV_STAMP)  ## slow checks of the whole road against their bars (20 minutes; needs `make repro` first)
+	@$(VENV) -m benchmarks.validate
 
 clean:  ## remove .venv, caches and unfinished work; outputs, metrics and plots stay
 	rm -rf .venv .work build dist .pytest_cache .ruff_cache *.egg-info

@@ -111,6 +111,7 @@ class EvaluateConfig(_Section):
     """Judgement on the test maps."""
 
     samples: Annotated[int, Field(ge=100)]
+    spectrum_bins: Annotated[int, Field(ge=2, le=256)]
 
 
 class RealConfig(_Section):
@@ -326,8 +327,9 @@ def _check(config: Config, origin: str) -> None:
     if data.n_cosmologies * data.realisations < config.train.batch_size:
         have = data.n_cosmologies * data.realisations
         fail(f"train.batch_size={config.train.batch_size}: more than the {have} training maps; lower it")
-    if config.model.spectrum_bins > data.size // 2:
-        fail(f"model.spectrum_bins={config.model.spectrum_bins}: at most data.size / 2 = {data.size // 2}")
+    for section in ("model", "evaluate"):
+        if (bins := getattr(config, section).spectrum_bins) > data.size // 2:
+            fail(f"{section}.spectrum_bins={bins}: at most data.size / 2 = {data.size // 2}")
     if kind == "lensing":
         _check_lensing(config, fail)
     elif config.real.source != "mock":

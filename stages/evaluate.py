@@ -18,7 +18,7 @@ def main(args: Namespace) -> None:
     from cosmokeras.inference.evaluation import evaluate
 
     estimator = Estimator.load(cli.MODEL)
-    result = evaluate(estimator, *splits, samples=cfg.evaluate.samples)
+    result = evaluate(estimator, *splits, settings=cfg.evaluate)
     write_json(cli.METRICS / "evaluate.json", result.metrics)
 
     names, metrics = estimator.parameters, result.metrics

@@ -14,7 +14,7 @@ from cosmokeras.inference.surprise import Reference, features
 from cosmokeras.observation import Observer
 
 REFERENCE_MAPS = 4096  # training maps that define what features look like
-DRAWS = 8  # noise draws of each validation map for the response
+DRAWS = 6  # noise draws of each validation map for the response
 SEED = 2_000_003  # of the noise; none of these draws was seen in training
 
 

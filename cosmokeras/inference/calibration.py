@@ -16,7 +16,7 @@ def coverage(pit: np.ndarray, level: float) -> np.ndarray:
     return np.mean(np.abs(pit - 0.5) < level / 2, axis=0)
 
 
-def tarp(samples: np.ndarray, truth: np.ndarray, bounds: np.ndarray, seed: int = 0) -> np.ndarray:
+def tarp(samples: np.ndarray, truth: np.ndarray, bounds: np.ndarray, seed: int = 5_000_011) -> np.ndarray:
     """Credibility of the region, centred on a random reference point, that reaches out to the truth.
 
     Uniform between 0 and 1 over many maps if the posteriors are right. Lemos, Coogan, Hezaveh & Perreault-Levasseur

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -142,8 +144,8 @@ class Estimator:
         if self.cfg.data.kind == "lensing":
             _copy_survey(self.cfg, folder)
         arrays: dict[str, np.ndarray] = {} if self.errors is None else {"errors": self.errors}
-        for name, part in (("reference", self.reference), ("response", self.response)):
-            if part is not None:
+        for name in PARTS:
+            if (part := getattr(self, name)) is not None:
                 arrays |= {f"{name}.{field.name}": getattr(part, field.name) for field in fields(part)}
         with atomic(folder / "calibration.npz") as handle:
             np.savez(handle, **arrays)
@@ -168,35 +170,38 @@ class Estimator:
         folder = Path(folder)
         try:
             note: dict[str, Any] = json.loads((folder / "estimator.json").read_text())
+            if note["format"] != FORMAT:
+                raise UserError(f"format {note['format']}, but this version reads {FORMAT}")
+            cfg = parse_params(note["config"], root=str(folder.resolve()), origin="estimator.json")
             with np.load(folder / "calibration.npz", allow_pickle=False) as stored:
-                arrays = dict(stored)
+                parts = {name: _part(kind, name, stored) for name, kind in PARTS.items()}
+                errors = stored.get("errors")
             model = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
         except FileNotFoundError as error:
-            raise UserError(
-                f"{folder}: no trained model ({Path(str(error.filename)).name} is missing); run `dvc repro train`"
-            ) from None
-        except (ValueError, OSError, KeyError) as error:
+            missing = Path(str(error.filename)).name
+            raise UserError(f"{folder}: no trained model ({missing} is missing); run `dvc repro train`") from None
+        except (ValueError, OSError, LookupError, TypeError, EOFError, BadZipFile) as error:
             reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{folder}: damaged model ({reason}); run `dvc repro train`") from None
-        if note["format"] != FORMAT:
-            raise UserError(
-                f"{folder}: format {note['format']}, but this version reads {FORMAT}; run `dvc repro train`"
-            )
-        cfg = parse_params(note["config"], root=str(folder), origin=str(folder / "estimator.json"))
+            raise UserError(f"{folder}: damaged or of another version ({reason}); run `dvc repro train`") from None
+        return cls(cfg, model, errors, **parts)
 
-        def part(kind: type, name: str) -> Any:
-            names = [field.name for field in fields(kind)]
-            return kind(*(arrays[f"{name}.{n}"] for n in names)) if f"{name}.{names[0]}" in arrays else None
 
-        return cls(cfg, model, arrays.get("errors"), part(Reference, "reference"), part(Response, "response"))
+PARTS = {"reference": Reference, "response": Response}
+
+
+def _part(kind: type, name: str, stored: Mapping[str, np.ndarray]) -> Any:
+    """A calibration dataclass out of its arrays; None when the estimator was saved without it."""
+    names = [field.name for field in fields(kind)]
+    return kind(*(stored[f"{name}.{n}"] for n in names)) if f"{name}.{names[0]}" in stored else None
 
 
 def _copy_survey(cfg: Config, folder: Path) -> None:
     """The survey preset with the files it names, so that the model folder stands alone."""
     source, target = Path(cfg.root) / SURVEY_FOLDER, folder / SURVEY_FOLDER
     names = [f"{cfg.survey.name}.yaml"]
-    names += [cfg.survey.mask] if cfg.survey.mask else []
+    names += [cfg.survey.mask] if cfg.survey.mask and cfg.lensing.mask == "survey" else []
     names += [term.file for one in cfg.survey.bins for term in one.n_z if isinstance(term, Table)]
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / name, target / name)
+        if (source / name).resolve() != (target / name).resolve():  # a loaded model saved over itself
+            shutil.copyfile(source / name, target / name)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cosmokeras.config import EvaluateConfig
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference import limits
@@ -19,7 +20,7 @@ from cosmokeras.observation import Observer
 
 TEST_NOISE = 3_000_017  # seeds of noise that nothing else uses
 BASELINE_NOISE = 4_000_037
-BASELINE_DRAWS = 4  # noise draws of each training map for the spectra
+BASELINE_DRAWS = 8  # noise draws of each training map for the spectra
 
 
 @dataclass(frozen=True)
@@ -38,18 +39,21 @@ def rmse(estimates: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.sqrt(np.mean((estimates - truth) ** 2, axis=0))
 
 
-def evaluate(est: Estimator, training: Split, validation: Split, test: Split, samples: int = 1000) -> Evaluation:
-    """All metrics of the test maps, with `samples` posterior samples of each for the coverage test."""
+def evaluate(
+    est: Estimator, training: Split, validation: Split, test: Split, settings: EvaluateConfig | None = None
+) -> Evaluation:
+    """All metrics of the test maps; `settings` are those of the estimator's parameters unless others are given."""
     cfg = est.cfg
+    settings = settings or cfg.evaluate
     observer = Observer(cfg)
     obs = observed(test, observer, TEST_NOISE)
     truth = test.theta[:, cfg.target_columns]
     posterior = est.posterior(obs)
     mean, std, pit = posterior.mean(), posterior.std(), posterior.cdf(truth)
-    drawn = posterior.sample(samples, seed=0)
+    drawn = posterior.sample(settings.samples, seed=0)
 
     error, prior = rmse(mean, truth), prior_rmse(est.bounds)
-    baselines = baseline_rmse(est, training, validation, obs, truth)
+    baselines = baseline_rmse(est, training, validation, obs, truth, settings.spectrum_bins)
     baseline = np.minimum(*baselines.values())
     metrics: dict[str, Any] = {}
     exact = rmse(limits.exact_mean(cfg, obs)[:, cfg.target_columns], truth) if cfg.data.kind == "grf" else None
@@ -80,11 +84,11 @@ def evaluate(est: Estimator, training: Split, validation: Split, test: Split, sa
 
 
 def baseline_rmse(
-    est: Estimator, training: Split, validation: Split, obs: np.ndarray, truth: np.ndarray
+    est: Estimator, training: Split, validation: Split, obs: np.ndarray, truth: np.ndarray, bins: int
 ) -> dict[str, np.ndarray]:
-    """Errors (d,) of the two analyses of spectra, on the same test maps."""
+    """Errors (d,) of the two analyses of spectra in `bins` bins, on the same test maps."""
     cfg = est.cfg
-    observer, bins = Observer(cfg), cfg.model.spectrum_bins
+    observer = Observer(cfg)
     draws = 1 if cfg.data.kind == "grf" else BASELINE_DRAWS
     seeds = [BASELINE_NOISE + i for i in range(draws)]
     known = observed_spectra(training, observer, bins, seeds).reshape(draws * len(training), -1)

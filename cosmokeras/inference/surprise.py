@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cosmokeras.inference.baseline import polynomial
+from cosmokeras.inference.baseline import GaussianLikelihood
 from cosmokeras.inference.features import moments, spectra
 
 BINS = 8
-DEGREE = 3
 
 
 def features(obs: np.ndarray) -> np.ndarray:
@@ -26,11 +25,13 @@ def features(obs: np.ndarray) -> np.ndarray:
 class Reference:
     """What features training maps have at given estimates, and the distances of validation maps.
 
-    `bounds` (d, 2) of the estimates; `mean` (terms, f); `whiten` (f, f); `distances` (n,) sorted.
+    The first four arrays are those of the `GaussianLikelihood` of features (f) at estimates (d) as parameters: maps of
+    strong fields scatter more than those of weak ones, and count against their like. `distances` (n,) is sorted.
     """
 
     bounds: np.ndarray
     mean: np.ndarray
+    log_variance: np.ndarray
     whiten: np.ndarray
     distances: np.ndarray
 
@@ -42,27 +43,14 @@ class Reference:
         bounds: np.ndarray,
     ) -> Reference:
         """From (features (n, f), estimates (n, d)) of training and of validation maps."""
-        x, estimates = training
-        design = polynomial(cls._unit(estimates, bounds), DEGREE)
-        mean = np.linalg.lstsq(design, x, rcond=None)[0]
-        residual = x - design @ mean
-        # shrunk towards its diagonal: the inverse of a covariance from few maps is noisy
-        covariance = np.cov(residual.T)
-        shrink = min(1.0, x.shape[1] / len(x))
-        covariance = (1 - shrink) * covariance + shrink * np.diag(np.diag(covariance))
-        whiten = np.linalg.inv(np.linalg.cholesky(covariance + 1e-12 * np.diag(np.diag(covariance))))
-        unsorted = cls(bounds, mean, whiten, np.zeros(0))
-        return cls(bounds, mean, whiten, np.sort(unsorted.distance(*validation)))
-
-    @staticmethod
-    def _unit(theta: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-        low, high = bounds.T
-        return 2 * (theta - low) / (high - low) - 1
+        model = GaussianLikelihood.fit(*training, bounds)
+        arrays = (bounds, model.mean, model.log_variance, model.whiten)
+        return cls(*arrays, np.sort(cls(*arrays, np.zeros(0)).distance(*validation)))
 
     def distance(self, x: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-        """Squared Mahalanobis distances (n,)."""
-        design = polynomial(self._unit(estimates, self.bounds), DEGREE)
-        return np.sum(((x - design @ self.mean) @ self.whiten.T) ** 2, axis=1)
+        """Squared Mahalanobis distances (n,) from training maps of like estimates."""
+        model = GaussianLikelihood(self.bounds, self.mean, self.log_variance, self.whiten)
+        return np.sum(model.whitened(x, estimates) ** 2, axis=1)
 
     def p_value(self, distance: np.ndarray) -> np.ndarray:
         """Part of validation maps at least as far out, (n,); never 0."""
@@ -76,8 +64,10 @@ class Reference:
         Two-sided, since maps that are too much alike are as suspect as maps that are too far out.
         """
         rng = np.random.default_rng(seed)
-        picks = rng.integers(0, len(self.distances), (draws, len(distance)))
-        means = self.distances[picks].mean(axis=1)
+        n = len(self.distances)
+        # the reference is itself a sample: its mean is uncertain, and normally distributed
+        error = self.distances.std() / np.sqrt(n) * rng.standard_normal(draws)
+        means = self.distances[rng.integers(0, n, (draws, len(distance)))].mean(axis=1) + error
         above = (1 + np.count_nonzero(means >= distance.mean())) / (1 + draws)
         below = (1 + np.count_nonzero(means <= distance.mean())) / (1 + draws)
         return float(min(1.0, 2 * min(above, below)))

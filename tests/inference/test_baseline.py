@@ -1,0 +1,117 @@
+"""Analyses of spectra, on features whose posterior is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import comb
+
+import numpy as np
+import pytest
+
+from cosmokeras.config import Config
+from cosmokeras.cosmology import sample_prior
+from cosmokeras.inference.baseline import GaussianLikelihood, network_means, polynomial
+
+FEATURES = 6
+
+
+def response(d: int) -> np.ndarray:
+    """Features per unit of the parameters, (d, FEATURES)."""
+    return np.random.default_rng(10 + d).normal(0, 1, (d, FEATURES)) * 4
+
+
+def covariance() -> np.ndarray:
+    """Of the features' noise: correlated, unequal."""
+    sigma = np.array([0.6, 0.8, 1.0, 1.2, 1.4, 1.6])
+    return 0.6 ** np.abs(np.subtract.outer(np.arange(FEATURES), np.arange(FEATURES))) * np.outer(sigma, sigma)
+
+
+def draw(cfg: Config, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features (n, f) that are linear in theta with Gaussian noise, and theta (n, p)."""
+    theta = sample_prior(cfg, n, seed)
+    noise = np.random.default_rng(seed).multivariate_normal(np.zeros(FEATURES), covariance(), n)
+    return 5 + theta @ response(theta.shape[1]) + noise, theta
+
+
+def exact_means(cfg: Config, features: np.ndarray) -> np.ndarray:
+    """Posterior means by summing over a grid."""
+    count = {1: 2000, 2: 150}[len(cfg.bounds)]
+    axes = [low + (high - low) * (np.arange(count) + 0.5) / count for low, high in cfg.bounds]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+    inverse = np.linalg.inv(covariance())
+    model = 5 + grid @ response(len(axes))
+    log_l = features @ inverse @ model.T - 0.5 * np.einsum("gi,ij,gj->g", model, inverse, model)
+    weight = np.exp(log_l - log_l.max(axis=1, keepdims=True))
+    return weight @ grid / weight.sum(axis=1, keepdims=True)
+
+
+def rms(x: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.mean(x**2, axis=0))
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one", "two"])
+def cfg(request, config: Callable[..., Config], tiny) -> Config:
+    return config({**tiny, "prior.omega_m": [0.1, 0.5], **({"prior.h": [0.5, 0.9]} if request.param == 2 else {})})
+
+
+def test_likelihood_finds_the_analytic_posterior(cfg: Config) -> None:
+    likelihood = GaussianLikelihood.fit(*draw(cfg, 8000, 0), cfg.bounds)
+    features, theta = draw(cfg, 500, 1)
+    exact = exact_means(cfg, features)
+    best = rms(exact - theta)
+    found = likelihood.posterior_mean(cfg, features)
+    assert found.shape == theta.shape
+    # the data must say something, and the fit loses little of it
+    assert best[0] < 0.9 * 0.1155
+    assert (rms(found - exact) < 0.15 * best).all()
+    assert rms(found - theta) == pytest.approx(best, rel=0.03)
+
+
+def test_log_likelihood_is_that_of_a_normal_distribution(cfg: Config) -> None:
+    """Differences between parameter values, which are all that matters."""
+    likelihood = GaussianLikelihood.fit(*draw(cfg, 8000, 0), cfg.bounds)
+    features, _ = draw(cfg, 20, 1)
+    nodes = sample_prior(cfg, 16, 2)
+    left = features[:, None] - 5 - nodes @ response(nodes.shape[1])
+    exact = -0.5 * np.einsum("nmi,ij,nmj->nm", left, np.linalg.inv(covariance()), left)
+    found = likelihood.log_likelihood(features, nodes)
+    found, exact = found - found[:, :1], exact - exact[:, :1]
+    assert np.std(found - exact) < 0.1 * np.std(exact)
+
+
+def test_noise_that_grows_with_the_parameter_is_followed(config: Callable[..., Config], tiny) -> None:
+    """Features of zero mean, whose variance alone tells the parameter, as spectra of maps do."""
+    cfg = config({**tiny, "prior.omega_m": [0.1, 0.5]})
+    theta = sample_prior(cfg, 8000, 0)
+    sigma = np.exp(2 * theta)
+    features = sigma * np.random.default_rng(0).standard_normal((len(theta), 3))
+    likelihood = GaussianLikelihood.fit(features, theta, cfg.bounds)
+    unit = (2 * (theta - 0.1) / 0.4 - 1)[:200]
+    fitted = np.exp(0.5 * polynomial(unit, 2) @ likelihood.log_variance)
+    assert fitted == pytest.approx(np.repeat(sigma[:200], 3, axis=1), rel=0.08)
+
+
+def test_network_is_as_good_as_the_analytic_posterior(config: Callable[..., Config], tiny) -> None:
+    """It answers the targets only; the other parameter is marginalised."""
+    cfg = config({**tiny, "prior.omega_m": [0.1, 0.5], "prior.h": [0.5, 0.9], "data.targets": ["h"]})
+    features, theta = draw(cfg, 1000, 1)
+    exact = exact_means(cfg, features)[:, 1:]
+    found = network_means(cfg, draw(cfg, 4000, 0), draw(cfg, 500, 2), features)
+    assert found.shape == (1000, 1)
+    best = rms(exact - theta[:, 1:])
+    assert best < 0.9 * 0.1155
+    assert rms(found - exact) < 0.25 * best
+    assert rms(found - theta[:, 1:]) == pytest.approx(best, rel=0.04)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize("degree", [0, 1, 2, 4])
+def test_polynomial_has_each_monomial_once(dimensions: int, degree: int) -> None:
+    unit = np.random.default_rng(0).uniform(-1, 1, (200, dimensions))
+    design = polynomial(unit, degree)
+    terms = comb(dimensions + degree, degree)
+    assert design.shape == (200, terms)
+    assert np.linalg.matrix_rank(design) == terms
+    wanted = (1 + unit.sum(axis=1)) ** degree + unit[:, 0] ** degree
+    coefficients = np.linalg.lstsq(design, wanted, rcond=None)[0]
+    assert design @ coefficients == pytest.approx(wanted, abs=1e-9)

@@ -1,0 +1,41 @@
+"""Summary statistics of maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cosmokeras.config import Config
+from cosmokeras.dataset.pipeline import observed
+from cosmokeras.dataset.shards import Split
+from cosmokeras.inference.features import moments, observed_spectra, spectra
+from cosmokeras.observation import Observer
+
+
+def test_moments_of_known_distributions() -> None:
+    rng = np.random.default_rng(0)
+    normal, exponential = 2 * rng.standard_normal((50, 64, 64)), 3 * rng.exponential(size=(50, 64, 64))
+    found = moments(np.stack([normal, exponential], axis=-1)).mean(axis=0)
+    assert found == pytest.approx([np.log(2), np.log(3), 0, 2, 0, 6], abs=0.1)
+
+
+def test_moments_of_an_empty_map_are_finite() -> None:
+    assert np.isfinite(moments(np.zeros((2, 16, 16, 3), np.float32))).all()
+
+
+def test_spectra_of_white_noise() -> None:
+    """Logs of one in the autos, zero in the cross; more maps than one batch."""
+    rng = np.random.default_rng(1)
+    noise = rng.standard_normal((300, 32, 32, 2)).astype(np.float32)
+    found = spectra(noise, 4)
+    assert found.shape == (300, 12)
+    assert np.exp(found[:, :8]).mean(axis=0) == pytest.approx(np.ones(8), abs=0.1)
+    assert found[:, 8:].mean(axis=0) == pytest.approx(np.zeros(4), abs=0.1)
+    assert found[256:] == pytest.approx(spectra(noise[256:], 4), abs=1e-5)
+
+
+def test_observed_spectra_are_spectra_of_observed_maps(grf: Config, splits: dict[str, Split]) -> None:
+    split, observer = splits["validation"].head(300), Observer(grf)
+    found = observed_spectra(split, observer, 5, [1, 2])
+    assert found.shape == (2, 300, 5)
+    assert found[0] == pytest.approx(spectra(observed(split, observer, 1), 5), abs=1e-5)

@@ -46,7 +46,7 @@ repro: $(BASE_STAMP)  ## the whole pipeline: data, maps, network, evaluation, po
 
 test: $(DEV_STAMP) lint  ## linters and tests
 	@$(DVC) pull data.dvc
-	@$(VENV) -m pytest -q
+	@$(VENV) -m pytest -q -n 2 --dist loadfile
 
 lint: $(DEV_STAMP)  ## rules and formatting (ruff)
 	@$(VENV) -m ruff check

@@ -50,7 +50,11 @@ class GaussianLikelihood:
         # the mean log of a squared normal is below the log of its mean: set the scale from the residuals themselves
         scale = np.mean(standard**2, axis=0)
         log_variance[0] += np.log(scale)
-        whiten = np.linalg.inv(np.linalg.cholesky(np.corrcoef((standard / np.sqrt(scale)).T)))
+        # shrunk towards no correlation: the inverse of a matrix from few maps is noisy, or does not exist
+        shrink = min(1.0, features.shape[1] / len(features))
+        correlation = np.atleast_2d(np.corrcoef((standard / np.sqrt(scale)).T))
+        correlation = (1 - shrink) * correlation + shrink * np.eye(len(correlation))
+        whiten = np.linalg.inv(np.linalg.cholesky(correlation))
         return cls(bounds, mean, log_variance, whiten)
 
     def whitened(self, features: np.ndarray, theta: np.ndarray) -> np.ndarray:

@@ -41,8 +41,11 @@ class RunState(keras.callbacks.Callback):
         self.trained_steps, self.trained_seconds = 0, 0.0
         self._saved_at = time.monotonic()
 
-    # What the rest of a run depends on, beside the variables.
-    FIELDS = ("epoch", "step", "loss_sum", "best", "best_epoch", "wait", "history")
+    # What the rest of a run and its report depend on, beside the variables.
+    FIELDS = (
+        *("epoch", "step", "loss_sum", "best", "best_epoch", "wait", "history"),
+        *("trained_steps", "trained_seconds"),
+    )
 
     @property
     def best_path(self) -> Path:

@@ -17,7 +17,7 @@ from cosmokeras.simulators import simulate
 from cosmokeras.simulators.fields import map_rng, wavenumbers
 
 N = 128  # pixels on a side of the whole periodic grid
-MAPS = 200
+MAPS = 300
 BANDS = np.array([100.0, 220, 400, 700, 1100, 1500, 2000])
 OMEGA_M = (0.15, 0.3, 0.45)
 
@@ -75,8 +75,8 @@ def test_mean_spectra_are_those_of_ccl(case: Case) -> None:
 def test_spectra_of_maps_are_those_of_ccl(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured on maps, within 3 %, 100 < ell < 2000, all pairs of bins.
 
-    The scatter of 200 maps is 1.3 % in the lowest band. The Gaussian fields from which a map is made have spectra of
-    their own, which follow the same random numbers and whose mean is known exactly: what they are off by, times the
+    The scatter of 300 maps is above 1 % in the lowest band. The Gaussian fields from which a map is made have spectra
+    of their own, which follow the same random numbers and whose mean is known exactly: what they are off by, times the
     regression slope, is taken away (a control variate), which leaves under 1.2 % there. That would hide fields of a
     wrong power, so the control itself must be where it should within its scatter (test_fields does this mode by mode).
     """

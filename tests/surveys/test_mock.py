@@ -27,7 +27,7 @@ def config(root: Path, survey: str = "des_y3", size: int = 64) -> SimpleNamespac
     return SimpleNamespace(
         root=str(root),
         survey=load_survey(survey, ROOT / "data" / "surveys"),
-        data=SimpleNamespace(size=size),
+        data=SimpleNamespace(kind="lensing", size=size),
         pixel_arcmin=5.0,
         real=SimpleNamespace(max_masked=0.1),
     )

@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install repro test smoke lint validate clean
+.PHONY: help install repro test smoke lint physics validate bench clean
 
 EXTRAS ?=
 DEV := dev,sphere
@@ -57,8 +57,16 @@ smoke: $(BASE_STAMP)  ## all stages on tiny numbers in a temporary folder, recor
 	@$(DVC) pull data.dvc
 	@$(DVC) exp run --temp --force --name smoke $(shell cat tests/smoke.txt)
 
-validate: $(DEV_STAMP)  ## slow checks of the whole road against their bars (20 minutes; needs `make repro` first)
+physics: $(BASE_STAMP)  ## pictures of what each simulator makes, beside theory, into plots/physics
+	@$(DVC) pull data.dvc
+	@$(VENV) -m study.physics_check
+
+validate: $(DEV_STAMP)  ## slow checks of the whole road against their bars (half an hour; needs `make repro` first)
 	@$(VENV) -m benchmarks.validate
+
+bench: $(DEV_STAMP)  ## maps per second of each simulator, beside other people's where they are installed
+	@$(DVC) pull data.dvc
+	@$(VENV) -m benchmarks.simulators
 
 clean:  ## remove .venv, caches and unfinished work; outputs, metrics and plots stay
 	rm -rf .venv .work build dist .pytest_cache .ruff_cache *.egg-info

@@ -12,129 +12,39 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import ValidationError
 
+from cosmokeras.checks import check
 from cosmokeras.errors import UserError
+from cosmokeras.pixels import ARCMIN
+from cosmokeras.registry import COSMOLOGY, KINDS, PER_BIN, RANGES, Kind
+from cosmokeras.sections import (
+    DataConfig,
+    EvaluateConfig,
+    GrfConfig,
+    InferConfig,
+    LensingConfig,
+    LptConfig,
+    ModelConfig,
+    PriorConfig,
+    RealConfig,
+    Section,
+    TrainConfig,
+)
 from cosmokeras.surveys.presets import Survey, load_survey
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Prior = Number | tuple[Number, Number]
 
-# Ranges in which the theory codes are trusted; priors must lie inside.
-PHYSICAL: dict[str, tuple[float, float]] = {
-    "omega_m": (0.05, 0.95),
-    "sigma8": (0.2, 1.6),
-    "h": (0.4, 1.0),
-    "omega_b": (0.01, 0.1),
-    "n_s": (0.7, 1.3),
-    "w0": (-2.0, -0.4),
-}
-MAX_PATCH_DEG = 30.0  # beyond this a tangent plane distorts a patch by more than 4 %
-RELEVANT = {"grf": ("omega_m", "h", "n_s"), "lensing": tuple(PHYSICAL)}
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class PriorConfig(_Section):
-    """A number fixes a parameter, a pair frees it (uniform)."""
-
-    omega_m: Prior
-    sigma8: Prior
-    h: Prior
-    omega_b: Prior
-    n_s: Prior
-    w0: Prior
-
-
-class DataConfig(_Section):
-    """What is simulated."""
-
-    kind: Literal["lensing", "grf"]
-    size: Annotated[int, Field(ge=16, le=1024)]
-    n_cosmologies: PositiveInt
-    realisations: PositiveInt
-    validation: PositiveInt
-    test: PositiveInt
-    seed: Annotated[int, Field(ge=0)]
-    dtype: Literal["float16", "float32"]
-    targets: tuple[str, ...] | None
-
-
-class GrfConfig(_Section):
-    """Gaussian random fields."""
-
-    box_mpc_h: PositiveFloat
-
-
-class LensingConfig(_Section):
-    """Weak-lensing convergence; `None` means the survey preset's value."""
-
-    survey: str
-    pixel_arcmin: PositiveFloat | None
-    smoothing_arcmin: Annotated[float, Field(ge=0)] | None
-    shell_mpc_h: Annotated[float, Field(ge=5.0, le=100.0)]
-    mask: Literal["survey", "none"]
-
-
-class ModelConfig(_Section):
-    """The network."""
-
-    name: Literal["hybrid"]
-    width: Annotated[int, Field(ge=4, le=512)]
-    head: Literal["posterior", "mse"]
-    components: Annotated[int, Field(ge=1, le=64)]
-    spectrum_bins: Annotated[int, Field(ge=2, le=256)]
-
-
-class TrainConfig(_Section):
-    """Optimisation."""
-
-    backend: Literal["tensorflow"]
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    lr: PositiveFloat
-    weight_decay: Annotated[float, Field(ge=0)]
-    warmup: Annotated[float, Field(ge=0, lt=1)]
-    clip: PositiveFloat
-    patience: PositiveInt
-    seed: Annotated[int, Field(ge=0)]
-    checkpoint_minutes: PositiveFloat
-
-
-class EvaluateConfig(_Section):
-    """Judgement on the test maps."""
-
-    samples: Annotated[int, Field(ge=100)]
-    spectrum_bins: Annotated[int, Field(ge=2, le=256)]
-
-
-class RealConfig(_Section):
-    """Maps from outside."""
-
-    source: Literal["mock", "cosmos"]
-    mirror: str | None
-    max_masked: Annotated[float, Field(ge=0, lt=1)]
-
-
-class InferConfig(_Section):
-    """Posterior of the real maps."""
-
-    refuse: bool
-    threshold: Annotated[float, Field(gt=0, lt=1)]
-
-
-class Config(_Section):
+class Config(Section):
     """All of `params.yaml`, plus what follows from it."""
 
     prior: PriorConfig
     data: DataConfig
     grf: GrfConfig
+    lpt: LptConfig = LptConfig()
     lensing: LensingConfig
     model: ModelConfig
     train: TrainConfig
@@ -144,14 +54,24 @@ class Config(_Section):
     root: str = "."  # folder of params.yaml; survey presets are looked up below it
 
     @cached_property
+    def kind(self) -> Kind:
+        """What there is to know of the kind of maps, from the registry."""
+        return KINDS[self.data.kind]
+
+    @cached_property
     def parameter_names(self) -> tuple[str, ...]:
-        """Free parameters, in the order of the columns of theta."""
-        return tuple(name for name in PHYSICAL if isinstance(getattr(self.prior, name), tuple))
+        """Free parameters, in the order of the columns of theta; one for each bin where they differ by bin."""
+        free = [name for name in RANGES if isinstance(getattr(self.prior, name), tuple)]
+        return tuple(column for name in free for column in self._columns(name))
+
+    def _columns(self, name: str) -> list[str]:
+        return [f"{name}_{i + 1}" for i in range(self.channels)] if name in PER_BIN else [name]
 
     @cached_property
     def bounds(self) -> np.ndarray:
         """Prior box, shape (p, 2)."""
-        return np.array([getattr(self.prior, name) for name in self.parameter_names])
+        free = [(name, getattr(self.prior, name)) for name in RANGES]
+        return np.array([box for name, box in free if isinstance(box, tuple) for _ in self._columns(name)], float)
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
@@ -159,7 +79,8 @@ class Config(_Section):
         if self.data.targets is not None:
             return self.data.targets
         default = tuple(name for name in ("omega_m", "sigma8") if name in self.parameter_names)
-        return default or self.parameter_names
+        cosmology = tuple(name for name in self.parameter_names if name in COSMOLOGY)
+        return default or cosmology or self.parameter_names
 
     @cached_property
     def target_columns(self) -> list[int]:
@@ -177,6 +98,14 @@ class Config(_Section):
         return self.survey.pixel_arcmin if self.lensing.pixel_arcmin is None else self.lensing.pixel_arcmin
 
     @property
+    def pixel_side(self) -> float:
+        """Pixel side of a map: radians for maps of the sky, Mpc/h for others (1 for kinds without a box)."""
+        if self.kind.observed == "survey":
+            return self.pixel_arcmin * ARCMIN
+        section = getattr(self, self.kind.section) if self.kind.section else None
+        return getattr(section, "box_mpc_h", self.data.size) / self.data.size
+
+    @property
     def smoothing_arcmin(self) -> float:
         """Gaussian smoothing sigma [arcmin] (lensing)."""
         return self.survey.smoothing_arcmin if self.lensing.smoothing_arcmin is None else self.lensing.smoothing_arcmin
@@ -184,27 +113,32 @@ class Config(_Section):
     @property
     def channels(self) -> int:
         """Maps per sample: tomographic bins, or one."""
-        return len(self.survey.bins) if self.data.kind == "lensing" else 1
+        return len(self.survey.bins) if self.kind.observed == "survey" else 1
 
     @property
     def periodic(self) -> bool:
         """Whether the map wraps around."""
-        return self.data.kind == "grf"
+        return self.kind.periodic
 
-    def cosmology(self, theta: np.ndarray) -> dict[str, float]:
-        """One row of theta (free parameters) with the fixed parameters filled in."""
-        values = {name: getattr(self.prior, name) for name in PHYSICAL}
-        values.update(zip(self.parameter_names, (float(x) for x in theta), strict=True))
+    def cosmology(self, theta: np.ndarray) -> dict[str, Any]:
+        """One row of theta (free parameters) with the fixed ones filled in; arrays (bins,) for what differs by bin."""
+        row = dict(zip(self.parameter_names, (float(x) for x in theta), strict=True))
+        values: dict[str, Any] = {}
+        for name in RANGES:
+            fixed = getattr(self.prior, name)
+            columns = [row.get(column, fixed) for column in self._columns(name)]
+            values[name] = np.array(columns) if name in PER_BIN else columns[0]
         return values
 
     def simulation_key(self) -> dict[str, Any]:
         """All that the noise-free maps of one (cosmology, realisation) depend on, for fingerprints."""
-        key: dict[str, Any] = {"prior": self.prior.model_dump(), "data": self.data.model_dump(exclude={"targets"})}
-        if self.data.kind == "grf":
-            key["grf"] = self.grf.model_dump()
-        else:
+        prior = self.prior.model_dump(include=set(self.kind.parameters))
+        key: dict[str, Any] = {"prior": prior, "data": self.data.model_dump(exclude={"targets"})}
+        if self.kind.observed == "survey":
             key["lensing"] = {"pixel_arcmin": self.pixel_arcmin, "shell_mpc_h": self.lensing.shell_mpc_h}
-            key["survey"] = self.survey.model_dump(exclude={"mask", "smoothing_arcmin"})
+            key["survey"] = self.survey.model_dump(exclude={"mask", "mock", "sky", "smoothing_arcmin"})
+        elif self.kind.section:
+            key[self.kind.section] = getattr(self, self.kind.section).model_dump()
         return key
 
 
@@ -248,7 +182,8 @@ def parse_params(raw: Mapping[str, Any], root: str = ".", origin: str = "params"
         config = Config.model_validate({**_tuples(raw), "root": root})
     except ValidationError as error:
         raise UserError(f"{origin}: {_one_line(error)}") from None
-    _check(config, origin)
+    check(config, origin)
+    survey_masks(config)  # a missing or too small mask is said now, not after the simulations
     return config
 
 
@@ -296,67 +231,10 @@ def _one_line(error: ValidationError) -> str:
     return f"{key}={first['input']!r}: {first['msg'].lower()}"
 
 
-def _check(config: Config, origin: str) -> None:
-    """Combinations that no type can express."""
-
-    def fail(message: str) -> None:
-        raise UserError(f"{origin}: {message}")
-
-    kind, data = config.data.kind, config.data
-    for name, (low, high) in PHYSICAL.items():
-        value = getattr(config.prior, name)
-        ends = value if isinstance(value, tuple) else (value, value)
-        if isinstance(value, tuple) and not value[0] < value[1]:
-            fail(f"prior.{name}={list(value)}: low must be below high")
-        if ends[0] < low or ends[1] > high:
-            fail(f"prior.{name}={value}: must lie within {low} to {high}")
-        if isinstance(value, tuple) and name not in RELEVANT[kind]:
-            fail(f"prior.{name}={list(value)}: {kind} maps do not depend on it; fix it by a number")
-    lowest_m = np.min(config.prior.omega_m)
-    if np.max(config.prior.omega_b) >= lowest_m:
-        fail(f"prior.omega_b={config.prior.omega_b}: must stay below prior.omega_m (lowest value {lowest_m})")
-    if not config.parameter_names:
-        fail("prior: no parameter is free; give at least one as a list [low, high], e.g. omega_m: [0.1, 0.5]")
-    for name in config.targets:
-        if name not in config.parameter_names:
-            fail(f"data.targets: {name!r} is not free; free parameters: {', '.join(config.parameter_names)}")
-    if not config.targets or len(set(config.targets)) != len(config.targets):
-        fail(f"data.targets={list(config.targets)}: name each target once; free: {', '.join(config.parameter_names)}")
-    if data.size % 2:
-        fail(f"data.size={data.size}: must be even")
-    if data.n_cosmologies * data.realisations < config.train.batch_size:
-        have = data.n_cosmologies * data.realisations
-        fail(f"train.batch_size={config.train.batch_size}: more than the {have} training maps; lower it")
-    for section in ("model", "evaluate"):
-        if (bins := getattr(config, section).spectrum_bins) > data.size // 2:
-            fail(f"{section}.spectrum_bins={bins}: at most data.size / 2 = {data.size // 2}")
-    if kind == "lensing":
-        _check_lensing(config, fail)
-    elif config.real.source != "mock":
-        fail(f"real.source={config.real.source}: holds lensing maps; data.kind=grf goes with real.source=mock")
-
-
-def _check_lensing(config: Config, fail: Any) -> None:
-    side = config.data.size * config.pixel_arcmin / 60
-    if side > MAX_PATCH_DEG:
-        fail(
-            f"data.size={config.data.size}: a patch of {side:.0f} deg (lensing.pixel_arcmin={config.pixel_arcmin}) is "
-            f"larger than the tangent plane allows; size * pixel must be at most {MAX_PATCH_DEG:.0f} deg"
-        )
-    goes_with = {"mock": "des_y3", "cosmos": "cosmos"}[config.real.source]
-    if config.lensing.survey != goes_with:
-        fail(
-            f"real.source={config.real.source}: its maps are those of lensing.survey={goes_with}, "
-            f"but lensing.survey={config.lensing.survey}; change one of the two"
-        )
-    if config.lensing.mask == "survey":
-        survey_masks(config)
-
-
 def survey_masks(config: Config) -> np.ndarray:
     """Coverage maps (n, size, size) that simulated maps are observed with; ones where no mask is asked for."""
     size = config.data.size
-    if config.data.kind != "lensing" or config.lensing.mask == "none" or config.survey.mask is None:
+    if config.kind.observed != "survey" or config.lensing.mask == "none" or config.survey.mask is None:
         return np.ones((1, size, size), np.float32)
     path = Path(config.root) / "data" / "surveys" / config.survey.mask
     try:

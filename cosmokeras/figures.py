@@ -29,7 +29,6 @@ STYLE = {
     "figure.constrained_layout.w_pad": 0.07,
 }  # fmt: skip
 NAMES = {"omega_m": r"$\Omega_m$", "sigma8": r"$\sigma_8$", "h": "$h$", "omega_b": r"$\Omega_b$", "n_s": "$n_s$", "w0": "$w_0$"}  # noqa: E501  # fmt: skip
-UNITS = {"lensing": r"convergence $\kappa$", "grf": "density contrast (arbitrary units)"}  # of a map, by data.kind
 BOX = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": PALE, "alpha": 0.9}
 
 
@@ -294,7 +293,7 @@ def gallery(
     ra: Array,
     dec: Array,
     title: str,
-    unit: str = UNITS["lensing"],
+    unit: str = r"convergence $\kappa$",
 ) -> None:
     """Draw up to 12 patches of a survey, maps (n, size, size, channels) averaged over channels, unseen pixels grey.
 

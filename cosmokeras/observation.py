@@ -13,7 +13,8 @@ import numpy as np
 from cosmokeras.config import Config, survey_masks
 from cosmokeras.errors import UserError
 from cosmokeras.kaiser_squires import spin2_phase
-from cosmokeras.surveys.transfer import cutting_transfers
+from cosmokeras.pixels import ARCMIN, healpix_side
+from cosmokeras.surveys.transfer import cutting_transfers, noise_boost, noise_geometry
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -28,13 +29,13 @@ def noise_sigma(cfg: Config) -> np.ndarray:
 
 
 def transfer_kernels(cfg: Config) -> tuple[np.ndarray, np.ndarray]:
-    """Real-space kernels, (2 HALF + 1)^2, that pixels apply to the signal and to unit white noise.
+    """Real-space kernels, (2 HALF + 1)^2, that pixels apply to the signal and, on average, to unit white noise.
 
     For patches cut from a HEALPix map these are the cutter's own (`cosmokeras.surveys.transfer`); for a catalogue
     binned on the flat grid the signal is averaged over a pixel, and the noise is white.
     """
     if cfg.survey.made_from == "healpix":
-        signal, noise = cutting_transfers(cfg.survey.nside, cfg.pixel_arcmin, cfg.data.size)
+        signal, noise = cutting_transfers(cfg.survey.nside, cfg.pixel_arcmin, cfg.data.size, sky=cfg.survey.sky)
     else:
         window = np.sinc(np.fft.fftfreq(64))  # of a pixel, along one axis
         signal, noise = np.outer(window, window), np.ones((64, 64))
@@ -66,19 +67,29 @@ class Observer:
     """
 
     def __init__(self, cfg: Config) -> None:
-        self.kind = cfg.data.kind
+        self.observed = cfg.kind.observed
         self.size = cfg.data.size
         self.channels = cfg.channels
         self.masks = survey_masks(cfg)
-        if self.kind == "lensing":
+        if self.observed == "survey":
             self.made_from = cfg.survey.made_from
             self.signal_kernel, self.noise_kernel = transfer_kernels(cfg)
             self.sigma = noise_sigma(cfg)
             k = 2 * np.pi * np.fft.fftfreq(self.size, cfg.pixel_arcmin)
             sigma = cfg.smoothing_arcmin
+            if self.made_from == "healpix":
+                self._set_geometry(cfg)
             self.beam = np.exp(-0.5 * sigma**2 * (k[:, None] ** 2 + k[None, :] ** 2)) if sigma > 0 else None
             self.spin2 = spin2_phase((self.size, self.size))
             self.scale = 1 / self._expected_noise()
+
+    def _set_geometry(self, cfg: Config) -> None:
+        """How the noise of HEALPix pixels gets into flat ones, at many places of the survey."""
+        where = (cfg.survey.nside, cfg.pixel_arcmin)
+        self.pixels, parts = noise_geometry(*where, self.size, cfg.survey.sky)
+        # the noise of a HEALPix pixel in units of that of a flat pixel's area
+        self.parts = parts * np.float32(cfg.pixel_arcmin * ARCMIN / healpix_side(cfg.survey.nside))
+        self.boost = noise_boost(*where, cfg.survey.sky)
 
     def _expected_noise(self) -> np.ndarray:
         """Standard deviation of the noise in an observed, fully covered map, per channel: the unit of the output."""
@@ -91,25 +102,39 @@ class Observer:
         """Observe a batch, (n, size, size, channels) float32; `seed` is two integers (int64)."""
         import tensorflow as tf
 
-        if self.kind == "grf":
-            return self._standardise(maps)
+        if self.observed != "survey":
+            return self.finish(maps, tf.ones(tf.shape(maps)[:3]))
+        coverage, maps = self.survey(maps, seed)
+        return self.finish(maps, coverage)
+
+    def survey(self, maps: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """A survey's coverage (n, size, size) and noisy maps (n, size, size, channels), before the last steps."""
+        import tensorflow as tf
+
         pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
         which = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.masks), tf.int32, alg="philox")
         coverage = tf.gather(tf.constant(self.masks), which)
         road = self._observe_shear if self.made_from == "shear" else self._observe_healpix
-        return self.finish(road(maps, coverage, draw), coverage)
+        return coverage, road(maps, coverage, draw)
 
     def finish(self, maps: tf.Tensor, coverage: tf.Tensor) -> tf.Tensor:
-        """Last steps, which simulated and real maps share: mask, smooth, mask, scale."""
+        """Last steps, which simulated and real maps share: mask, smooth, mask, scale.
+
+        Maps are scaled up by the root of the observed part of their area: the power of a masked map goes with that
+        part, and a network that is not told it would take a full map for one with more signal.
+        """
         import tensorflow as tf
 
-        if self.kind == "grf":
+        if self.observed == "plain":
+            return maps
+        if self.observed == "standardised":
             return self._standardise(maps)
         used = tf.cast(coverage >= USED, tf.float32)[..., None]
         maps = maps * used
         if self.beam is not None:
             maps = self._filter(maps, self.beam) * used
-        return maps * tf.constant(self.scale, tf.float32)
+        part = tf.reduce_mean(used, axis=(1, 2, 3), keepdims=True)
+        return maps * tf.constant(self.scale, tf.float32) * tf.math.rsqrt(tf.maximum(part, 1 / self.size**2))
 
     def _standardise(self, maps: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
@@ -119,14 +144,20 @@ class Observer:
         return maps / tf.math.reduce_std(maps, axis=(1, 2), keepdims=True)
 
     def _observe_healpix(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The signal after the mean transfer of the cutter; noise drawn in HEALPix pixels and cut at random places."""
         import tensorflow as tf
 
         pad = [[0, 0], [HALF, HALF], [HALF, HALF], [0, 0]]
         signal = _convolve(tf.pad(maps, pad, "SYMMETRIC"), self.signal_kernel)
-        wide = self.size + 2 * HALF
-        shape = [tf.shape(maps)[0], wide, wide, self.channels]
-        noise = _convolve(tf.random.stateless_normal(shape, seed, alg="philox"), self.noise_kernel)
-        return signal + noise * tf.constant(self.sigma, tf.float32) * _noise_boost(coverage)
+        pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
+        place = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.pixels), tf.int32, alg="philox")
+        pixels, parts = (tf.gather(tf.constant(table), place) for table in (self.pixels, self.parts))
+        shape = [tf.shape(maps)[0], int(self.pixels.max()) + 1, self.channels]
+        white = tf.random.stateless_normal(shape, draw, alg="philox") * tf.constant(self.sigma, tf.float32)
+        noise = tf.reduce_sum(parts[..., None] * tf.gather(white, pixels, batch_dims=1), axis=2)
+        hits = tf.cast(tf.round(tf.maximum(coverage, USED) * (len(self.boost) - 1)), tf.int32)
+        boost = tf.gather(tf.constant(self.boost, tf.float32), hits)[..., None]
+        return signal + tf.reshape(noise, tf.shape(signal)) * boost
 
     def _observe_shear(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Shear of the map, averaged in pixels, with shape noise and mask, and back by Kaiser-Squires."""
@@ -180,8 +211,8 @@ def observe(cfg: Config, maps: np.ndarray, seed: int, batch: int = 256) -> np.nd
 
     Returns
     -------
-    (n, size, size, channels) float32; `grf`: each map in units of its own standard deviation; `lensing`: in units of
-    the noise of a fully covered pixel, one fixed scale per bin
+    (n, size, size, channels) float32; `lensing`: in units of the noise of a fully covered pixel, one fixed scale per
+    bin; `grf`: each map in units of its own standard deviation; `2lpt`: the density contrast as it is
     """
     maps = checked(cfg, maps)
     import tensorflow as tf

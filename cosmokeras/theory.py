@@ -1,29 +1,44 @@
-"""What the spectra of the maps should be: BBKS for `grf`, Limber integrals over CCL's power for `lensing`."""
+"""What the spectra of the maps should be: BBKS for `grf`, linear theory for `2lpt`, Limber integrals for `lensing`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from cosmokeras.config import Config
-from cosmokeras.cosmology import Background, bbks_power, theory_table
+from cosmokeras.errors import UserError
 from cosmokeras.surveys.presets import Survey
+from cosmokeras.table import Background, theory_table
 
 HUBBLE = 1 / 2997.92458  # H0 / c [h/Mpc]
+# C_1 rho_crit with C_1 = 5e-14 Mpc^3 / (h^2 M_sun) (Bridle & King 2007, NJP 9, 444) and CCL's rho_crit, 2.7754e11 h^2
+# M_sun / Mpc^3
+C1_RHO = 5e-14 * 2.77536627e11
+NODES = 400  # of the Limber integral in chi
+PIVOT = 0.62  # redshift of unit factor in the evolution of alignments (Secco, Samuroff et al. 2022, PRD 105, 023515)
 
 
 def power(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Spectrum of `grf` maps, shape (n, len(k)) [(Mpc/h)^2], of unit amplitude; k in h/Mpc."""
-    rows = [cfg.cosmology(row) for row in np.atleast_2d(theta)]
-    return np.array([bbks_power(k, row["omega_m"], row["h"], row["n_s"]) for row in rows])
+    """Spectrum of `grf` maps [(Mpc/h)^2], unit amplitude, or linear 3-D power of `2lpt` at its redshift [(Mpc/h)^3].
+
+    Shape (n, len(k)); k in h/Mpc.
+    """
+    from cosmokeras.simulators import simulator
+
+    module = simulator(cfg.data.kind)
+    if not hasattr(module, "power"):
+        raise UserError(f"data.kind={cfg.data.kind}: has no power spectrum of matter; use theory.angular_cl")
+    return module.power(cfg, np.atleast_2d(theta), np.asarray(k, float))
 
 
-def lensing_kernel(survey: Survey, back: Background, chi: np.ndarray) -> np.ndarray:
+def lensing_kernel(survey: Survey, back: Background, chi: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
     """Lensing efficiency q_b(chi) [h/Mpc], shape (bins, len(chi)), so that kappa_b = int q_b delta dchi.
 
     q_b = 3/2 Omega_m (H0/c)^2 (chi / a) int dz n_b(z) (1 - chi / chi(z))_+  (Bartelmann & Schneider 2001, Phys. Rep.
-    340, 291, eqs. 6.20-6.21).
+    340, 291, eqs. 6.20-6.21). `shift` of n(z): one for each bin.
     """
-    n_z = survey.n_z(back.z)
+    n_z = survey.n_z(back.z, shift)
     # int_z^inf n dz' and int_z^inf n / chi dz', from the far end towards us
     dz = np.diff(back.z)
     over_chi = n_z / np.maximum(back.chi, back.chi[1])
@@ -37,19 +52,44 @@ def lensing_kernel(survey: Survey, back: Background, chi: np.ndarray) -> np.ndar
     return np.array([np.interp(chi, back.chi, row, right=0.0) for row in q])
 
 
+def alignment_kernel(survey: Survey, back: Background, chi: np.ndarray, values: dict[str, Any]) -> np.ndarray:
+    """Kernel of intrinsic alignments [h/Mpc], shape (bins, len(chi)), to be added to `lensing_kernel`.
+
+    The non-linear alignment model: -A_IA ((1 + z) / (1 + z0))^eta_IA C_1 rho_crit Omega_m / D(z) n_b(z) dz/dchi
+    (Bridle & King 2007, NJP 9, 444; Joachimi et al. 2011, A&A 527, A26, eq. 6).
+    """
+    amplitude = -values["a_ia"] * ((1 + back.z) / (1 + PIVOT)) ** values["eta_ia"]
+    amplitude *= C1_RHO * back.omega_m / back.growth
+    density = survey.n_z(back.z, values["delta_z"]) / np.gradient(back.chi, back.z, edge_order=2)
+    return np.array([np.interp(chi, back.chi, row, right=0.0) for row in amplitude * density])
+
+
+def kernel(survey: Survey, back: Background, chi: np.ndarray, values: dict[str, Any]) -> np.ndarray:
+    """All that turns density into the shapes of a bin's galaxies [h/Mpc], (bins, len(chi)).
+
+    (1 + m_b) (lensing + intrinsic alignments), at the shifted n(z). `values` are all parameters of a cosmology.
+    """
+    q = lensing_kernel(survey, back, chi, values["delta_z"])
+    if values["a_ia"]:
+        q = q + alignment_kernel(survey, back, chi, values)
+    return (1 + values["m_bias"])[:, None] * q
+
+
 def angular_cl(cfg: Config, theta: np.ndarray, ell: np.ndarray) -> np.ndarray:
     """Convergence spectra C_ell, shape (n, bins, bins, len(ell)), dimensionless, in the Limber approximation.
 
-    C_ell^{ab} = int dchi q_a q_b P(k = (ell + 1/2) / chi, z) / chi^2  (LoVerde & Afshordi 2008, PRD 78, 123506).
+    C_ell^{ab} = int dchi q_a q_b P(k = (ell + 1/2) / chi, z) / chi^2  (LoVerde & Afshordi 2008, PRD 78, 123506), with
+    the nuisance parameters of theta in the kernels q and in P.
     """
     ell = np.asarray(ell, dtype=float)
     table = theory_table(cfg)
     out = []
     for row in np.atleast_2d(theta):
-        back = table.background(row, cfg.cosmology(row)["omega_m"])
-        chi = np.linspace(0, back.chi[-1], 400)[1:]
-        q = lensing_kernel(cfg.survey, back, chi)
+        values = cfg.cosmology(row)
+        back = table.background(values)
+        chi = np.linspace(0, back.chi[-1], NODES + 1)[1:]
+        q = kernel(cfg.survey, back, chi, values)
         k = (ell[:, None] + 0.5) / chi
-        p = table.power(row)(k, back.z_of(chi)) / chi**2
+        p = table.power(values)(k, back.z_of(chi)) / chi**2
         out.append(np.einsum("ac,bc,lc->abl", q, q, p) * (chi[1] - chi[0]))
     return np.array(out)

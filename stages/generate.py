@@ -22,7 +22,7 @@ def main(args: Namespace) -> None:
     order = np.argsort(test.theta[:, 0])[[0, len(test) // 2, len(test) - 1]]
     name = cfg.parameter_names[0]
     titles = [f"{name} = {value:.3f}" for value in test.theta[order, 0]]
-    figures.example_maps(cli.PLOTS / "example_maps.png", test.read(order), titles, figures.UNITS[cfg.data.kind])
+    figures.example_maps(cli.PLOTS / "example_maps.png", test.read(order), titles, cfg.kind.unit)
     check = spectrum_check(cfg, test)
     figures.spectra(cli.PLOTS / "spectrum.png", *check.curves, check.labels, check.xlabel, check.ylabel)
 

@@ -8,7 +8,6 @@ from argparse import Namespace
 import numpy as np
 
 from cosmokeras import UserError, cli, figures, load_params
-from cosmokeras.config import RELEVANT
 from cosmokeras.files import write_json, write_text
 
 SAMPLES = 4000
@@ -36,8 +35,8 @@ def main(args: Namespace) -> None:
         print(f"WARNING: {warning}; take the posterior with care")
 
     for name, value in (note["truth"] or {}).items():
-        assumed = getattr(est.cfg.prior, name)
-        if not isinstance(assumed, tuple) and name in RELEVANT[est.cfg.data.kind] and assumed != value:
+        assumed = getattr(est.cfg.prior, name, None)  # None: one of several bins, and free
+        if isinstance(assumed, float) and name in est.cfg.kind.parameters and assumed != value:
             print(f"WARNING: the mock has {name} = {value}, the network was trained with {name} = {assumed}")
 
     posterior, combined = est.posterior(obs), est.combine(obs, SAMPLES, seed=0)
@@ -49,7 +48,7 @@ def main(args: Namespace) -> None:
 
     samples = posterior.sample(1000, seed=0)
     figures.posterior(cli.PLOTS / "posterior.png", samples, combined, est.parameters, est.bounds, note["truth"], label)
-    figures.gallery(cli.PLOTS / "real_maps.png", maps, coverage, ra, dec, label, figures.UNITS[est.cfg.data.kind])
+    figures.gallery(cli.PLOTS / "real_maps.png", maps, coverage, ra, dec, label, est.cfg.kind.unit)
     reference, found = est.reference.distances, est.distance(obs)
     figures.surprise(cli.PLOTS / "surprise.png", reference, found, p_survey, cfg.infer.threshold, label)
     for p in est.parameters:

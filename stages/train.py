@@ -25,7 +25,7 @@ def main(args: Namespace) -> None:
     from cosmokeras.inference.estimator import Estimator
     from cosmokeras.training.loop import train
 
-    key = cfg.model_dump(mode="json", include={"prior", "data", "lensing", "grf", "model", "train"})
+    key = cfg.model_dump(mode="json", include={"prior", "data", "lensing", "grf", "lpt", "model", "train"})
     key |= {"code": code_fingerprint(*CODE), "maps": sha256(cli.SIMULATIONS / "simulation.json")}
     key["masks"] = sha256_of(survey_masks(cfg))
     work = work_folder("train", fingerprint(key))

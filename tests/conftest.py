@@ -11,7 +11,6 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import numpy as np
 import pytest
 
 from cosmokeras.config import Config, load_params
@@ -83,28 +82,3 @@ def tiny() -> dict[str, Any]:
         "train.batch_size": 16,
         "evaluate.samples": 100,
     }
-
-
-@pytest.fixture(scope="session")
-def ccl_angular_cl() -> Callable[[Config, float, np.ndarray], np.ndarray]:
-    """C_ell of *convergence* from CCL alone, (bins, bins, n_ell), at one Omega_m.
-
-    CCL's lensing tracer is that of shear: its spectra hold (ell + 2)! / (ell - 2)! / (ell + 1/2)^4 (Kilbinger et al.
-    2017, MNRAS 472, 2126), 0.27 % below 1 at ell = 30, which convergence on a flat sky does not have; it is divided
-    out. CCL's default adaptive quadrature is up to 0.7 % off at isolated ell (e.g. Omega_m 0.2775, bins 1 and 3, ell
-    57.7), its spline method is not.
-    """
-    import pyccl
-
-    from cosmokeras.cosmology import ccl_cosmology
-
-    def spectra(cfg: Config, omega_m: float, ell: np.ndarray) -> np.ndarray:
-        cosmo = ccl_cosmology(cfg.cosmology([omega_m]))
-        z = np.linspace(0, cfg.survey.z_max, 1501)
-        tracers = [pyccl.WeakLensingTracer(cosmo, dndz=(z, n)) for n in cfg.survey.n_z(z)]
-        shear = [
-            [pyccl.angular_cl(cosmo, a, b, ell, limber_integration_method="spline") for a in tracers] for b in tracers
-        ]
-        return np.array(shear) / ((ell + 2) * (ell + 1) * ell * (ell - 1) / (ell + 0.5) ** 4)
-
-    return spectra

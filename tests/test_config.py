@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cosmokeras.config import PHYSICAL, Config, load_params, survey_masks
+from cosmokeras.config import Config, load_params, survey_masks
 from cosmokeras.errors import UserError
+from cosmokeras.registry import NUISANCES, RANGES
 
 ROOT = Path(__file__).parents[1]
 GRF = {"data.kind": "grf"}
@@ -90,8 +91,28 @@ def test_without_omega_m_the_free_parameters_are_the_targets(params: Path) -> No
 
 def test_cosmology_fills_in_fixed_parameters(params: Path) -> None:
     values = load_params(params, {"prior.sigma8": [0.6, 1.0]}).cosmology([0.25, 0.7])
-    assert values == {"omega_m": 0.25, "sigma8": 0.7, "h": 0.7, "omega_b": 0.05, "n_s": 0.965, "w0": -1.0}
-    assert set(values) == set(PHYSICAL)
+    expected = {"omega_m": 0.25, "sigma8": 0.7, "h": 0.7, "omega_b": 0.05, "n_s": 0.965, "w0": -1.0}
+    expected |= {"a_ia": 0.0, "eta_ia": 0.0, "baryons": 0.0}
+    assert {name: values[name] for name in expected} == expected
+    assert values["m_bias"].tolist() == values["delta_z"].tolist() == [0.0] * 4
+    assert set(values) == set(RANGES)
+
+
+def test_nuisances_may_be_left_out_freed_and_differ_by_bin(params: Path) -> None:
+    raw = yaml.safe_load(params.read_text())
+    without = {name: value for name, value in raw["prior"].items() if name not in NUISANCES}
+    params.write_text(yaml.safe_dump(raw | {"prior": without}))
+    assert load_params(params).prior == load_params(ROOT / "params.yaml").prior
+    cfg = load_params(params, {"prior.m_bias": [-0.02, 0.02], "prior.a_ia": [-1.0, 1.0], "prior.delta_z": 0.01})
+    assert cfg.parameter_names == ("omega_m", "a_ia", "m_bias_1", "m_bias_2", "m_bias_3", "m_bias_4")
+    assert cfg.targets == ("omega_m",)
+    assert cfg.bounds.tolist() == [[0.1, 0.5], [-1, 1], *[[-0.02, 0.02]] * 4]
+    values = cfg.cosmology([0.3, 0.5, 0.001, 0.002, 0.003, 0.004])
+    assert values["m_bias"].tolist() == [0.001, 0.002, 0.003, 0.004]
+    assert values["delta_z"].tolist() == [0.01] * 4
+    # maps of other kinds do not depend on them, so that their kept shards stay good
+    grf = load_params(params, {"data.kind": "grf"})
+    assert grf.simulation_key() == load_params(params, {"data.kind": "grf", "prior.a_ia": 1.0}).simulation_key()
 
 
 def test_frozen(params: Path) -> None:
@@ -125,7 +146,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "nothing for a number": ({"train.lr": None}, ["train.lr=None", "number"]),
     "number for a truth value": ({"infer.refuse": 1}, ["infer.refuse=1", "boolean"]),
     "not positive": ({"train.lr": 0.0}, ["train.lr=0.0", "greater than 0"]),
-    "kind": ({"data.kind": "nbody"}, ["data.kind='nbody'", "'lensing'", "'grf'"]),
+    "kind": ({"data.kind": "nbody"}, ["data.kind='nbody'", "lensing, 2lpt, grf"]),
     "shells too thick": ({"lensing.shell_mpc_h": 200.0}, ["lensing.shell_mpc_h=200.0", "100"]),
     "section that is a number": ({"data": 3}, ["data=3"]),
     "key below a number": ({"data.size.x": 3}, ["data.size.x=3", "sections are"]),
@@ -149,7 +170,22 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "mask too small": ({"data.size": 128}, ["lensing.mask=survey", "data.size=128", "(64, 64)", "lensing.mask=none"]),
     "unknown survey": ({"lensing.survey": "des_y9"}, ["lensing.survey", "'des_y9'", "cosmos, des_y3"]),
     "real maps of another survey": ({"real.source": "cosmos"}, ["real.source=cosmos", "lensing.survey=des_y3"]),
-    "survey of other real maps": ({"lensing.survey": "cosmos"}, ["real.source=mock", "lensing.survey=cosmos"]),
+    "survey of other real maps": ({"real.source": "cosmos"}, ["real.source=cosmos", "lensing.survey=des_y3"]),
+    "nuisance of other maps": (
+        {"data.kind": "grf", "prior.m_bias": [-0.1, 0.1]},
+        ["prior.m_bias=[-0.1, 0.1]", "grf maps do not depend on it"],
+    ),
+    "nuisance out of range": ({"prior.delta_z": [-1.0, 1.0]}, ["prior.delta_z=(-1.0, 1.0)", "-0.3 to 0.3"]),
+    "target that is one of several": (
+        {"prior.m_bias": [-0.1, 0.1], "data.targets": ["m_bias"]},
+        ["'m_bias' is not free", "m_bias_1, m_bias_2, m_bias_3, m_bias_4"],
+    ),
+    "particles that do not fit the map": (
+        {"data.kind": "2lpt", "lpt.particles": 100},
+        ["lpt.particles=100", "multiple of data.size=64"],
+    ),
+    "slabs that do not fill the box": ({"data.kind": "2lpt", "lpt.slab_mpc_h": 300.0}, ["lpt.slab_mpc_h=300", "1000"]),
+    "dark energy today": ({"data.kind": "2lpt", "prior.w0": [-1.2, -0.8]}, ["prior.w0", "lpt.redshift=0"]),
     "batch larger than the data": (
         {"data.n_cosmologies": 4, "data.realisations": 2},
         ["train.batch_size=64", "8 training maps"],

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import kstest
 
 from cosmokeras.config import Config
-from cosmokeras.cosmology import TheoryTable, bbks_power, bbks_transfer, ccl_cosmology, sample_prior, theory_table
+from cosmokeras.cosmology import bbks_power, bbks_transfer, sample_prior
 
 OMEGA_M = np.random.default_rng(5).uniform(0.1, 0.5, 4)
 
@@ -66,43 +66,3 @@ def test_sample_prior_follows_the_seed_alone(lensing: Config) -> None:
 def test_single_draws_are_uniform_over_seeds(lensing: Config) -> None:
     draws = np.concatenate([sample_prior(lensing, 1, seed)[:, 0] for seed in range(400)])
     assert kstest((draws - 0.1) / 0.4, "uniform").pvalue > 1e-3
-
-
-@pytest.fixture(scope="module")
-def table(lensing: Config) -> TheoryTable:
-    return theory_table(lensing)
-
-
-@pytest.mark.parametrize("omega_m", OMEGA_M)
-def test_table_agrees_with_fresh_calls_of_ccl(lensing: Config, table: TheoryTable, omega_m: float) -> None:
-    cosmo, h = ccl_cosmology(lensing.cosmology([omega_m])), 0.7
-    power = table.power(np.array([omega_m]))
-    k = np.geomspace(1e-3, 10, 200)
-    for z in (0.0, 0.5, 1.0, 2.0):
-        fresh = cosmo.nonlin_matter_power(k * h, 1 / (1 + z)) * h**3
-        assert power(k, np.full_like(k, z)) == pytest.approx(fresh, rel=5e-3), f"z = {z}"
-    # between nodes too, and below the first one
-    z = np.concatenate([[0.002, 0.01, 0.02, 0.03, 0.045], np.linspace(0.06, 3.0, 50)])
-    chi = cosmo.comoving_radial_distance(1 / (1 + z)) * h
-    back = table.background(np.array([omega_m]), omega_m)
-    assert np.interp(z, back.z, back.chi) == pytest.approx(chi, rel=1e-4)
-    assert back.z_of(chi) == pytest.approx(z, rel=1e-4)
-    assert back.chi[0] == 0.0
-    assert (np.diff(back.chi) > 0).all()
-
-
-def test_power_broadcasts_and_goes_on_as_a_power_law(table: TheoryTable) -> None:
-    power = table.power(np.array([0.3]))
-    grid = power(np.array([[0.1], [1.0]]), np.array([0.0, 0.5, 1.0]))
-    assert grid.shape == (2, 3)
-    assert grid[1, 2] == power(np.array([1.0]), np.array([1.0]))[0]
-    far = np.log(power(np.array([100.0, 200.0, 400.0]), np.zeros(3)))
-    assert far[2] - far[1] == pytest.approx(far[1] - far[0], rel=1e-6)
-    assert far[1] < far[0]
-
-
-def test_table_is_read_back_as_it_was_written(lensing: Config, table: TheoryTable) -> None:
-    again = theory_table(lensing)
-    assert again is not table
-    for name in ("k", "z", "bounds", "powers", "log_power", "log_distance"):
-        assert (getattr(again, name) == getattr(table, name)).all()

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cosmokeras import theory
 from cosmokeras.config import Config
 from cosmokeras.dataset.shards import Split
-from cosmokeras.pixels import ARCMIN
+from cosmokeras.simulators import simulator
 from cosmokeras.simulators.fields import wavenumbers
 
 COSMOLOGIES = 100  # at most so many go into the comparison
@@ -32,8 +31,7 @@ def spectrum_check(cfg: Config, split: Split) -> SpectrumCheck:
 
     Maps that do not wrap around are multiplied by a Hann window first, so that their edges do not leak power.
     """
-    n, lensing = cfg.data.size, cfg.data.kind == "lensing"
-    spacing = cfg.pixel_arcmin * ARCMIN if lensing else cfg.grf.box_mpc_h / n
+    n, spacing, module = cfg.data.size, cfg.pixel_side, simulator(cfg.data.kind)
     first = np.unique(split.cosmology, return_index=True)[1][:COSMOLOGIES]
     k = wavenumbers(n, spacing)
     hann = np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2
@@ -51,29 +49,27 @@ def spectrum_check(cfg: Config, split: Split) -> SpectrumCheck:
     inside = [one for one in inside if one.any()]
     x = np.array([np.average(k[one], weights=twice[one]) for one in inside])
     binned = np.array([np.average(power[:, :, one], axis=2, weights=twice[one]) for one in inside])  # (bins, maps, C)
-    expected = _theory(cfg, split.theta[first], k, inside, twice)  # (bins, maps, C)
+    fine = np.geomspace(k[0, 1] * 0.9, k.max() * 1.01, 80)
+    curves = module.spectrum(cfg, split.theta[first], fine)  # (maps, C, len(fine))
+    expected = _over_modes(fine, curves, k, inside, twice)  # (bins, maps, C)
 
     measured, model = binned.mean(axis=1).T, expected.mean(axis=1).T
     ratio = binned / expected
     error = (ratio.std(axis=1) / np.sqrt(len(first))).T * model
     weight = (model / np.maximum(error, 1e-300)) ** 2 if len(first) > 1 else np.ones_like(model)
-    labels = [f"bin {c + 1}" for c in range(cfg.channels)] if lensing else ["map"]
-    names = ("multipole $\\ell$", "$C_\\ell$") if lensing else ("k [h/Mpc]", "P(k) [(Mpc/h)$^2$]")
+    labels = [f"bin {c + 1}" for c in range(cfg.channels)] if cfg.channels > 1 else ["map"]
     overall = float(np.average(measured / model, weights=weight))
-    return SpectrumCheck((x, measured, error, model), labels, *names, overall)
+    return SpectrumCheck((x, measured, error, model), labels, *module.LABELS, overall)
 
 
-def _theory(cfg: Config, theta: np.ndarray, k: np.ndarray, inside: list[np.ndarray], twice: np.ndarray) -> np.ndarray:
-    """Theory averaged over the same modes, (bins, maps, channels)."""
-    fine = np.geomspace(k[0, 1] * 0.9, k.max() * 1.01, 80)
-    if cfg.data.kind == "lensing":
-        spectra = np.einsum("nbbl->nbl", theory.angular_cl(cfg, theta, fine))
-    else:
-        spectra = theory.power(cfg, theta, fine)[:, None]
-    log_fine, log_spectra = np.log(fine), np.log(spectra)
+def _over_modes(
+    fine: np.ndarray, curves: np.ndarray, k: np.ndarray, inside: list[np.ndarray], twice: np.ndarray
+) -> np.ndarray:
+    """Theory `curves` (maps, channels, len(fine)) averaged over the same modes, (bins, maps, channels)."""
+    log_fine, log_curves = np.log(fine), np.log(curves)
     out = []
     for one in inside:
         x = np.log(k[one])
-        values = np.exp([[np.interp(x, log_fine, row) for row in channels] for channels in log_spectra])
+        values = np.exp([[np.interp(x, log_fine, row) for row in channels] for channels in log_curves])
         out.append(np.average(values, axis=2, weights=twice[one]))
     return np.array(out)

@@ -7,6 +7,7 @@ are made in a work folder named by a fingerprint of all that the maps depend on;
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -27,10 +28,11 @@ from cosmokeras.config import Config, fingerprint
 from cosmokeras.cosmology import sample_prior
 from cosmokeras.errors import UserError
 from cosmokeras.files import atomic, locked, place, sha256, work_folder, write_json, write_text
-from cosmokeras.simulators import SPLITS, map_rng, simulator
+from cosmokeras.simulators import SPLITS, realisations, simulator
 
 FORMAT = 1  # of the folder
-CODE = ("cosmology.py", "theory.py", "simulators/fields.py", "surveys/presets.py")  # that maps depend on
+# what maps depend on, beside the simulator itself
+CODE = ("cosmology.py", "pixels.py", "table.py", "theory.py", "simulators/fields.py", "simulators/mesh.py", "surveys/presets.py")  # noqa: E501  # fmt: skip
 SHARD_BYTES = 16 * 2**20
 
 
@@ -74,14 +76,16 @@ def plan(cfg: Config) -> list[Shard]:
 def make_shard(cfg: Config, prepared: Any, shard: Shard, folder: Path) -> int:
     """Simulate one shard and write it; the number of maps."""
     module = simulator(cfg.data.kind)
-    theta = split_theta(cfg, shard.split)
-    maps = []
+    theta, count = split_theta(cfg, shard.split), cfg.data.realisations
+    shape = ((shard.stop - shard.start) * count, cfg.data.size, cfg.data.size, cfg.channels)
+    stored = np.empty(shape, cfg.data.dtype)
     # one thread: sums in another order would change the last bit, and the cores are busy with other shards
     with threadpool_limits(1):
         for i in range(shard.start, shard.stop):
-            rngs = [map_rng(cfg.data.seed, SPLITS[shard.split], i, r) for r in range(cfg.data.realisations)]
-            maps.append(module.maps(cfg, prepared, theta[i], rngs))
-    stored = np.concatenate(maps).astype(cfg.data.dtype)
+            draw = realisations(cfg.data.seed, SPLITS[shard.split], i)
+            first = (i - shard.start) * count
+            with np.errstate(over="ignore"):  # what does not fit is found below
+                stored[first : first + count] = module.maps(cfg, prepared, theta[i], draw, count)
     if not np.isfinite(stored).all():
         raise UserError(f"data.dtype={cfg.data.dtype}: maps of {shard.name} do not fit; use float32")
     buffer = BytesIO()
@@ -89,7 +93,8 @@ def make_shard(cfg: Config, prepared: Any, shard: Shard, folder: Path) -> int:
     path = folder / f"{shard.name}.npy"
     with atomic(path) as handle:
         handle.write(buffer.getbuffer())
-    write_json(path.with_suffix(".json"), {"maps": len(stored), "sha256": sha256(path)})
+    note = {"maps": len(stored), "sha256": hashlib.sha256(buffer.getbuffer()).hexdigest()}
+    write_json(path.with_suffix(".json"), note)
     return len(stored)
 
 
@@ -136,7 +141,8 @@ def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool 
     import time
 
     workers = workers or len(os.sched_getaffinity(0))
-    key = fingerprint({"code": code_fingerprint(*CODE, f"simulators/{cfg.data.kind}.py"), **cfg.simulation_key()})
+    code = code_fingerprint(*CODE, str(simulator(cfg.data.kind).__file__))
+    key = fingerprint({"code": code, **cfg.simulation_key()})
     folder = work_folder("generate", key)
     shards = plan(cfg)
     per_cosmology = cfg.data.realisations

@@ -13,21 +13,12 @@ import numpy as np
 
 from cosmokeras.config import Config
 from cosmokeras.cosmology import sample_prior
+from cosmokeras.inference import regression
 from cosmokeras.inference.posterior import MixturePosterior
 from cosmokeras.models.heads import MixtureLoss, apply_head, to_normal, unpack_mixture
 
 NODES = {1: 400}  # points of the prior box that carry the likelihood, by number of free parameters
 MANY_NODES = 4096
-
-
-def polynomial(unit: np.ndarray, degree: int) -> np.ndarray:
-    """All monomials up to total `degree` of coordinates (n, p) in -1..1, shape (n, terms)."""
-    columns = [np.ones(len(unit))]
-    frontier = [(columns[0], 0)]
-    for _ in range(degree):
-        frontier = [(value * unit[:, j], j) for value, first in frontier for j in range(first, unit.shape[1])]
-        columns += [value for value, _ in frontier]
-    return np.array(columns).T
 
 
 @dataclass(frozen=True)
@@ -41,41 +32,34 @@ class GaussianLikelihood:
 
     @classmethod
     def fit(cls, features: np.ndarray, theta: np.ndarray, bounds: np.ndarray) -> GaussianLikelihood:
-        """Least squares for the mean (degree 4) and for the log of the squared residuals (degree 2)."""
-        unit = cls._unit(theta, bounds)
-        mean = np.linalg.lstsq(polynomial(unit, 4), features, rcond=None)[0]
-        residual = features - polynomial(unit, 4) @ mean
-        log_variance = np.linalg.lstsq(polynomial(unit, 2), np.log(residual**2 + 1e-30), rcond=None)[0]
-        standard = residual * np.exp(-0.5 * polynomial(unit, 2) @ log_variance)
-        # the mean log of a squared normal is below the log of its mean: set the scale from the residuals themselves
-        scale = np.mean(standard**2, axis=0)
-        log_variance[0] += np.log(scale)
+        """Smooth mean and scatter by least squares, and the correlation of what is left."""
+        mean, log_variance, standard = regression.fit(features, theta, bounds, cls._degree(theta.shape[1]))
         # shrunk towards no correlation: the inverse of a matrix from few maps is noisy, or does not exist
         shrink = min(1.0, features.shape[1] / len(features))
-        correlation = np.atleast_2d(np.corrcoef((standard / np.sqrt(scale)).T))
+        correlation = np.atleast_2d(np.corrcoef(standard.T))
         correlation = (1 - shrink) * correlation + shrink * np.eye(len(correlation))
         whiten = np.linalg.inv(np.linalg.cholesky(correlation))
         return cls(bounds, mean, log_variance, whiten)
 
+    @staticmethod
+    def _degree(p: int) -> int:
+        return {1: 4, 2: 4, 3: 3}.get(p, 2)
+
+    def _mean_and_sigma(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean = regression.polynomial(theta, self.bounds, self._degree(theta.shape[1])) @ self.mean
+        return mean, regression.sigma(theta, self.bounds, self.log_variance)
+
     def whitened(self, features: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """Residuals (n, f) of features (n, f) at their own theta (n, p): unit normal under the model."""
-        unit = self._unit(theta, self.bounds)
-        standard = (features - polynomial(unit, 4) @ self.mean) * np.exp(-0.5 * polynomial(unit, 2) @ self.log_variance)
-        return standard @ self.whiten.T
-
-    @staticmethod
-    def _unit(theta: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-        low, high = bounds.T
-        return 2 * (theta - low) / (high - low) - 1
+        mean, sigma = self._mean_and_sigma(theta)
+        return ((features - mean) / sigma) @ self.whiten.T
 
     def log_likelihood(self, features: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """(n, nodes) for features (n, f) at parameter values theta (nodes, p)."""
-        unit = self._unit(theta, self.bounds)
-        means, log_variances = polynomial(unit, 4) @ self.mean, polynomial(unit, 2) @ self.log_variance
         out = np.empty((len(features), len(theta)))
-        for j, (mean, log_variance) in enumerate(zip(means, log_variances, strict=True)):
-            z = ((features - mean) * np.exp(-0.5 * log_variance)) @ self.whiten.T
-            out[:, j] = -0.5 * np.sum(z**2, axis=1) - 0.5 * log_variance.sum()
+        for j, (mean, sigma) in enumerate(zip(*self._mean_and_sigma(theta), strict=True)):
+            z = ((features - mean) / sigma) @ self.whiten.T
+            out[:, j] = -0.5 * np.sum(z**2, axis=1) - np.log(sigma).sum()
         return out
 
     def posterior_mean(self, cfg: Config, features: np.ndarray) -> np.ndarray:

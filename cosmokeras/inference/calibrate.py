@@ -23,7 +23,7 @@ def calibrate(estimator: Estimator, training: Split, validation: Split) -> Estim
     cfg = estimator.cfg
     observer = Observer(cfg)
     columns = cfg.target_columns
-    draws = [observed(validation, observer, SEED + i) for i in range(1 if cfg.data.kind == "grf" else DRAWS)]
+    draws = [observed(validation, observer, SEED + i) for i in range(DRAWS if cfg.kind.observed == "survey" else 1)]
     if cfg.model.head == "mse":
         # the errors that make the point head a posterior come from its own residuals
         points = replace(estimator, errors=np.ones(len(columns))).posterior(draws[0]).mean()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import qmc
 
-from cosmokeras.inference.baseline import polynomial
+from cosmokeras.inference import regression
 
 DEGREE = 5
 
@@ -34,20 +34,14 @@ class Response:
     @classmethod
     def fit(cls, estimates: np.ndarray, theta: np.ndarray, bounds: np.ndarray) -> Response:
         """From estimates (draws, n, d) of validation maps with free parameters theta (n, p)."""
-        unit = cls._unit(theta, bounds)
         degree = cls._degree(theta.shape[1])
-        design = polynomial(unit, degree)
-        average = estimates.mean(axis=0)
-        mean = np.linalg.lstsq(design, average, rcond=None)[0]
-        residual = (estimates - design @ mean).reshape(-1, estimates.shape[2])
-        wide = np.tile(polynomial(unit, 2), (len(estimates), 1))
-        log_scatter = np.linalg.lstsq(wide, np.log(residual**2 + 1e-30), rcond=None)[0]
-        standard = residual * np.exp(-0.5 * wide @ log_scatter)
-        scale = np.mean(standard**2, axis=0)
-        log_scatter[0] += np.log(scale)
-        correlation = np.atleast_2d(np.corrcoef((standard / np.sqrt(scale)).T))
+        draws, count = estimates.shape[:2]
+        tiled = np.tile(theta, (draws, 1))
+        mean, log_scatter, standard = regression.fit(estimates.reshape(draws * count, -1), tiled, bounds, degree)
+        correlation = np.atleast_2d(np.corrcoef(standard.T))
         # errors of the coefficients, from the residuals of maps averaged over noise (maps are independent, draws not)
-        left = (average - design @ mean) * np.exp(-0.5 * polynomial(unit, 2) @ log_scatter)
+        design = regression.polynomial(theta, bounds, degree)
+        left = standard.reshape(estimates.shape).mean(axis=0)
         inverse = np.linalg.pinv(design.T @ design)
         freedom = max(1, len(design) - design.shape[1])
         return cls(bounds, mean, log_scatter, correlation, inverse * float(np.sum(left**2) / freedom / left.shape[1]))
@@ -56,16 +50,10 @@ class Response:
     def _degree(p: int) -> int:
         return DEGREE if p == 1 else 3 if p == 2 else 2
 
-    @staticmethod
-    def _unit(theta: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-        low, high = bounds.T
-        return 2 * (theta - low) / (high - low) - 1
-
     def log_likelihood(self, statistic: np.ndarray, patches: int, theta: np.ndarray) -> np.ndarray:
         """Log likelihood (m,) of the mean estimate (d,) of `patches` maps at theta (m, p)."""
-        unit = self._unit(theta, self.bounds)
-        design = polynomial(unit, self._degree(theta.shape[1]))
-        sigma = np.exp(0.5 * polynomial(unit, 2) @ self.log_scatter)
+        design = regression.polynomial(theta, self.bounds, self._degree(theta.shape[1]))
+        sigma = regression.sigma(theta, self.bounds, self.log_scatter)
         known = np.einsum("mi,ij,mj->m", design, self.covariance, design)
         sigma = sigma * np.sqrt(1 / patches + known)[:, None]
         z = (statistic - design @ self.mean) / sigma

@@ -141,7 +141,7 @@ class Estimator:
         unfinished = folder / ".model.keras"
         self.model.save(unfinished)
         unfinished.replace(folder / "model.keras")
-        if self.cfg.data.kind == "lensing":
+        if self.cfg.kind.observed == "survey":
             _copy_survey(self.cfg, folder)
         arrays: dict[str, np.ndarray] = {} if self.errors is None else {"errors": self.errors}
         for name in PARTS:

@@ -89,7 +89,7 @@ def baseline_rmse(
     """Errors (d,) of the two analyses of spectra in `bins` bins, on the same test maps."""
     cfg = est.cfg
     observer = Observer(cfg)
-    draws = 1 if cfg.data.kind == "grf" else BASELINE_DRAWS
+    draws = BASELINE_DRAWS if cfg.kind.observed == "survey" else 1  # noise is all that differs between draws
     seeds = [BASELINE_NOISE + i for i in range(draws)]
     known = observed_spectra(training, observer, bins, seeds).reshape(draws * len(training), -1)
     theta = np.tile(training.theta, (draws, 1))

@@ -1,23 +1,24 @@
-"""Simulators: (parameters, seed) -> noise-free maps. One module each, one line in the registry each.
+"""Simulators: (parameters, seed) -> noise-free maps. One module each, one line in `cosmokeras.registry` each.
 
-A simulator module has `prepare(cfg, progress)`, what all its cosmologies share, and `maps(cfg, prepared, theta, rngs)`,
-the maps of one cosmology, one for each random generator.
+A simulator module has
+
+- `prepare(cfg, progress=False)`: what all its cosmologies share;
+- `maps(cfg, prepared, theta, draw, count)`: the first `count` realisations of one cosmology (a row of free parameters),
+  (count, size, size, channels) float32; `draw(r)` is the random generator of realisation r, new at each call;
+- `spectrum(cfg, theta, k)`: what the spectra of its maps should be, (n, channels, len(k)), for rows of free parameters;
+  optional `LABELS`, what axes of such a picture are called.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 
 import numpy as np
 
 from cosmokeras.config import Config
-from cosmokeras.simulators.fields import map_rng
-
-REGISTRY = {
-    "grf": "cosmokeras.simulators.grf",
-    "lensing": "cosmokeras.simulators.lensing",
-}
+from cosmokeras.registry import KINDS
 
 # First word of a map's seed after the master seed: no two splits ever share a random number.
 SPLITS = {"train": 0, "validation": 1, "test": 2, "user": 3, "mock": 4}
@@ -25,7 +26,16 @@ SPLITS = {"train": 0, "validation": 1, "test": 2, "user": 3, "mock": 4}
 
 def simulator(kind: str) -> ModuleType:
     """The module of a simulator."""
-    return import_module(REGISTRY[kind])
+    return import_module(KINDS[kind].module)
+
+
+def realisations(seed: int, split: int, cosmology: int) -> Callable[[int], np.random.Generator]:
+    """`draw` of one cosmology: each realisation's generator, the same wherever and in whatever order it is asked."""
+
+    def draw(realisation: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence([seed, split, cosmology, realisation]))
+
+    return draw
 
 
 def simulate(cfg: Config, theta: np.ndarray, seed: int) -> np.ndarray:
@@ -43,7 +53,13 @@ def simulate(cfg: Config, theta: np.ndarray, seed: int) -> np.ndarray:
     theta = np.atleast_2d(np.asarray(theta, dtype=float))
     module = simulator(cfg.data.kind)
     prepared = module.prepare(cfg)
-    split = SPLITS["user"]
-    return np.concatenate(
-        [module.maps(cfg, prepared, row, [map_rng(seed, split, i, 0)]) for i, row in enumerate(theta)]
-    )
+    draws = [realisations(seed, SPLITS["user"], i) for i in range(len(theta))]
+    return np.concatenate([module.maps(cfg, prepared, row, draw, 1) for row, draw in zip(theta, draws, strict=True)])
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`cosmokeras.simulators.lpt` without an import of its own."""
+    if f"{__name__}.{name}" in {kind.module for kind in KINDS.values()}:
+        return import_module(f"{__name__}.{name}")
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -1,56 +1,98 @@
 """Tomographic convergence maps: multi-plane lensing through lognormal shells of matter.
 
-Each comoving shell is a two-dimensional lognormal density (Coles & Jones 1991, MNRAS 248, 1; shift 1) whose spectrum is
-the Limber projection of CCL's non-linear power. The shells are shared by all source bins, so that the bins are
-correlated as they should be. Maps are made on a periodic grid twice as wide and cut out: they do not wrap around.
+Each comoving shell is a two-dimensional lognormal density (Coles & Jones 1991, MNRAS 248, 1) whose spectrum is the
+Limber projection of CCL's non-linear power. The shells are shared by all source bins and by lensing and intrinsic
+alignments, so that bins are correlated, and alignments with lensing, as they should be. Maps are made on a periodic
+grid twice as wide and cut out: they do not wrap around.
+
+A lognormal shell of shift 1 has the third moment V^3 + 3 V^2 for a variance V, which grows as 1 / thickness: kappa of
+thinner shells would be more and more skewed (shells of 50 instead of 100 Mpc/h: by 40 %). The skewness parameter
+<delta^3> / V^2 of projected matter depends on thickness no more, once shells are thicker than its correlation length.
+Shells thinner than REFERENCE therefore have the shift that gives them that of a REFERENCE shell of shift 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft
 
+from cosmokeras import theory
 from cosmokeras.config import Config
-from cosmokeras.cosmology import TheoryTable, theory_table
 from cosmokeras.pixels import ARCMIN
-from cosmokeras.simulators.fields import gaussian_field, wavenumbers
-from cosmokeras.theory import lensing_kernel
+from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
+from cosmokeras.table import TheoryTable, theory_table
 
+LABELS = ("multipole $\\ell$", "$C_\\ell$")
+REFERENCE = 100.0  # thickness [Mpc/h] at which the shift is 1
 # Shells that add less than this part to every C_ell are left out (the far tail of n(z)).
 NEGLIGIBLE = 1e-4
+BATCH = 8  # shells transformed at once: they stay in the cache
 
 
-def prepare(cfg: Config, progress: bool = False) -> TheoryTable:
-    """The theory table over the prior box."""
-    return theory_table(cfg, progress)
+@dataclass(frozen=True)
+class Grid:
+    """What all cosmologies share.
+
+    The theory table, nodes `ell`, and where between them (`lower`, `fraction`, in log ell) the modes of a quadrant of
+    the periodic grid lie, (n // 2 + 1, n // 2 + 1); the rest of the grid mirrors it. The k = 0 mode stands for all
+    waves of its cell in Fourier space; `cell` (n_ell,) are the weights of the nodes in the mean over that cell.
+    """
+
+    table: TheoryTable
+    n: int
+    ell: np.ndarray
+    lower: np.ndarray
+    fraction: np.ndarray
+    cell: np.ndarray
+
+
+def prepare(cfg: Config, progress: bool = False, padding: int = 2) -> Grid:
+    """The theory table over the prior box, and the geometry of a grid `padding` times as wide as the maps."""
+    n = padding * cfg.data.size
+    modes = wavenumbers(n, cfg.pixel_arcmin * ARCMIN)[: n // 2 + 1]
+    ell = np.geomspace(0.05 * modes[0, 1], modes.max(), 150)
+
+    def place(modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        position = np.interp(np.log(np.maximum(modes, ell[0])), np.log(ell), np.arange(len(ell)))
+        lower = np.minimum(position.astype(int), len(ell) - 2)
+        return lower, position - lower
+
+    half = (np.arange(20) + 0.5) / 40 * modes[0, 1]
+    lower, fraction = place(np.hypot(half[:, None], half).ravel())
+    cell = np.zeros(len(ell))
+    np.add.at(cell, lower, (1 - fraction) / lower.size)
+    np.add.at(cell, lower + 1, fraction / lower.size)
+    return Grid(theory_table(cfg, progress), n, ell, *place(modes), cell)
 
 
 @dataclass(frozen=True)
 class Shells:
     """One cosmology's shells.
 
-    `weights` (bins, shells) turns density contrasts into convergence, `amplitudes` (shells, n, n // 2 + 1) are those of
-    the Gaussian fields' modes, `means` (shells,) half their variances.
+    Density contrast is shift (exp(g - variance / 2) - 1) with a Gaussian field g of `variance` (shells,) whose modes
+    are `amplitudes` (shells, n, n // 2 + 1) times `normal_modes`; `weights` (bins, shells) turn contrasts into
+    convergence, `shift` is (shells,).
     """
 
     weights: np.ndarray
     amplitudes: np.ndarray
-    means: np.ndarray
+    variance: np.ndarray
+    shift: np.ndarray
 
 
-def shells(cfg: Config, table: TheoryTable, theta: np.ndarray, n: int) -> Shells:
-    """Weights and lognormal spectra of the shells of one cosmology on an n x n periodic grid."""
-    pixel = cfg.pixel_arcmin * ARCMIN
-    back = table.background(theta, cfg.cosmology(theta)["omega_m"])
-    count = int(np.ceil(back.chi[-1] / cfg.lensing.shell_mpc_h))
-    edges = np.linspace(0.0, back.chi[-1], count + 1)
+def shells(cfg: Config, grid: Grid, theta: np.ndarray) -> Shells:
+    """Weights and lognormal spectra of the shells of one cosmology."""
+    values = cfg.cosmology(theta)
+    back = grid.table.background(values)
+    edges = np.linspace(0.0, back.chi[-1], int(np.ceil(back.chi[-1] / cfg.lensing.shell_mpc_h)) + 1)
+    thickness = edges[1] - edges[0]
     x, w = np.polynomial.legendre.leggauss(4)
-    chi = edges[:-1, None] + (edges[1] - edges[0]) * (x + 1) / 2  # (shells, 4)
-    dchi = (edges[1] - edges[0]) * w / 2
-    kernel = lensing_kernel(cfg.survey, back, chi.ravel()).reshape(-1, *chi.shape)
+    chi = edges[:-1, None] + thickness * (x + 1) / 2  # (shells, 4)
+    dchi = thickness * w / 2
+    kernel = theory.kernel(cfg.survey, back, chi.ravel(), values).reshape(-1, *chi.shape)
     weights = kernel @ dchi  # (bins, shells)
 
     # The shell is projected with the geometric part chi / a of the lensing kernel, which varies across the nearest
@@ -58,40 +100,70 @@ def shells(cfg: Config, table: TheoryTable, theta: np.ndarray, n: int) -> Shells
     z = back.z_of(chi)
     inside = chi * (1 + z) * dchi
     inside /= inside.sum(axis=1, keepdims=True)
-    ell_grid = wavenumbers(n, pixel)
-    ell = np.geomspace(ell_grid[0, 1], ell_grid.max(), 120)
-    k = (ell[:, None, None] + 0.5) / chi
-    power = table.power(theta)(k, z)
+    k = (grid.ell[:, None, None] + 0.5) / chi
+    power = grid.table.power(values)(k, z)
     c_ell = np.einsum("lsc,sc->sl", power, inside**2 / dchi / chi**2)  # (shells, n_ell)
 
     part = weights[:, :, None] ** 2 * c_ell
     keep = (part / part.sum(axis=1, keepdims=True)).max(axis=(0, 2)) > NEGLIGIBLE
-    log_ell = np.log(np.maximum(ell_grid, ell_grid[0, 1]))
-    on_grid = np.exp([np.interp(log_ell, np.log(ell), np.log(row)) for row in c_ell[keep]])
-    on_grid[:, 0, 0] = 0.0
-    # correlation of the density on the grid, of the Gaussian field, and back to mode variances
-    xi = fft.irfft2(on_grid, s=(n, n), workers=1) / pixel**2
-    # no lognormal field has a correlation below -1; the smallest k = 0 mode that makes it positive stands for the
-    # waves longer than the grid
+    return _lognormal(cfg, grid, weights[:, keep], np.log(c_ell[keep]), thickness)
+
+
+def _lognormal(cfg: Config, grid: Grid, weights: np.ndarray, log_c: np.ndarray, thickness: float) -> Shells:
+    """Gaussian fields whose exponentials have the spectra exp(log_c) (shells, n_ell)."""
+    n, step = grid.n, np.diff(log_c, axis=1)
+    spectra = np.exp(log_c[:, grid.lower] + grid.fraction * step[:, grid.lower])
+    spectra[:, 0, 0] = np.exp(log_c) @ grid.cell
+    # Correlation of the density on the grid, of the Gaussian field, and back to the variances of its modes. A cosine
+    # transform (type 1) of a quadrant is the Fourier transform of the whole grid that mirrors it.
+    xi = fft.dctn(spectra, type=1, axes=(1, 2), workers=1) / (n * cfg.pixel_arcmin * ARCMIN) ** 2
+    # thin shells have correlations below -1 on a periodic grid, which no lognormal field has: more of the k = 0 mode
     xi -= np.minimum(xi.min(axis=(1, 2), keepdims=True), 0.0)
-    gaussian = fft.rfft2(np.log1p(xi), workers=1).real
-    gaussian = np.maximum(gaussian, 0.0)
-    variance = fft.irfft2(gaussian, s=(n, n), workers=1)[:, 0, 0]
-    amplitudes = np.sqrt(gaussian * n**2).astype(np.float32)
-    return Shells(weights[:, keep].astype(np.float32), amplitudes, (variance / 2).astype(np.float32))
+    shift = third_moment_shift(xi[:, 0, 0], thickness)
+    gaussian = np.maximum(fft.dctn(np.log1p(xi / shift[:, None, None] ** 2), type=1, axes=(1, 2), workers=1), 0.0)
+    mirror = np.full(n // 2 + 1, 2.0)
+    mirror[[0, -1]] = 1.0
+    variance = np.einsum("syx,y,x->s", gaussian, mirror, mirror) / n**2
+    rows = np.minimum(np.arange(n), n - np.arange(n))
+    amplitudes = mode_amplitude(gaussian * n**2)[:, rows]
+    return Shells(weights, amplitudes, variance, shift)
 
 
-def maps(cfg: Config, table: TheoryTable, theta: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-    """Noise-free convergence, (len(rngs), size, size, bins) float32, of one cosmology."""
-    size = cfg.data.size
-    planes = shells(cfg, table, theta, 2 * size)
-    return np.stack([_convergence(planes, size, rng) for rng in rngs])
+def third_moment_shift(variance: np.ndarray, thickness: float) -> np.ndarray:
+    """Lognormal shifts with which shells have the skewness parameter of REFERENCE shells of shift 1.
+
+    With shift s the third moment is V^3 / s^3 + 3 V^2 / s; the root of 3 / s + V / s^3 = 3 + V thickness / REFERENCE.
+    """
+    target = 3 + variance * thickness / REFERENCE
+    shift = np.ones_like(variance)
+    for _ in range(30):  # Newton: quadratic once close, and the function is convex beyond its only positive root
+        shift = shift - (target * shift**3 - 3 * shift**2 - variance) / (3 * target * shift**2 - 6 * shift)
+    return shift
 
 
-def _convergence(planes: Shells, size: int, rng: np.random.Generator) -> np.ndarray:
-    kappa = np.zeros((planes.weights.shape[0], size * size), np.float32)
-    for weight, amplitude, mean in zip(planes.weights.T, planes.amplitudes, planes.means, strict=True):
-        patch = gaussian_field(rng, amplitude)[:size, :size]
-        density = np.expm1(patch - mean)
-        kappa += weight[:, None] * density.ravel()
-    return np.moveaxis(kappa.reshape(-1, size, size), 0, -1)
+def maps(
+    cfg: Config, grid: Grid, theta: np.ndarray, draw: Callable[[int], np.random.Generator], count: int
+) -> np.ndarray:
+    """Noise-free convergence, (count, size, size, bins) float32, of one cosmology."""
+    size, planes = cfg.data.size, shells(cfg, grid, theta)
+    weights = (planes.weights * planes.shift).astype(np.float32)
+    half = (planes.variance / 2).astype(np.float32)[:, None, None]
+    out = np.empty((count, size, size, len(weights)), np.float32)
+    for r in range(count):
+        rng, kappa = draw(r), np.zeros((len(weights), size**2), np.float32)
+        for start in range(0, len(half), BATCH):
+            part = slice(start, min(start + BATCH, len(half)))
+            modes = normal_modes(rng, planes.amplitudes[part].shape)
+            modes *= planes.amplitudes[part]
+            # the two axes one after the other: only the part that is cut out is transformed along the second
+            columns = fft.ifft(modes, axis=1, workers=1, overwrite_x=True)[:, :size]
+            density = fft.irfft(columns, n=grid.n, axis=2, workers=1)[:, :, :size] - half[part]
+            np.expm1(density, out=density)
+            kappa += weights[:, part] @ density.reshape(len(density), -1)
+        out[r] = np.moveaxis(kappa.reshape(-1, size, size), 0, -1)
+    return out
+
+
+def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """What the auto spectra of the maps should be, (n, bins, len(k)), at multipoles `k`."""
+    return np.einsum("nbbl->nbl", theory.angular_cl(cfg, theta, k))

@@ -5,9 +5,9 @@ along the line of sight in the multi-plane approximation. Nothing of it is share
 `lensing.py`, so a network trained there and tested on this sky is tested on its whole road: curvature, HEALPix pixels,
 footprint, star holes, projection.
 
-    OMP_NUM_THREADS=2 python -m cosmokeras.simulators.sphere --nside 1024 --seed 20260 --omega_m 0.27 --out data/mock
+    OMP_NUM_THREADS=2 python -m cosmokeras.simulators.sphere --lmax 2048 --seed 20260 --omega_m 0.27 --out data/mock
 
-makes the committed mock and its masks again, in two minutes and 1.8 GB. The spherical harmonic transforms of healpy use
+makes the committed mock and its masks again, in two minutes and 2.3 GB. The spherical harmonic transforms of healpy use
 all cores unless OMP_NUM_THREADS says otherwise.
 """
 
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cosmokeras.cosmology import ccl_cosmology
 from cosmokeras.errors import UserError
 from cosmokeras.pixels import healpix_side, pixel_window
 from cosmokeras.surveys.presets import Survey, load_survey
@@ -35,11 +36,6 @@ if TYPE_CHECKING:
     import pyccl as ccl
 
 FIDUCIAL = {"omega_m": 0.27, "sigma8": 0.8, "h": 0.7, "omega_b": 0.05, "n_s": 0.965, "w0": -1.0}
-HOLE_FRACTION = 0.03
-# Outline of the mock footprint, invented: (RA, lower Dec, upper Dec) [deg] at corners, straight lines between them.
-SOUTH = np.array([[-60, -57, -46], [-45, -64, -37], [0, -66, -33], [50, -66, -33], [85, -64, -36], [100, -56, -45]])
-EQUATOR = np.array([[-48, -3, 2], [-20, -7, 4], [25, -10, 6], [55, -8, 4], [62, -4, 0]])
-REGIONS = (SOUTH, EQUATOR)
 
 
 def _glass() -> ModuleType:
@@ -48,22 +44,6 @@ def _glass() -> ModuleType:
     except ImportError:
         raise UserError("the mock sky needs GLASS, which is not installed: pip install 'cosmokeras[sphere]'") from None
     return glass
-
-
-def _ccl_cosmology(cosmology: dict[str, float]) -> ccl.Cosmology:
-    import pyccl as ccl
-
-    return ccl.Cosmology(
-        Omega_c=cosmology["omega_m"] - cosmology["omega_b"],
-        Omega_b=cosmology["omega_b"],
-        h=cosmology["h"],
-        sigma8=cosmology["sigma8"],
-        n_s=cosmology["n_s"],
-        w0=cosmology["w0"],
-        m_nu=0.0,
-        transfer_function="boltzmann_camb",
-        matter_power_spectrum="halofit",
-    )
 
 
 @dataclass(frozen=True)
@@ -96,7 +76,7 @@ def background(cosmology: dict[str, float]) -> Background:
     import pyccl as ccl
 
     hubble_distance = ccl.physical_constants.CLIGHT_HMPC / cosmology["h"]  # c / H0 [Mpc]
-    return Background(_ccl_cosmology(cosmology), cosmology["omega_m"], hubble_distance)
+    return Background(ccl_cosmology(cosmology), cosmology["omega_m"], hubble_distance)
 
 
 def shell_spectra(flat: Background, shells: list[Any], lmax: int, nodes: int = 24) -> list[np.ndarray]:
@@ -124,11 +104,16 @@ def shell_spectra(flat: Background, shells: list[Any], lmax: int, nodes: int = 2
     return spectra
 
 
+def full_lmax(nside: int) -> int:
+    """Highest multipole that HEALPix maps can hold."""
+    return 3 * nside - 1
+
+
 def full_sky_kappa(
     cosmology: dict[str, float],
     survey: Survey,
     nside: int,
-    lmax: int,
+    lmax: int | None,
     rng: np.random.Generator,
     shell_mpc_h: float = 100.0,
 ) -> np.ndarray:
@@ -144,18 +129,20 @@ def full_sky_kappa(
     ----------
     cosmology : omega_m, sigma8, h, omega_b, n_s, w0
     survey : gives n(z) of the bins
-    nside, lmax : of the HEALPix maps and of their content
+    nside, lmax : of the HEALPix maps (64 to 1024) and of their content; None: all that they can hold, 3 nside - 1
     rng : random generator
     shell_mpc_h : comoving thickness of the shells [Mpc/h]
 
     Returns
     -------
     (bins, 12 nside^2) float32, RING order. Each shell is dropped once it is added, so memory does not grow with their
-    number: 1.7 GB at the most for nside 1024, lmax 2048 and four bins (measured, the libraries included).
+    number. Measured with four bins, libraries included, on two cores: 0.2 GB and 5 s for nside 64, 1.2 GB and 44 s for
+    512, 4.1 GB and 210 s for 1024 (2.3 GB and 110 s with lmax 2048).
     """
     glass = _glass()
     import healpy as hp
 
+    lmax = full_lmax(nside) if lmax is None else lmax
     flat = background(cosmology)
     thickness = shell_mpc_h / cosmology["h"]  # [Mpc]
     edges = np.arange(np.ceil(flat.comoving_distance(survey.z_max) / thickness) + 1) * thickness
@@ -185,7 +172,7 @@ def theory_cl(cosmology: dict[str, float], survey: Survey, ell: np.ndarray) -> n
     """Convergence spectra of CCL (Limber, halofit), shape (bins, bins, len(ell)), without any pixel window."""
     import pyccl as ccl
 
-    theory = _ccl_cosmology(cosmology)
+    theory = ccl_cosmology(cosmology)
     z = np.linspace(0.0, survey.z_max, 1501)
     tracers = [ccl.WeakLensingTracer(theory, dndz=(z, one)) for one in survey.n_z(z)]
     return np.array([[ccl.angular_cl(theory, one, two, ell) for two in tracers] for one in tracers])
@@ -211,43 +198,6 @@ def spectra_ratio(kappa: np.ndarray, cosmology: dict[str, float], survey: Survey
     return (measured @ weights.T) / (expected @ weights.T)
 
 
-def _inside(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """Whether positions [deg] lie inside the invented outline."""
-    ra = (np.asarray(ra) + 180) % 360 - 180
-    inside = np.zeros(ra.shape, dtype=bool)
-    for region in REGIONS:
-        corners, low, high = region.T
-        in_ra = (ra > corners[0]) & (ra < corners[-1])
-        inside |= in_ra & (dec > np.interp(ra, corners, low)) & (dec < np.interp(ra, corners, high))
-    return inside
-
-
-def des_like_footprint(nside: int, rng: np.random.Generator, hole_fraction: float = HOLE_FRACTION) -> np.ndarray:
-    """Footprint of about 4100 deg^2 like that of DES but of our own outline: (12 nside^2,) bool, RING, True = observed.
-
-    Star holes are discs at random places, 98 % of them of 2 to 8 arcmin radius and the rest of 10 to 30 arcmin, as many
-    as take `hole_fraction` of the area on average, overlaps counted once.
-    """
-    import healpy as hp
-
-    ra, dec = hp.pix2ang(nside, np.arange(hp.nside2npix(nside)), lonlat=True)
-    mask = _inside(ra, dec)
-    area = np.count_nonzero(mask) * hp.nside2pixarea(nside)  # [sr]
-    arcmin = np.pi / 180 / 60
-    # mean r^2 of a uniform radius between a and b is (a^2 + a b + b^2) / 3
-    disc = np.pi * arcmin**2 * (0.98 * (4 + 16 + 64) / 3 + 0.02 * (100 + 300 + 900) / 3)
-    holes = round(-np.log1p(-hole_fraction) * area / disc)
-    centres = np.empty((0, 2))
-    while len(centres) < holes:  # uniform on the sphere around both regions, kept if inside
-        tries = np.stack([rng.uniform(-60, 100, holes), np.degrees(np.arcsin(rng.uniform(-0.92, 0.11, holes)))], axis=1)
-        centres = np.concatenate([centres, tries[_inside(*tries.T)]])
-    large = rng.uniform(size=holes) < 0.02
-    radii = np.where(large, rng.uniform(10, 30, holes), rng.uniform(2, 8, holes)) * arcmin
-    for (lon, lat), radius in zip(centres[:holes], radii, strict=True):
-        mask[hp.query_disc(nside, hp.ang2vec(lon, lat, lonlat=True), radius)] = False
-    return mask
-
-
 def noise_sigma(survey: Survey, nside: int) -> np.ndarray:
     """Shape noise of a HEALPix pixel, sigma_e / sqrt(n_eff A_pix), one per bin."""
     area = (healpix_side(nside) * 180 * 60 / np.pi) ** 2  # [arcmin^2]
@@ -264,8 +214,11 @@ def add_noise(kappa: np.ndarray, survey: Survey, mask: np.ndarray, rng: np.rando
     return noisy
 
 
-def _peak_gb() -> float:
+def peak_gb() -> float:
     """Largest memory of this process so far [GB]; ru_maxrss is in bytes on macOS, in kB elsewhere."""
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux ru_maxrss of a child process begins with the memory of its parent
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** (30 if sys.platform == "darwin" else 20)
 
 
@@ -273,7 +226,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Make the mock sky and the mask library that goes with it, and print how well its spectra agree with CCL."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nside", type=int, default=1024)
-    parser.add_argument("--lmax", type=int, default=2048)
+    parser.add_argument("--lmax", type=int, help="highest multipole (default 3 nside - 1)")
     parser.add_argument("--seed", type=int, default=20260)
     parser.add_argument("--survey", default="des_y3", help="preset that gives n(z), n_eff and sigma_e (default des_y3)")
     parser.add_argument("--out", type=Path, default=Path("data/mock"), help="folder of the mock (default data/mock)")
@@ -284,15 +237,17 @@ def main(arguments: list[str] | None = None) -> None:
         parser.add_argument(f"--{name}", type=float, default=value)
     options = parser.parse_args(arguments)
     from cosmokeras.surveys import mock
+    from cosmokeras.surveys.footprint import des_like_footprint
 
     start = time.perf_counter()
     survey = load_survey(options.survey)
     cosmology = {name: getattr(options, name) for name in FIDUCIAL}
     rngs = [np.random.default_rng(seed) for seed in np.random.SeedSequence(options.seed).spawn(4)]
-    kappa = full_sky_kappa(cosmology, survey, options.nside, options.lmax, rngs[0])
+    lmax = options.lmax or full_lmax(options.nside)
+    kappa = full_sky_kappa(cosmology, survey, options.nside, lmax, rngs[0])
     threads = os.environ.get("OMP_NUM_THREADS", "unset")
-    print(f"full sky: {time.perf_counter() - start:.0f} s with OMP_NUM_THREADS={threads}, peak {_peak_gb():.2f} GB")
-    edges = np.unique(np.geomspace(30, min(1500, options.lmax), 9).round())
+    print(f"full sky: {time.perf_counter() - start:.0f} s with OMP_NUM_THREADS={threads}, peak {peak_gb():.2f} GB")
+    edges = np.unique(np.geomspace(30, min(1500, lmax), 9).round())
     ratio = spectra_ratio(kappa, cosmology, survey, edges)
     print("C_ell of the full sky without noise / (CCL x pixel window^2), bands of ell", edges.astype(int))
     for i, j in zip(*np.triu_indices(len(survey.bins)), strict=True):
@@ -300,11 +255,11 @@ def main(arguments: list[str] | None = None) -> None:
     mask = des_like_footprint(options.nside, rngs[1])
     noisy = add_noise(kappa, survey, mask, rngs[2])
     path = options.out / f"{survey.name}_mock.fits.gz"
-    truth = {**cosmology, "seed": options.seed, "lmax": options.lmax}
+    truth = {**cosmology, "seed": options.seed, "lmax": lmax}
     mock.write_mock(path, noisy, mask, noise_sigma(survey, options.nside), survey.name, truth)
     mock.write_masks(options.masks / f"{survey.name}_like.npy", mask, rngs[3])
     megabytes = path.stat().st_size / 1e6
-    print(f"{path}: {megabytes:.2f} MB, all in {time.perf_counter() - start:.0f} s, peak {_peak_gb():.2f} GB")
+    print(f"{path}: {megabytes:.2f} MB, all in {time.perf_counter() - start:.0f} s, peak {peak_gb():.2f} GB")
 
 
 if __name__ == "__main__":

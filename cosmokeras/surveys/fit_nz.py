@@ -1,9 +1,13 @@
-"""Compact fits to tabulated redshift distributions: `python -m cosmokeras.surveys.fit_nz TABLE...` prints preset terms.
+"""Compact fits to redshift distributions: `python -m cosmokeras.surveys.fit_nz SOURCE...` prints preset terms.
 
 A lensing spectrum feels n(z) only through the lensing efficiency g(chi) = int dz n(z) (1 - chi / chi(z))_+ , so a sum
 of a few Gaussians is fitted to the table *and* to its lensing kernel chi (1 + z) g at once. The kernel is what counts:
 its residuals weigh 30 times those of n(z), and bumps of the table that lensing cannot see stay out of the preset.
-Each TABLE is a text file of two columns, z and n(z) of one bin, in any normalisation.
+
+Each SOURCE is one of
+    TABLE        a text file: z, then n(z) of one or more bins, in any normalisation;
+    FILE:HDU     a table of a FITS file in the 2-point format: columns Z_MID, BIN1, BIN2, ...;
+    lsst_y1      computed here: the LSST Year 1 sources of the DESC Science Requirements Document (`lsst_y1_bins`).
 """
 
 from __future__ import annotations
@@ -13,12 +17,22 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import least_squares
+from scipy.special import ndtr
 
+from cosmokeras.errors import UserError
 from cosmokeras.surveys.presets import Gaussian
 
 KERNEL_WEIGHT = 30.0
 OMEGA_M = 0.3  # of the flat background that turns z into chi; g depends on it far less than the fit's error
-FINE = np.linspace(0.0, 3.0, 1201)
+STEP = 0.0025  # of the redshift grids that kernels are integrated on
+
+
+def grid(z_max: float) -> np.ndarray:
+    """Redshifts from 0 to `z_max` in steps of STEP."""
+    return np.linspace(0.0, z_max, round(z_max / STEP) + 1)
+
+
+FINE = grid(3.0)
 
 
 def lensing_kernel(n_z: np.ndarray, z: np.ndarray = FINE, omega_m: float = OMEGA_M) -> np.ndarray:
@@ -34,14 +48,17 @@ def lensing_kernel(n_z: np.ndarray, z: np.ndarray = FINE, omega_m: float = OMEGA
     return (1 + z) * (chi * above(n_z) - chi**2 * above(n_z * inverse_chi))
 
 
-def _mixture(vector: np.ndarray) -> np.ndarray:
-    """Normalised sum of Gaussians on FINE; `vector` is (log weight, mean, log sigma) of each."""
+def _mixture(vector: np.ndarray, z: np.ndarray, z_max: float) -> np.ndarray:
+    """Normalised sum of Gaussians on `z`, cut at `z_max`; `vector` is (log weight, mean, log sigma) of each."""
     log_weight, mean, log_sigma = vector.reshape(3, -1)[:, :, None]
-    n_z = np.sum(np.exp(log_weight - log_sigma - 0.5 * ((FINE - mean) / np.exp(log_sigma)) ** 2), axis=0)
-    return n_z / np.trapezoid(n_z, FINE)
+    n_z = np.sum(np.exp(log_weight - log_sigma - 0.5 * ((z - mean) / np.exp(log_sigma)) ** 2), axis=0)
+    n_z = np.where(z <= z_max, n_z, 0.0)
+    return n_z / np.trapezoid(n_z, z)
 
 
-def fit(z: np.ndarray, n_z: np.ndarray, terms: int = 5, tries: int = 12, seed: int = 0) -> list[Gaussian]:
+def fit(
+    z: np.ndarray, n_z: np.ndarray, terms: int = 5, tries: int = 12, seed: int = 0, z_max: float = 3.0
+) -> list[Gaussian]:
     """Fit `terms` Gaussians to one tabulated n(z), best of `tries` random starts.
 
     Parameters
@@ -50,28 +67,30 @@ def fit(z: np.ndarray, n_z: np.ndarray, terms: int = 5, tries: int = 12, seed: i
     terms : number of Gaussians
     tries : number of starting points
     seed : of the starting points
+    z_max : where the fit ends, as in the preset; what the table has beyond it is made up for below, in the kernel
 
     Returns
     -------
     list of Gaussian, weights adding up to 1, rounded to the digits that the kernel can feel
     """
     rng = np.random.default_rng(seed)
-    table = np.interp(FINE, z, n_z, left=0.0, right=0.0)
-    table /= np.trapezoid(table, FINE)
-    kernel = lensing_kernel(table)
+    fine = grid(max(z_max, z[np.flatnonzero(n_z)[-1]]))
+    table = np.interp(fine, z, n_z, left=0.0, right=0.0)
+    table /= np.trapezoid(table, fine)
+    kernel = lensing_kernel(table, fine)
     shares = np.cumsum(np.clip(table, 0, None))
     shares /= shares[-1]
 
     def residuals(vector: np.ndarray) -> np.ndarray:
-        n_fit = _mixture(vector)
-        in_kernel = (lensing_kernel(n_fit) - kernel) / kernel.max()
+        n_fit = _mixture(vector, fine, z_max)
+        in_kernel = (lensing_kernel(n_fit, fine) - kernel) / kernel.max()
         return np.concatenate([(n_fit - table) / table.max(), KERNEL_WEIGHT * in_kernel])
 
     low = np.repeat([-7.0, -0.2, np.log(0.02)], terms)
     high = np.repeat([1.0, 2.5, np.log(0.6)], terms)
     best = None
     for _ in range(tries):
-        means = np.interp(np.sort(rng.uniform(size=terms)), shares, FINE)
+        means = np.interp(np.sort(rng.uniform(size=terms)), shares, fine)
         start = np.concatenate([np.zeros(terms), means, np.log(rng.uniform(0.05, 0.3, terms))])
         found = least_squares(residuals, np.clip(start, low + 1e-6, high - 1e-6), bounds=(low, high))
         if best is None or found.cost < best.cost:
@@ -90,17 +109,60 @@ def fit(z: np.ndarray, n_z: np.ndarray, terms: int = 5, tries: int = 12, seed: i
     ]
 
 
+def lsst_y1_bins(bins: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """True redshift distributions of the LSST Year 1 sources (DESC Science Requirements Document, arXiv:1809.01669).
+
+    All sources: n(z) ~ z^2 exp(-(z / 0.13)^0.78). Photometric redshifts scatter around the true ones as a Gaussian
+    of width 0.05 (1 + z), without outliers, and cut the sources into bins of equal numbers (its appendix D).
+
+    Returns
+    -------
+    z : (n,), from 0 to 3.5
+    n_z : (bins, n), each of integral 1 / bins
+    """
+    z = grid(3.5)
+    sources = z**2 * np.exp(-((z / 0.13) ** 0.78))
+    sources /= np.trapezoid(sources, z)
+    cuts = np.arange(-0.5, 5.0, STEP)
+    below = ndtr((cuts[:, None] - z) / (0.05 * (1 + z)))  # chance of a photometric redshift below each cut
+    edges = np.interp(np.arange(1, bins) / bins, np.trapezoid(sources * below, z, axis=1), cuts)
+    below = ndtr((edges[:, None] - z) / (0.05 * (1 + z)))
+    return z, sources * np.diff(below, axis=0, prepend=0.0, append=1.0)
+
+
+def read(source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Redshifts (n,) and distributions (bins, n) of a SOURCE, see above."""
+    if source == "lsst_y1":
+        return lsst_y1_bins()
+    path, _, hdu = source.partition(":")
+    if not Path(path).exists():
+        raise UserError(f"n(z) table {path} is missing; name a text file, FILE.fits:HDU, or lsst_y1")
+    if not hdu:
+        columns = np.loadtxt(path, unpack=True)
+        return columns[0], columns[1:]
+    from astropy.io import fits
+
+    try:
+        table = fits.getdata(path, hdu)
+        names = [name for name in table.names if name.startswith("BIN")]
+        return np.array(table["Z_MID"], dtype=float), np.array([table[name] for name in names], dtype=float)
+    except (KeyError, OSError) as error:
+        raise UserError(f"{source}: not a FITS table with columns Z_MID, BIN1, ... ({error})") from None
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Print the YAML terms of each table."""
+    """Print the YAML terms of each bin of each source."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="+", metavar="TABLE", type=Path)
+    parser.add_argument("sources", nargs="+", metavar="SOURCE")
     parser.add_argument("--terms", type=int, default=5, help="Gaussians per bin (default 5)")
+    parser.add_argument("--z-max", type=float, default=3.0, help="z_max of the preset (default 3)")
     options = parser.parse_args(arguments)
-    for path in options.tables:
-        z, n_z = np.loadtxt(path, usecols=(0, 1), unpack=True)
-        print(f"  - n_z:  # {path.name}")
-        for one in fit(z, n_z, options.terms):
-            print(f"      - {{kind: gaussian, weight: {one.weight}, mean: {one.mean}, sigma: {one.sigma}}}")
+    for source in options.sources:
+        z, bins = read(source)
+        for number, n_z in enumerate(bins, start=1):
+            print(f"  - n_z:  # {Path(source).name}, bin {number}")
+            for one in fit(z, n_z, options.terms, z_max=options.z_max):
+                print(f"      - {{kind: gaussian, weight: {one.weight}, mean: {one.mean}, sigma: {one.sigma}}}")
 
 
 if __name__ == "__main__":

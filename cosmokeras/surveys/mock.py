@@ -160,37 +160,43 @@ def read_mock(path: Path | str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]
 
 
 def load(cfg: Config) -> RealSky:
-    """Patches of the mock sky of the survey of `cfg`, cut in the same way as those of real maps; or periodic fields."""
-    return _fields(cfg) if cfg.data.kind == "grf" else _patches(cfg)
+    """Patches of the survey's mock sky, cut as those of real maps; maps of our own where the survey names no mock."""
+    if cfg.kind.observed == "survey" and cfg.survey.mock is not None:
+        return _patches(cfg, Path(os.path.normpath(Path(cfg.root) / "data" / "surveys" / cfg.survey.mock)))
+    return _own(cfg)
 
 
-def _fields(cfg: Config, number: int = 16) -> RealSky:
-    """Periodic Gaussian fields of one cosmology, drawn from the prior: no sky looks like them, so no file holds any."""
+def _own(cfg: Config, number: int = 16) -> RealSky:
+    """Maps of one cosmology drawn from the prior, by the simulator that also makes the training maps."""
     from cosmokeras.cosmology import sample_prior
-    from cosmokeras.simulators import SPLITS, map_rng, simulator
+    from cosmokeras.simulators import SPLITS, realisations, simulator
 
     module, split = simulator(cfg.data.kind), SPLITS["mock"]
     theta = sample_prior(cfg, 1, seed=split)[0]
-    rngs = [map_rng(cfg.data.seed, split, 0, i) for i in range(number)]
-    maps = module.maps(cfg, module.prepare(cfg), theta, rngs)
+    maps = module.maps(cfg, module.prepare(cfg), theta, realisations(cfg.data.seed, split, 0), number)
+    coverage = np.ones(maps.shape[:3], np.float32)
+    if cfg.kind.observed == "survey":
+        from cosmokeras.observation import Observer
+
+        seen = Observer(cfg).survey(maps, np.array([cfg.data.seed, split], np.int64))
+        coverage, maps = (part.numpy() for part in seen)
     return RealSky(
         name="mock",
         observed=False,
         maps=maps,
-        coverage=np.ones(maps.shape[:3], np.float32),
+        coverage=coverage,
         ra=np.full(number, np.nan),
         dec=np.full(number, np.nan),
         provenance={
             "kind": "simulated",
             "statement": "A SIMULATION by the same code as the training maps, with random numbers of its own",
-            "made_by": "cosmokeras.simulators.grf",
+            "made_by": module.__name__,
         },
-        truth=cfg.cosmology(theta),
+        truth=dict(zip(cfg.parameter_names, theta.tolist(), strict=True)),
     )
 
 
-def _patches(cfg: Config) -> RealSky:
-    path = Path(cfg.root) / "data" / "mock" / f"{cfg.survey.name}_mock.fits.gz"
+def _patches(cfg: Config, path: Path) -> RealSky:
     maps, mask, header = read_mock(path)
     if header["SURVEY"] != cfg.survey.name or len(maps) != len(cfg.survey.bins):
         found, asked = f"{len(maps)} bins of {header['SURVEY']}", f"{len(cfg.survey.bins)} bins of {cfg.survey.name}"

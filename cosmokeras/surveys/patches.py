@@ -137,14 +137,20 @@ def tangent_grid(side: float, n: int) -> np.ndarray:
     return np.stack([x.ravel(), y.ravel()])
 
 
+def tangent_frame(ra: float, dec: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit vectors at (ra, dec) [deg]: outwards, to the west and to the north."""
+    a, d = math.radians(ra), math.radians(dec)
+    outwards = np.array([math.cos(d) * math.cos(a), math.cos(d) * math.sin(a), math.sin(d)])
+    west = np.array([math.sin(a), -math.cos(a), 0.0])
+    north = np.array([-math.sin(d) * math.cos(a), -math.sin(d) * math.sin(a), math.cos(d)])
+    return outwards, west, north
+
+
 def sub_points(nside: int, points: np.ndarray, ra: float, dec: float) -> np.ndarray:
     """HEALPix pixels (RING) under `points` of the plane that touches the sphere at (ra, dec) [deg]."""
     import healpy
 
-    a, d = math.radians(ra), math.radians(dec)
-    centre = np.array([math.cos(d) * math.cos(a), math.cos(d) * math.sin(a), math.sin(d)])
-    west = np.array([math.sin(a), -math.cos(a), 0.0])
-    north = np.array([-math.sin(d) * math.cos(a), -math.sin(d) * math.sin(a), math.cos(d)])
+    centre, west, north = tangent_frame(ra, dec)
     # a gnomonic point lies on the ray through its place in the tangent plane; vec2pix needs no unit vectors
     vectors = centre[:, None] + west[:, None] * points[0] + north[:, None] * points[1]
     return healpy.vec2pix(nside, *vectors)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from cosmokeras.errors import UserError
 
@@ -88,12 +88,24 @@ class Bin(_Frozen):
     n_z: list[Term] = Field(min_length=1)
 
 
+def _ordered(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    west, east, south, north = box
+    if not (west < east <= west + 360 and -90 <= south < north <= 90):
+        msg = "must be RA from, to, Dec from, to [deg], each from below to"
+        raise ValueError(msg)
+    return box
+
+
+Box = Annotated[tuple[float, float, float, float], AfterValidator(_ordered)]
+
+
 class Survey(_Frozen):
     """Everything the simulator must know of a survey.
 
     `made_from` says how its real maps come about, so that simulated maps take the same road: `healpix` for patches cut
     out of a HEALPix map of `nside` (pixel averages, then nearest-pixel averages on the flat grid), `shear` for a
-    catalogue binned on the flat grid and turned into convergence by Kaiser & Squires (1993, ApJ 404, 441).
+    catalogue binned on the flat grid and turned into convergence by Kaiser & Squires (1993, ApJ 404, 441). HEALPix
+    pixels look different at each latitude: `sky` says in boxes where the survey lies.
     """
 
     name: str
@@ -104,18 +116,27 @@ class Survey(_Frozen):
     made_from: Literal["healpix", "shear"]
     nside: PositiveInt | None = None
     mask: str | None = None  # .npy of (n, size, size) coverage fractions, relative to the preset's folder
+    mock: str | None = None  # a simulated sky of other code, relative to the preset's folder
+    sky: tuple[Box, ...] = Field(default=((0.0, 360.0, -90.0, 90.0),), min_length=1)  # roughly the footprint
     z_max: PositiveFloat = 3.0
     bins: list[Bin] = Field(min_length=1)
 
-    def n_z(self, z: np.ndarray) -> np.ndarray:
-        """Redshift distributions at `z`, shape (bins, len(z)), each with unit integral over 0 < z < z_max."""
+    def n_z(self, z: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
+        """Redshift distributions at `z`, shape (bins, len(z)), each with unit integral over 0 < z < z_max.
+
+        `shift`, one for all bins or (bins,), moves them: n(z - shift), cut off at z = 0 and z_max.
+        """
         z = np.asarray(z, dtype=float)
         fine = np.linspace(0.0, self.z_max, 3001)
-        out = np.empty((len(self.bins), z.size))
-        for row, one in zip(out, self.bins, strict=True):
-            norm = np.trapezoid(sum(term(fine) for term in one.n_z), fine)
-            row[:] = np.where((z >= 0) & (z <= self.z_max), sum(term(z) for term in one.n_z), 0.0) / norm
-        return out
+        shifts = np.broadcast_to(shift, len(self.bins))
+        return np.array([self._density(i, z, s) for i, s in enumerate(shifts)]) / [
+            [np.trapezoid(self._density(i, fine, s), fine)] for i, s in enumerate(shifts)
+        ]
+
+    def _density(self, number: int, z: np.ndarray, shift: float) -> np.ndarray:
+        inside = (z >= 0) & (z <= self.z_max) & (z >= shift)
+        places = np.maximum(z - shift, 0.0)
+        return np.where(inside, sum(term(places) for term in self.bins[number].n_z), 0.0)
 
     @property
     def n_eff(self) -> np.ndarray:

@@ -68,7 +68,7 @@ def test_every_map_at_most_once_an_epoch_and_others_left_over(whole: list[tuple[
 def test_targets_stay_with_their_maps(split: Split, observer: Observer) -> None:
     """Without noise a batch holds the maps that its targets name, up to a symmetry."""
     quiet = observer.__class__.__new__(observer.__class__)
-    quiet.__dict__.update(observer.__dict__, kind="grf")
+    quiet.__dict__.update(observer.__dict__, observed="standardised")
     for maps, y in training_stream(split, TARGETS, quiet, BATCH, SEED, periodic=True).take(STEPS):
         raw = split.read(y.numpy()[:, 0].astype(int))
         raw = raw / raw.std(axis=(1, 2), keepdims=True)

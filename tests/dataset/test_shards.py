@@ -19,8 +19,7 @@ import pytest
 from cosmokeras.config import Config, load_params
 from cosmokeras.dataset.shards import cosmologies_csv, generate, is_whole, open_split, plan, split_theta
 from cosmokeras.errors import UserError
-from cosmokeras.simulators import grf
-from cosmokeras.simulators.fields import map_rng
+from cosmokeras.simulators import grf, realisations
 
 CHILD = """
 import sys
@@ -62,7 +61,7 @@ def test_maps_are_those_of_the_simulator(cfg: Config, tmp_path: Path) -> None:
     split = open_split(cfg, tmp_path / "out", "validation")
     assert len(split) == 16
     # map 11 is realisation 1 of cosmology 5
-    expected = grf.maps(cfg, grf.prepare(cfg), split_theta(cfg, "validation")[5], [map_rng(1, 1, 5, 1)])
+    expected = grf.maps(cfg, grf.prepare(cfg), split_theta(cfg, "validation")[5], realisations(1, 1, 5), 2)[1:]
     found = split.read(np.array([11]))
     assert found.dtype == np.float32
     assert (found == expected.astype(np.float16)).all()

@@ -28,7 +28,7 @@ def make_split() -> MakeSplit:
 
     def make(cfg: Config, cosmologies: int, realisations: int, seed: int) -> Split:
         theta, rng, grid = sample_prior(cfg, cosmologies, seed), np.random.default_rng(seed), simulator.prepare(cfg)
-        maps = np.concatenate([simulator.maps(cfg, grid, row, [rng] * realisations) for row in theta])
+        maps = np.concatenate([simulator.maps(cfg, grid, row, lambda r: rng, realisations) for row in theta])
         which = np.repeat(np.arange(cosmologies), realisations)
         return Split([maps], np.array([0]), theta[which], which)
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import fft
 from scipy.stats import kstest
 
 from cosmokeras.inference.surprise import Reference, features
-from cosmokeras.simulators.fields import gaussian_field, wavenumbers
+from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
 
 SIZE = 32
 BOUNDS = np.array([[0.5, 1.5]])
@@ -21,7 +22,8 @@ def simulate(theta: np.ndarray, rng: np.random.Generator, noise: float = 1.0, sl
     """Fields of rms `theta` with a power-law spectrum, under white noise of one unit: a survey in small."""
     power = np.where(K > 0, np.where(K > 0, K, 1.0) ** slope, 0.0)
     shape = np.sqrt(power / np.sum(power * TWICE)) * SIZE**2
-    fields = np.stack([gaussian_field(rng, (t * shape).astype(np.float32)) for t in theta])
+    modes = normal_modes(rng, (len(theta), *shape.shape)) * mode_amplitude(np.multiply.outer(theta, shape) ** 2)
+    fields = fft.irfft2(modes)
     return (fields + noise * rng.standard_normal(fields.shape)).astype(np.float32)[..., None]
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from cosmokeras.config import Config
 from cosmokeras.cosmology import bbks_power
-from cosmokeras.simulators import grf, simulate
-from cosmokeras.simulators.fields import map_rng, wavenumbers
+from cosmokeras.simulators import grf, realisations, simulate
+from cosmokeras.simulators.fields import wavenumbers
 
 MAPS = 300
 OMEGA_M = (0.12, 0.3, 0.48)
@@ -26,8 +26,8 @@ def cfg(config: Callable[..., Config]) -> Config:
 @pytest.fixture(scope="module", params=OMEGA_M)
 def sample(cfg: Config, request: pytest.FixtureRequest) -> tuple[float, np.ndarray]:
     """Omega_m and its maps, (MAPS, 64, 64) float64."""
-    rngs = [map_rng(1, 0, int(1000 * request.param), i) for i in range(MAPS)]
-    maps = grf.maps(cfg, grf.prepare(cfg), np.array([request.param]), rngs)
+    draw = realisations(1, 0, int(1000 * request.param))
+    maps = grf.maps(cfg, grf.prepare(cfg), np.array([request.param]), draw, MAPS)
     assert maps.shape == (MAPS, 64, 64, 1)
     assert maps.dtype == np.float32
     return request.param, maps[..., 0].astype(float)
@@ -78,13 +78,15 @@ def test_maps_wrap_around(sample: tuple[float, np.ndarray], axis: int) -> None:
 def test_maps_are_those_of_seed_split_cosmology_and_realisation(cfg: Config) -> None:
     grid, theta = grf.prepare(cfg), np.array([0.3])
 
-    def one(*key: int) -> bytes:
-        return grf.maps(cfg, grid, theta, [map_rng(*key)]).tobytes()
+    def one(seed: int, split: int, cosmology: int, realisation: int) -> bytes:
+        draw = realisations(seed, split, cosmology)
+        return grf.maps(cfg, grid, theta, lambda r: draw(realisation), 1).tobytes()
 
     assert one(1, 0, 5, 2) == one(1, 0, 5, 2)
     assert len({one(1, 0, 5, 2), one(2, 0, 5, 2), one(1, 1, 5, 2), one(1, 0, 6, 2), one(1, 0, 5, 3)}) == 5
-    together = grf.maps(cfg, grid, theta, [map_rng(1, 0, 5, r) for r in range(3)])
+    together = grf.maps(cfg, grid, theta, realisations(1, 0, 5), grf.BATCH + 3)
     assert together[2].tobytes() == one(1, 0, 5, 2)
+    assert together[-1].tobytes() == one(1, 0, 5, grf.BATCH + 2)
 
 
 def test_simulate_depends_on_seed_and_place_alone(cfg: Config) -> None:

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cosmokeras.config import load_params
 from cosmokeras.errors import UserError
 from cosmokeras.pixels import ARCMIN, healpix_side
+from cosmokeras.registry import KINDS
 from cosmokeras.surveys import mock
 from cosmokeras.surveys.presets import load_survey
 from cosmokeras.surveys.sky import RealSky
@@ -27,6 +29,7 @@ def config(root: Path, survey: str = "des_y3", size: int = 64) -> SimpleNamespac
     return SimpleNamespace(
         root=str(root),
         survey=load_survey(survey, ROOT / "data" / "surveys"),
+        kind=KINDS["lensing"],
         data=SimpleNamespace(kind="lensing", size=size),
         pixel_arcmin=5.0,
         real=SimpleNamespace(max_masked=0.1),
@@ -156,3 +159,19 @@ def test_the_mask_library_is_made_of_good_patches() -> None:
     assert masked.max() <= 0.1
     assert 0.005 < masked.mean() < 0.05  # star holes in the interior, a few edges
     assert len(np.unique(masks.reshape(128, -1), axis=0)) == 128
+
+
+@pytest.mark.parametrize("survey", ["kids_1000", "lsst_y1"])
+def test_a_survey_without_a_mock_sky_gets_maps_of_its_own_simulator(params: Path, survey: str) -> None:
+    cfg = load_params(params, {"lensing.survey": survey, "data.size": 32})
+    assert cfg.survey.mock is None
+    sky = mock.load(cfg)
+    assert sky.maps.shape == (16, 32, 32, len(cfg.survey.bins))
+    assert not sky.observed
+    assert sky.truth is not None
+    assert 0.1 <= sky.truth["omega_m"] <= 0.5
+    assert "SIMULATION" in sky.provenance["statement"]
+    # noise of the survey's depth, with signal below it
+    noise = cfg.survey.sigma_e / np.sqrt(cfg.survey.n_eff * cfg.pixel_arcmin**2)
+    ratio = sky.maps.std(axis=(0, 1, 2)) / noise
+    assert ((ratio > 0.6) & (ratio < 1.6)).all()

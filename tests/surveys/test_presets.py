@@ -1,9 +1,10 @@
-"""Survey presets: the DES Y3 fit of n(z) against the published tables, and what is said about broken presets."""
+"""Survey presets: the fits of n(z) against the distributions they are made from, and what is said of broken presets."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,10 +14,19 @@ from cosmokeras.errors import UserError
 from cosmokeras.surveys import fit_nz
 from cosmokeras.surveys.presets import load_survey
 
+if TYPE_CHECKING:
+    import pyccl as ccl
+
 ROOT = Path(__file__).parents[2]
 SURVEYS = ROOT / "data" / "surveys"
 REAL = Path(os.environ.get("COSMOKERAS_REAL_DATA", ROOT.parent / "shared" / "real"))
-TABLES = [REAL / "des_y3" / f"desy3_nz_metacal_bin{number}.txt" for number in range(1, 5)]
+KIDS = REAL / "des_y3" / "DES-Y3_xipm_and_KiDS-1000_COSEBIs.fits"
+SOURCES = {  # what each preset is fitted to, as fit_nz names it
+    "des_y3": [str(REAL / "des_y3" / f"desy3_nz_metacal_bin{number}.txt") for number in range(1, 5)],
+    "kids_1000": [f"{KIDS}:nz_source_kids"],
+    "hsc_y3": [str(REAL / "hsc_y3" / "tomographic_binning_dnnz.dat")],
+    "lsst_y1": ["lsst_y1"],
+}
 PRESET = {
     "name": "tiny",
     "title": "one bin",
@@ -32,19 +42,24 @@ def write(folder: Path, preset: dict) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def tables() -> list[np.ndarray]:
-    if not all(path.exists() for path in TABLES):
-        pytest.skip(f"the DES Y3 n(z) tables are not in {REAL / 'des_y3'}: the fit is not compared with them")
-    return [np.loadtxt(path).T for path in TABLES]
+def tables(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The distributions that preset `name` is fitted to, on one grid; skips where the files are not at hand."""
+    for source in SOURCES[name]:
+        path = Path(source.partition(":")[0])
+        if source != "lsst_y1" and not path.exists():
+            pytest.skip(f"{path.name} is not in {path.parent}: the fit of {name} is not compared with it")
+    z = np.linspace(0, 6, 3001)
+    read = [fit_nz.read(source) for source in SOURCES[name]]
+    n_z = np.array([np.interp(z, grid, one, left=0, right=0) for grid, bins in read for one in bins])
+    return z, n_z / np.trapezoid(n_z, z)[:, None]
 
 
-@pytest.mark.parametrize("omega_m", [0.15, 0.45])
-def test_des_y3_spectra_agree_with_those_of_the_published_n_z(tables: list[np.ndarray], omega_m: float) -> None:
+@pytest.fixture(scope="module", params=[0.15, 0.45])
+def theory(request: pytest.FixtureRequest) -> ccl.Cosmology:
     import pyccl as ccl
 
-    theory = ccl.Cosmology(
-        Omega_c=omega_m - 0.05,
+    return ccl.Cosmology(
+        Omega_c=request.param - 0.05,
         Omega_b=0.05,
         h=0.7,
         sigma8=0.8,
@@ -52,28 +67,133 @@ def test_des_y3_spectra_agree_with_those_of_the_published_n_z(tables: list[np.nd
         transfer_function="eisenstein_hu",
         matter_power_spectrum="halofit",
     )
-    z = np.linspace(0, 3, 1501)
-    published = [np.interp(z, *table, left=0, right=0) for table in tables]
-    published = [ccl.WeakLensingTracer(theory, dndz=(z, one / np.trapezoid(one, z))) for one in published]
-    fitted = [ccl.WeakLensingTracer(theory, dndz=(z, one)) for one in load_survey("des_y3", SURVEYS).n_z(z)]
+
+
+def largest_deviation(theory: ccl.Cosmology, z: np.ndarray, fitted: np.ndarray, published: np.ndarray) -> float:
+    """Of C_ell of all pairs of bins between two sets of n(z), each (bins, len(z)), over 30 < ell < 3000."""
+    import pyccl as ccl
+
     ell = np.geomspace(30, 3000, 25)
-    for i in range(4):
-        for j in range(i + 1):
-            ours = ccl.angular_cl(theory, fitted[i], fitted[j], ell)
-            theirs = ccl.angular_cl(theory, published[i], published[j], ell)
-            np.testing.assert_allclose(ours, theirs, rtol=5e-3, err_msg=f"bins {i + 1} {j + 1}")
+    ours = [ccl.WeakLensingTracer(theory, dndz=(z, one)) for one in fitted]
+    theirs = [ccl.WeakLensingTracer(theory, dndz=(z, one)) for one in published]
+    pairs = [(i, j) for i in range(len(ours)) for j in range(i + 1)]
+    got = np.array([ccl.angular_cl(theory, ours[i], ours[j], ell) for i, j in pairs])
+    want = np.array([ccl.angular_cl(theory, theirs[i], theirs[j], ell) for i, j in pairs])
+    return float(np.abs(got / want - 1).max())
 
 
-def test_des_y3_numbers() -> None:
-    survey = load_survey("des_y3", SURVEYS)
+@pytest.mark.parametrize("name", SOURCES)
+def test_spectra_agree_with_those_of_the_distributions_fitted(name: str, theory: ccl.Cosmology) -> None:
+    z, published = tables(name)
+    fitted = load_survey(name, SURVEYS).n_z(z)
+    assert len(fitted) == len(published)
+    assert largest_deviation(theory, z, fitted, published) < 5e-3
+
+
+def test_the_comparison_of_spectra_sees_a_shift_of_redshifts(theory: ccl.Cosmology) -> None:
+    z, published = tables("lsst_y1")
+    shifted = np.array([np.interp(z - 0.005, z, one, left=0) for one in published])
+    assert largest_deviation(theory, z, shifted, published) > 5e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "tolerance"),
+    [
+        ("des_y3", [0.336, 0.521, 0.741, 0.936], 0.003),  # of the published tables
+        ("kids_1000", [0.26, 0.40, 0.56, 0.79, 0.98], 0.006),  # Asgari et al. 2021, A&A 645, A104, table A.1
+        ("hsc_y3", [0.463, 0.766, 1.084, 1.330], 0.003),  # PhotZ of Rau et al. 2023, in Choppin de Janvry et al. 2025
+    ],
+)
+def test_mean_redshifts_are_the_published_ones(name: str, mean: list[float], tolerance: float) -> None:
+    survey = load_survey(name, SURVEYS)
+    z = np.linspace(0, survey.z_max, 3001)
+    np.testing.assert_allclose(np.trapezoid(z * survey.n_z(z), z), mean, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_distributions_are_normalised_and_not_negative(name: str) -> None:
+    survey = load_survey(name, SURVEYS)
     z = np.linspace(0, survey.z_max, 3001)
     n_z = survey.n_z(z)
     np.testing.assert_allclose(np.trapezoid(n_z, z), 1.0, rtol=1e-6)
     assert (n_z >= 0).all()
-    # mean redshifts of the published tables
-    np.testing.assert_allclose(np.trapezoid(z * n_z, z), [0.336, 0.521, 0.741, 0.936], atol=0.003)
-    np.testing.assert_allclose(survey.n_eff, [1.476, 1.479, 1.484, 1.461])
-    np.testing.assert_allclose(survey.sigma_e, [0.243, 0.262, 0.259, 0.301])
+
+
+@pytest.mark.parametrize(
+    ("name", "n_eff", "sigma_e"),
+    [
+        ("des_y3", [1.476, 1.479, 1.484, 1.461], [0.243, 0.262, 0.259, 0.301]),  # Amon et al. 2022, table 1
+        ("kids_1000", [0.62, 1.18, 1.85, 1.26, 1.31], [0.27, 0.26, 0.27, 0.25, 0.27]),  # Giblin et al. 2021
+        ("hsc_y3", [3.77, 5.07, 4.00, 2.12], [0.24] * 4),  # Rau et al. 2023; sigma_e is our approximation
+        ("lsst_y1", [2.0] * 5, [0.26] * 5),  # arXiv:1809.01669
+    ],
+)
+def test_densities_and_dispersions_are_the_published_ones(name: str, n_eff: list, sigma_e: list) -> None:
+    survey = load_survey(name, SURVEYS)
+    np.testing.assert_allclose(survey.n_eff, n_eff, atol=0.0051 if name == "kids_1000" else 1e-9)
+    np.testing.assert_allclose(survey.sigma_e, sigma_e, atol=0.0051 if name == "kids_1000" else 1e-9)
+
+
+def test_kids_densities_are_those_of_its_file_per_unmasked_area() -> None:
+    from astropy.io import fits
+
+    tables("kids_1000")
+    header = fits.getheader(KIDS, "nz_source_kids")
+    survey = load_survey("kids_1000", SURVEYS)
+    n_gal = np.array([header[f"NGAL_{number}"] for number in range(1, 6)])
+    np.testing.assert_allclose(survey.n_eff, n_gal * 866.924 / 777.406, atol=6e-4)
+    np.testing.assert_allclose(survey.sigma_e, [header[f"SIG_E_{number}"] for number in range(1, 6)], atol=6e-4)
+
+
+def test_lsst_bins_are_those_of_galaxies_drawn_and_sorted_by_photometric_redshift() -> None:
+    z, n_z = fit_nz.lsst_y1_bins()
+    np.testing.assert_allclose(np.trapezoid(n_z, z), 0.2, atol=1e-4)
+    rng = np.random.default_rng(0)
+    # z^2 exp(-(z / z0)^a) is a Gamma distribution of shape 3 / a in (z / z0)^a
+    true = 0.13 * rng.gamma(3 / 0.78, size=400_000) ** (1 / 0.78)
+    true = true[true < 3.5]
+    photometric = true + 0.05 * (1 + true) * rng.normal(size=true.size)
+    which = np.searchsorted(np.quantile(photometric, [0.2, 0.4, 0.6, 0.8]), photometric)
+    mean, width = np.array([(true[which == b].mean(), true[which == b].std()) for b in range(5)]).T
+    moments = np.trapezoid(n_z[:, None] * np.array([z, z**2]), z) / np.trapezoid(n_z, z)[:, None]
+    np.testing.assert_allclose(moments[:, 0], mean, rtol=5e-3)
+    np.testing.assert_allclose(np.sqrt(moments[:, 1] - moments[:, 0] ** 2), width, rtol=1e-2)
+
+
+def test_terms_of_a_fits_table_are_printed_as_a_preset_reads_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from astropy.io import fits
+
+    z = np.linspace(0.05, 2.95, 59)
+    bins = [np.exp(-0.5 * ((z - mean) / 0.15) ** 2) for mean in (0.6, 1.1)]
+    columns = [
+        fits.Column(name, "D", array=one) for name, one in zip(["Z_MID", "BIN1", "BIN2"], [z, *bins], strict=True)
+    ]
+    fits.BinTableHDU.from_columns(columns, name="nz").writeto(tmp_path / "two.fits")
+    fit_nz.main([f"{tmp_path / 'two.fits'}:nz", "--terms", "1"])
+    printed = yaml.safe_load(capsys.readouterr().out)
+    preset = PRESET | {"bins": [one | {"n_eff": 1.0, "sigma_e": 0.3} for one in printed]}
+    survey = load_survey("tiny", write(tmp_path, preset))
+    np.testing.assert_allclose([one.n_z[0].mean for one in survey.bins], [0.6, 1.1], atol=2e-3)
+    for source, said in [(f"{tmp_path / 'two.fits'}:xip", "two.fits:xip"), (str(tmp_path / "none.txt"), "missing")]:
+        with pytest.raises(UserError, match=said):
+            fit_nz.main([source])
+
+
+def test_the_fit_makes_up_for_what_lies_beyond_its_end() -> None:
+    z, fine = np.linspace(0, 5, 501), fit_nz.grid(5.0)
+    n_z = 0.99 / 0.1 * np.exp(-0.5 * ((z - 0.5) / 0.1) ** 2) + 0.01 / 0.2 * np.exp(-0.5 * ((z - 3.5) / 0.2) ** 2)
+    terms = fit_nz.fit(z, n_z, terms=3, tries=3, z_max=3.0)
+    table, seen = np.interp(fine, z, n_z), (fine > 0.1) & (fine < 0.6)
+
+    def error(one: np.ndarray) -> float:  # of the lensing kernel, when a distribution is cut off at 3
+        one = np.where(fine <= 3.0, one, 0.0)
+        ours, theirs = (fit_nz.lensing_kernel(n / np.trapezoid(n, fine), fine)[seen] for n in (one, table))
+        return float(np.abs(ours / theirs - 1).max())
+
+    assert error(sum(term(fine) for term in terms)) < 0.03
+    assert error(table) > 0.2
 
 
 def test_n_z_is_zero_outside_its_range(tmp_path: Path) -> None:

@@ -1,0 +1,97 @@
+"""Combinations of parameters that cannot work, refused before any work starts: one line each, with the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cosmokeras.errors import UserError
+from cosmokeras.registry import KINDS, RANGES
+
+if TYPE_CHECKING:
+    from cosmokeras.config import Config
+
+MAX_PATCH_DEG = 30.0  # beyond this a tangent plane distorts a patch by more than 4 %
+
+
+def check(config: Config, origin: str) -> None:
+    """Combinations that no type can express."""
+
+    def fail(message: str) -> None:
+        raise UserError(f"{origin}: {message}")
+
+    if config.data.kind not in KINDS:
+        fail(f"data.kind={config.data.kind!r}: no such kind of maps; allowed: {', '.join(KINDS)}")
+    _check_prior(config, fail)
+    _check_data(config, fail)
+    if config.data.kind == "2lpt":
+        _check_lpt(config, fail)
+    if config.kind.observed == "survey":
+        _check_lensing(config, fail)
+    elif config.real.source != "mock":
+        source, kind = config.real.source, config.data.kind
+        fail(f"real.source={source}: holds lensing maps; data.kind={kind} goes with real.source=mock")
+
+
+def _check_prior(config: Config, fail: Callable[[str], None]) -> None:
+    for name, (low, high) in RANGES.items():
+        value = getattr(config.prior, name)
+        ends = value if isinstance(value, tuple) else (value, value)
+        if isinstance(value, tuple) and not value[0] < value[1]:
+            fail(f"prior.{name}={list(value)}: low must be below high")
+        if ends[0] < low or ends[1] > high:
+            fail(f"prior.{name}={value}: must lie within {low} to {high}")
+        if isinstance(value, tuple) and name not in config.kind.parameters:
+            fail(f"prior.{name}={list(value)}: {config.data.kind} maps do not depend on it; fix it by a number")
+    lowest_m = np.min(config.prior.omega_m)
+    if np.max(config.prior.omega_b) >= lowest_m:
+        fail(f"prior.omega_b={config.prior.omega_b}: must stay below prior.omega_m (lowest value {lowest_m})")
+    if not config.parameter_names:
+        fail("prior: no parameter is free; give at least one as a list [low, high], e.g. omega_m: [0.1, 0.5]")
+    for name in config.targets:
+        if name not in config.parameter_names:
+            fail(f"data.targets: {name!r} is not free; free parameters: {', '.join(config.parameter_names)}")
+    if not config.targets or len(set(config.targets)) != len(config.targets):
+        fail(f"data.targets={list(config.targets)}: name each target once; free: {', '.join(config.parameter_names)}")
+
+
+def _check_data(config: Config, fail: Callable[[str], None]) -> None:
+    data = config.data
+    if data.size % 2:
+        fail(f"data.size={data.size}: must be even")
+    if data.n_cosmologies * data.realisations < config.train.batch_size:
+        have = data.n_cosmologies * data.realisations
+        fail(f"train.batch_size={config.train.batch_size}: more than the {have} training maps; lower it")
+    for section in ("model", "evaluate"):
+        if (bins := getattr(config, section).spectrum_bins) > data.size // 2:
+            fail(f"{section}.spectrum_bins={bins}: at most data.size / 2 = {data.size // 2}")
+
+
+def _check_lpt(config: Config, fail: Callable[[str], None]) -> None:
+    lpt, size = config.lpt, config.data.size
+    if lpt.particles % size:
+        fail(f"lpt.particles={lpt.particles}: must be a multiple of data.size={size}")
+    slabs = lpt.box_mpc_h / lpt.slab_mpc_h
+    if slabs < 1 or lpt.particles % round(slabs) or abs(slabs - round(slabs)) > 1e-6 * slabs:
+        fail(
+            f"lpt.slab_mpc_h={lpt.slab_mpc_h}: must divide lpt.box_mpc_h={lpt.box_mpc_h} into slabs of whole planes of "
+            f"the mesh (lpt.particles={lpt.particles})"
+        )
+    if lpt.redshift == 0 and isinstance(config.prior.w0, tuple):
+        fail(f"prior.w0={list(config.prior.w0)}: 2lpt maps at lpt.redshift=0 do not depend on it; fix it by a number")
+
+
+def _check_lensing(config: Config, fail: Callable[[str], None]) -> None:
+    side = config.data.size * config.pixel_arcmin / 60
+    if side > MAX_PATCH_DEG:
+        fail(
+            f"data.size={config.data.size}: a patch of {side:.0f} deg (lensing.pixel_arcmin={config.pixel_arcmin}) is "
+            f"larger than the tangent plane allows; size * pixel must be at most {MAX_PATCH_DEG:.0f} deg"
+        )
+    if config.real.source == "cosmos" and config.lensing.survey != "cosmos":
+        fail(
+            "real.source=cosmos: its maps are those of lensing.survey=cosmos, "
+            f"but lensing.survey={config.lensing.survey}; change one of the two"
+        )

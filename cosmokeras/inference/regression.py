@@ -1,0 +1,46 @@
+"""Numbers whose mean and scatter are smooth functions of the parameters: polynomials over the prior box."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SCATTER_DEGREE = 2
+
+
+def polynomial(theta: np.ndarray, bounds: np.ndarray, degree: int) -> np.ndarray:
+    """All monomials up to total `degree` of theta (n, p), with the box scaled to -1..1, shape (n, terms)."""
+    low, high = bounds.T
+    unit = 2 * (theta - low) / (high - low) - 1
+    columns = [np.ones(len(unit))]
+    frontier = [(columns[0], 0)]
+    for _ in range(degree):
+        frontier = [(value * unit[:, j], j) for value, first in frontier for j in range(first, unit.shape[1])]
+        columns += [value for value, _ in frontier]
+    return np.array(columns).T
+
+
+def fit(
+    values: np.ndarray, theta: np.ndarray, bounds: np.ndarray, degree: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Least squares for the mean of values (n, f) at theta (n, p), and for the log of the squared residuals.
+
+    Returns
+    -------
+    mean : (terms, f) coefficients of `polynomial(theta, bounds, degree)`
+    log_variance : (terms, f) coefficients of `polynomial(theta, bounds, SCATTER_DEGREE)`
+    standard : (n, f) residuals in units of the scatter, of unit variance
+    """
+    design, wide = polynomial(theta, bounds, degree), polynomial(theta, bounds, SCATTER_DEGREE)
+    mean = np.linalg.lstsq(design, values, rcond=None)[0]
+    residual = values - design @ mean
+    log_variance = np.linalg.lstsq(wide, np.log(residual**2 + 1e-30), rcond=None)[0]
+    standard = residual * np.exp(-0.5 * wide @ log_variance)
+    # the mean log of a squared normal is below the log of its mean: set the scale from the residuals themselves
+    scale = np.mean(standard**2, axis=0)
+    log_variance[0] += np.log(scale)
+    return mean, log_variance, standard / np.sqrt(scale)
+
+
+def sigma(theta: np.ndarray, bounds: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
+    """Scatter (n, f) at theta (n, p)."""
+    return np.exp(0.5 * polynomial(theta, bounds, SCATTER_DEGREE) @ log_variance)

@@ -1,0 +1,118 @@
+"""The blocks of `params.yaml`: types, ranges and, for what may be left out, defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Prior = Number | tuple[Number, Number]
+
+
+class Section(BaseModel):
+    """Frozen; unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class PriorConfig(Section):
+    """A number fixes a parameter, a pair frees it (uniform); nuisances may be left out."""
+
+    omega_m: Prior
+    sigma8: Prior
+    h: Prior
+    omega_b: Prior
+    n_s: Prior
+    w0: Prior
+    a_ia: Prior = 0.0
+    eta_ia: Prior = 0.0
+    m_bias: Prior = 0.0
+    delta_z: Prior = 0.0
+    baryons: Prior = 0.0
+
+
+class DataConfig(Section):
+    """What is simulated."""
+
+    kind: str
+    size: Annotated[int, Field(ge=16, le=1024)]
+    n_cosmologies: PositiveInt
+    realisations: PositiveInt
+    validation: PositiveInt
+    test: PositiveInt
+    seed: Annotated[int, Field(ge=0)]
+    dtype: Literal["float16", "float32"]
+    targets: tuple[str, ...] | None
+
+
+class GrfConfig(Section):
+    """Gaussian random fields."""
+
+    box_mpc_h: PositiveFloat
+
+
+class LptConfig(Section):
+    """Perturbation theory in a periodic cube; as the Quijote simulations unless said otherwise."""
+
+    box_mpc_h: PositiveFloat = 1000.0
+    particles: Annotated[int, Field(ge=16, le=1024)] = 128
+    slab_mpc_h: PositiveFloat = 62.5
+    redshift: Annotated[float, Field(ge=0, le=10)] = 0.0
+
+
+class LensingConfig(Section):
+    """Weak-lensing convergence; `None` means the survey preset's value."""
+
+    survey: str
+    pixel_arcmin: PositiveFloat | None
+    smoothing_arcmin: Annotated[float, Field(ge=0)] | None
+    shell_mpc_h: Annotated[float, Field(ge=5.0, le=100.0)]
+    mask: Literal["survey", "none"]
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    name: Literal["hybrid"]
+    width: Annotated[int, Field(ge=4, le=512)]
+    head: Literal["posterior", "mse"]
+    components: Annotated[int, Field(ge=1, le=64)]
+    spectrum_bins: Annotated[int, Field(ge=2, le=256)]
+
+
+class TrainConfig(Section):
+    """Optimisation."""
+
+    backend: Literal["tensorflow"]
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    lr: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    clip: PositiveFloat
+    patience: PositiveInt
+    seed: Annotated[int, Field(ge=0)]
+    checkpoint_minutes: PositiveFloat
+
+
+class EvaluateConfig(Section):
+    """Judgement on the test maps."""
+
+    samples: Annotated[int, Field(ge=100)]
+    spectrum_bins: Annotated[int, Field(ge=2, le=256)]
+
+
+class RealConfig(Section):
+    """Maps from outside."""
+
+    source: Literal["mock", "cosmos"]
+    mirror: str | None
+    max_masked: Annotated[float, Field(ge=0, lt=1)]
+
+
+class InferConfig(Section):
+    """Posterior of the real maps."""
+
+    refuse: bool
+    threshold: Annotated[float, Field(gt=0, lt=1)]

@@ -1,0 +1,62 @@
+"""What the parts of the physics check share: its parameters, how much work to do, and the figures that it notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.checks import bar
+from cosmokeras.config import Config, load_params
+
+ROOT = Path(__file__).parents[1]
+OMEGA_M = (0.15, 0.3, 0.45)  # at which maps and spectra are shown
+MIDDLE = 0.3
+# Everything that the figures depend on, whatever `params.yaml` says at the moment
+STANDARD: dict[str, Any] = {
+    "prior.omega_m": [0.1, 0.5], "prior.sigma8": 0.8, "prior.h": 0.7, "prior.omega_b": 0.05, "prior.n_s": 0.965,
+    "prior.w0": -1.0, "prior.a_ia": 0.0, "prior.eta_ia": 0.0, "prior.m_bias": 0.0, "prior.delta_z": 0.0,
+    "prior.baryons": 0.0, "data.size": 64, "data.targets": None, "grf.box_mpc_h": 256.0, "lpt.box_mpc_h": 1000.0,
+    "lpt.particles": 128, "lpt.slab_mpc_h": 62.5, "lpt.redshift": 0.0, "lensing.survey": "des_y3",
+    "lensing.pixel_arcmin": None, "lensing.shell_mpc_h": 100.0, "lensing.mask": "none", "real.source": "mock",
+}  # fmt: skip
+
+
+def config(overrides: dict[str, Any]) -> Config:
+    """Parameters of the check, whatever is in the project's `params.yaml`, with `overrides`."""
+    return load_params(ROOT / "params.yaml", STANDARD | overrides)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much to compute: maps of a cosmology, cubes, and mesh points on a side of a cube."""
+
+    maps: int
+    cubes: int
+    mesh: int
+
+
+FULL, QUICK = Effort(400, 4, 128), Effort(40, 2, 64)
+
+
+@dataclass
+class Notes:
+    """Figures of one part, for metrics/physics.json, the bars that they are held against, and those that miss."""
+
+    part: str
+    found: dict[str, float] = field(default_factory=dict)
+    bars: dict[str, list[float]] = field(default_factory=dict)
+    missed: list[str] = field(default_factory=list)
+
+    def note(self, name: str, value: float, low: float | None = None, high: float | None = None) -> None:
+        """Write down a figure and, if it has a bar, whether it is within."""
+        self.found[name] = float(f"{float(value):.4g}")
+        if low is None or high is None:
+            return
+        self.bars[name] = [float(f"{low:.4g}"), float(f"{high:.4g}")]
+        if not bar(f"{self.part}.{name}", value, low, high):
+            self.missed.append(name)
+
+    def summary(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {**self.found, "bars": self.bars, "missed": self.missed}

@@ -6,6 +6,7 @@ real maps go through the same code. Noise depends on the seed alone, on every de
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,8 +35,16 @@ def transfer_kernels(cfg: Config) -> tuple[np.ndarray, np.ndarray]:
     For patches cut from a HEALPix map these are the cutter's own (`cosmokeras.surveys.transfer`); for a catalogue
     binned on the flat grid the signal is averaged over a pixel, and the noise is white.
     """
-    if cfg.survey.made_from == "healpix":
-        signal, noise = cutting_transfers(cfg.survey.nside, cfg.pixel_arcmin, cfg.data.size, sky=cfg.survey.sky)
+    healpix = cfg.survey.made_from == "healpix"
+    return _kernels((cfg.survey.nside, cfg.pixel_arcmin, cfg.data.size, cfg.survey.sky) if healpix else None)
+
+
+@cache
+def _kernels(cut: tuple[Any, ...] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Kernels for a HEALPix map cut in this way; None: for galaxies binned on the flat grid."""
+    if cut is not None:
+        nside, pixel_arcmin, size, sky = cut
+        signal, noise = cutting_transfers(nside, pixel_arcmin, size, sky=sky)
     else:
         window = np.sinc(np.fft.fftfreq(64))  # of a pixel, along one axis
         signal, noise = np.outer(window, window), np.ones((64, 64))

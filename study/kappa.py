@@ -76,7 +76,9 @@ def spectra(out: Path, effort: Effort, notes: Notes) -> None:
         notes.note(f"c_ell_maps_worst_sigma_{name}", np.abs((mean - exact) / error).max(), 0, 5)
         centre = shells.band_centres(sky.ell, EDGES)
         lines = [
-            pictures.Curve(centre, mean[p] / ccl[p], error[p] / ccl[p], ccl[p], f"{p[0] + 1}{p[1] + 1}")
+            pictures.Curve(
+                centre, mean[p] / ccl[p], error[p] / ccl[p], ccl[p], f"{p[0] + 1}{p[1] + 1}", exact[p] / ccl[p]
+            )
             for p in (*AUTO, *CROSS)
         ]
         title = rf"$A_{{IA}}$ = {a_ia:g}, {effort.maps} maps"

@@ -35,7 +35,7 @@ def wave_bands(n: int, side: float) -> np.ndarray:
 
 
 def wave_pairs(k: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Independent waves in each band of the grid of rfft2 (its first and last column hold some twice: a few per cent)."""
+    """Independent waves in each band of the grid of rfft2 (a few per cent more: two of its columns hold some twice)."""
     return np.array([np.sum((k >= low) & (k < high)) for low, high in itertools.pairwise(edges)])
 
 
@@ -76,28 +76,36 @@ def second_order(out: Path, effort: Effort, notes: Notes) -> None:
     for sigma8 in (0.25, 0.5, 0.8):
         power = pt.linear_power(values | {"sigma8": sigma8})
         bins, ratio = pt.growth(power, n, box, effort.cubes, 3, values["omega_m"])
-        mean, error = ratio.mean(axis=0), ratio.std(axis=0) / np.sqrt(effort.cubes)
-        large = np.average(mean[bins.k < LARGE], weights=bins.modes[bins.k < LARGE])
+        inside = bins.k < LARGE
+        large = np.average(ratio.mean(axis=0)[inside], weights=bins.modes[inside])
         notes.note(f"power_ratio_sigma8_{sigma8:g}", large, *((0.98, 1.02) if sigma8 < 0.3 else (0.93, 1.02)))
         label = rf"$\sigma_8$ = {sigma8}"
-        lines.append(pictures.Curve(bins.k, mean, error, power(bins.k), label))
+        k, grown = _thinned(bins.k, ratio)
+        error = grown.std(axis=0) / np.sqrt(effort.cubes)
+        lines.append(pictures.Curve(k, grown.mean(axis=0), error, power(k), label))
         flat.append(_of_maps(cfg, sigma8, effort, label))
     low = flat[0]
     weight = low.error**-2.0 * (low.x < 0.15)
     # the error of the mean is 1 % or so: cubes are few
     notes.note("map_power_ratio_sigma8_0.25", np.average(low.ratio, weights=weight), 0.94, 1.06)
-    k, one = bins.k, lines[-1]
-    halofit = theory_table(cfg).power(values)(k, np.zeros_like(k)) / power(k)
-    notes.note("k_10_percent_below_halofit", pt.departure(k, one.ratio / halofit), 0.05, 0.2)
+    halofit = pt.halofit_power(values)(bins.k) / power(bins.k)
+    notes.note("k_10_percent_below_halofit", pt.departure(bins.k, ratio.mean(axis=0) / halofit), 0.05, 0.2)
     title = rf"{effort.cubes} cubes of {n}$^3$, {box:g} Mpc/h, z = 0"
     sides = [
         {"title": title, "lines": lines, "y": "P(k) [(Mpc/h)$^3$]", "wanted": "linear theory"},
         {"title": "maps: slabs of 62.5 Mpc/h", "lines": flat, "y": "P(k) [(Mpc/h)$^2$]", "wanted": "linear theory"},
     ]
-    sides[0]["more"] = [(k, halofit, r"halofit, $\sigma_8$ = 0.8")]
+    sides[0]["more"] = [(bins.k, halofit, r"halofit, $\sigma_8$ = 0.8")]
     for side in sides:
         side |= {"x": "k [h/Mpc]", "ratio": "measured / linear"}
-    pictures.panels(out / "power_2lpt.png", r"2LPT at $\Omega_m$ = 0.3: power of matter", sides, (0.4, 1.4), 0.02)
+    pictures.panels(out / "power_2lpt.png", r"2LPT at $\Omega_m$ = 0.3: power of matter", sides, (0.8, 1.3), 0.02)
+
+
+def _thinned(k: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means over neighbouring bins, the more the shorter the waves; `values` (..., len(k))."""
+    starts = np.unique(np.rint(np.geomspace(1, len(k) + 1, 24)).astype(int))[:-1] - 1
+    count = np.diff([*starts, len(k)])
+    return np.add.reduceat(k, starts) / count, np.add.reduceat(values, starts, axis=-1) / count
 
 
 def _of_maps(cfg: Config, sigma8: float, effort: Effort, label: str) -> pictures.Curve:
@@ -119,7 +127,7 @@ def quijote(out: Path, effort: Effort, notes: Notes) -> None:
     """2LPT, linear theory and halofit over the N-body spectra of three Quijote simulations at z = 0, where given."""
     sides = []
     for number in range(3):
-        stored = pt.quijote(number)
+        stored = pt.quijote_spectrum(number)
         if stored is None:
             print(f"skip Quijote: no spectra in {pt.REAL / 'quijote'}; set COSMOKERAS_REAL_DATA")
             return
@@ -128,7 +136,7 @@ def quijote(out: Path, effort: Effort, notes: Notes) -> None:
         inside = (k > 0.01) & (k < 0.4)
         bins, growth = pt.growth(power, effort.mesh, CELL * effort.mesh, effort.cubes, 2, values["omega_m"])
         mine = power(k) * np.interp(k, bins.k, growth.mean(axis=0))
-        halofit = pt.table_of(values).power(values)(k, np.zeros_like(k))
+        halofit = pt.halofit_power(values)(k)
         # the number in a bin goes as box^2, as the bin's width goes as 1 / box
         waves = np.interp(k, bins.k, bins.modes * (QUIJOTE_BOX / (CELL * effort.mesh)) ** 2)
         low = (k > 0.02) & (k < 0.07)

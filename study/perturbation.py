@@ -48,6 +48,12 @@ def linear_power(values: dict[str, float]) -> Power:
     return interpolated(*table_of(values).linear(values))
 
 
+def halofit_power(values: dict[str, float]) -> Power:
+    """Non-linear power at z = 0 by halofit (Takahashi et al. 2012, ApJ 761, 152) [(Mpc/h)^3]."""
+    power = table_of(values).power(values)
+    return lambda k: power(k, np.zeros_like(k))
+
+
 def cubes(power: Power, n: int, box: float, count: int, seed: int) -> Iterator[np.ndarray]:
     """Linear fields (n, n, n) of a spectrum in cubes of side `box` [Mpc/h]."""
     number = mesh.squared_modes(n)
@@ -112,7 +118,7 @@ def growth(
     return start, np.array(ratios)
 
 
-def quijote(number: int) -> tuple[dict[str, float], np.ndarray, np.ndarray] | None:
+def quijote_spectrum(number: int) -> tuple[dict[str, float], np.ndarray, np.ndarray] | None:
     """Parameters, k [h/Mpc] and P [(Mpc/h)^3] at z = 0 of a simulation of Quijote's latin hypercube, if it is there."""
     folder = REAL / "quijote"
     if not (folder / f"Pk_LH_{number}.txt").exists():

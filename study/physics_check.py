@@ -32,7 +32,7 @@ COLUMNS = [rf"$\Omega_m$ = {value}" for value in OMEGA_M]
 
 def examples(out: Path, effort: Effort, notes: Notes) -> None:
     """Maps of each kind at three Omega_m, the same random numbers in all."""
-    size = effort.mesh
+    size, points = effort.mesh // 2, effort.mesh
     thetas = [np.array([value]) for value in OMEGA_M]
     draw = realisations(SEED, 3, 0)
 
@@ -43,8 +43,8 @@ def examples(out: Path, effort: Effort, notes: Notes) -> None:
     words = {"title": "Gaussian fields with a BBKS spectrum", "x": "[Mpc/h]", "unit": "density contrast / its rms"}
     pictures.maps(out / "maps_grf.png", fields[None], cfg.grf.box_mpc_h, [""], COLUMNS, words)
 
-    box = size * matter.CELL
-    cfg = config({"data.kind": "2lpt", "data.size": size, "lpt.particles": size, "lpt.box_mpc_h": box})
+    box = points * matter.CELL
+    cfg = config({"data.kind": "2lpt", "data.size": size, "lpt.particles": points, "lpt.box_mpc_h": box})
     prepared = lpt.prepare(cfg)
     fields = np.array([lpt.maps(cfg, prepared, theta, draw, 1)[0, ..., 0] for theta in thetas])
     title = f"Second-order perturbation theory: slabs of {cfg.lpt.slab_mpc_h:g} Mpc/h, z = 0"

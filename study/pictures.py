@@ -20,13 +20,17 @@ MARKERS = "osD^vP"
 
 @dataclass(frozen=True)
 class Curve:
-    """Points with errors beside a line of theory, all (n,); `ratio` is points / theory, with errors of its own."""
+    """Points with errors beside a line of theory, all (n,); `ratio` is points / theory, with errors of its own.
+
+    `expected`, where known, is what the mean of many such ratios is exactly.
+    """
 
     x: Array
     ratio: Array
     error: Array
     theory: Array
     label: str
+    expected: Array | None = None
 
 
 def decades(axes: Axes, which: str = "x") -> None:
@@ -73,18 +77,29 @@ def maps(path: Path, images: Array, extent: float, rows: Sequence[str], columns:
             ).set_label(words["unit"])
 
 
-def curves(upper: Axes, lower: Axes, lines: Sequence[Curve], wanted: str = "theory", first: int = 0) -> None:
-    """Draw measurements and theory above, their ratio below."""
-    for i, line in enumerate(lines, first):
-        look: dict[str, Any] = {"color": COLOURS[i % 6], "fmt": MARKERS[i % 6], "ms": 3.5, "elinewidth": 1}
-        upper.plot(line.x, line.theory, color=look["color"], lw=1.2)
-        upper.errorbar(line.x, line.theory * line.ratio, line.theory * line.error, label=line.label, **look)
-        lower.errorbar(line.x, line.ratio, line.error, **look)
-    if first == 0:
-        upper.plot([], [], color=GREY, lw=1.2, label=f"lines: {wanted}")
-    upper.set(xscale="log", yscale="log")
-    lower.set(xscale="log")
-    decades(lower)
+def look_of(i: int, size: float = 3.5) -> dict[str, Any]:
+    """Colour and marker of points with errors."""
+    return {"color": COLOURS[i % 6], "fmt": MARKERS[i % 6], "ms": size, "elinewidth": 1}
+
+
+def above(axes: Axes, lines: Sequence[Curve], wanted: str = "theory") -> None:
+    """Draw measurements over lines of theory."""
+    for i, line in enumerate(lines):
+        axes.plot(line.x, line.theory, color=COLOURS[i % 6], lw=1.2)
+        axes.errorbar(line.x, line.theory * line.ratio, line.theory * line.error, label=line.label, **look_of(i))
+    axes.plot([], [], color=GREY, lw=1.2, label=f"lines: {wanted}")
+    axes.set(xscale="log", yscale="log")
+
+
+def below(axes: Axes, lines: Sequence[Curve], half: float, labels: bool = False) -> None:
+    """Draw measurements over theory, and a grey band."""
+    band(axes, half)
+    for i, line in enumerate(lines):
+        axes.errorbar(line.x, line.ratio, line.error, label=line.label if labels else None, **look_of(i))
+        if line.expected is not None:
+            axes.plot(line.x, line.expected, color=COLOURS[i % 6], lw=0.8)
+    axes.set(xscale="log")
+    decades(axes)
 
 
 def panels(path: Path, title: str, sides: Sequence[dict[str, Any]], limits: tuple[float, float], half: float) -> None:
@@ -97,8 +112,8 @@ def panels(path: Path, title: str, sides: Sequence[dict[str, Any]], limits: tupl
         figure.suptitle(title)
         grid = figure.subplots(2, len(sides), sharex="col", squeeze=False, height_ratios=[1.7, 1])
         for side, (upper, lower) in zip(sides, grid.T, strict=True):
-            band(lower, half)
-            curves(upper, lower, side["lines"], side["wanted"])
+            above(upper, side["lines"], side["wanted"])
+            below(lower, side["lines"], half)
             for i, (x, ratio, label) in enumerate(side.get("more", ())):
                 lower.plot(x, ratio, color=INK, lw=1, ls=("--", ":", "-.")[i], label=label)
             upper.set(title=side["title"], ylabel=side["y"])
@@ -120,7 +135,7 @@ def distributions(path: Path, title: str, sides: Sequence[dict[str, Any]], width
             for i, (sample, label) in enumerate(zip(side["samples"], side["labels"], strict=True)):
                 density = np.histogram(sample / sample.std(), edges)[0] / (sample.size * (edges[1] - edges[0]))
                 axes.stairs(density, edges, baseline=None, color=COLOURS[i], lw=1.4, label=label)
-            axes.set(title=side["title"], yscale="log", ylim=(3e-6, 30), xlim=edges[[0, -1]])
+            axes.set(title=side["title"], yscale="log", ylim=(3e-6, 1e3), xlim=edges[[0, -1]])
             axes.set_xlabel("pixel / standard deviation")
             axes.legend(fontsize=7.5, loc="upper right")
         figure.axes[0].set_ylabel("probability density")
@@ -145,8 +160,8 @@ def transfer(path: Path, k: Array, lines: Sequence[tuple[str, Array, Array, Arra
                 axes.plot([], [], color=GREY, ls=line, label=label)
         upper.set(xscale="log", yscale="log", ylabel="T(k)")
         upper.legend()
-        lower.set(xlabel="k [h/Mpc]", ylabel="BBKS / CAMB", ylim=(0.8, 1.8))
-        lower.legend(ncols=3, loc="upper left")
+        lower.set(xlabel="k [h/Mpc]", ylabel="BBKS / CAMB", ylim=(0.7, 2.3))
+        lower.legend(loc="upper left")
 
 
 def three_d_skewness(path: Path, radii: Array, lines: Sequence[tuple[str, Array, Array, Array]], title: str) -> None:
@@ -156,10 +171,9 @@ def three_d_skewness(path: Path, radii: Array, lines: Sequence[tuple[str, Array,
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
         band(lower, 0.1)
         for i, (label, measured, error, leading) in enumerate(lines):
-            look: dict[str, Any] = {"color": COLOURS[i], "fmt": MARKERS[i], "ms": 5, "elinewidth": 1}
             upper.plot(radii, leading, color=COLOURS[i], lw=1.2)
-            upper.errorbar(radii, measured, error, label=label, **look)
-            lower.errorbar(radii, measured / leading, error / leading, **look)
+            upper.errorbar(radii, measured, error, label=label, **look_of(i, 5))
+            lower.errorbar(radii, measured / leading, error / leading, **look_of(i, 5))
         upper.plot([], [], color=GREY, label="lines: leading order (Bernardeau 1994)")
         upper.set(ylabel=r"$S_3 = \langle\delta^3\rangle / \langle\delta^2\rangle^2$")
         upper.legend()
@@ -219,7 +233,7 @@ def against_simulations(path: Path, sides: Sequence[tuple[str, Array, Array, dic
             axes.set_title(title, fontsize=9)
             decades(axes)
         figure.axes[0].set_ylabel("P / P of the simulation")
-        figure.axes[0].legend(loc="lower left", fontsize=8)
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
 
 def tomography(path: Path, sides: Sequence[dict[str, Any]]) -> None:
@@ -228,17 +242,17 @@ def tomography(path: Path, sides: Sequence[dict[str, Any]]) -> None:
         figure.suptitle(r"Lensing spectra of maps against CCL, DES Y3 bins, $\Omega_m$ = 0.3")
         grid = figure.subplots(3, 2, sharex=True, sharey="row", height_ratios=[1.8, 1, 1])
         for side, (top, auto, cross) in zip(sides, grid.T, strict=True):
-            for axes, name in ((auto, "auto"), (cross, "cross")):
-                band(axes, 0.02)
-                curves(top if name == "auto" else Axes(figure, (0, 0, 1, 1)), axes, side[name], "CCL")
-            top.set(title=side["title"], yscale="log")
+            above(top, side["auto"], "CCL")
+            below(auto, side["auto"], 0.02)
+            below(cross, side["cross"], 0.02, labels=True)
+            top.set_title(side["title"])
             for axes in (auto, cross):
                 axes.set_ylim(0.9, 1.1)
             cross.set_xlabel(r"multipole $\ell$")
-        for line in sides[0]["cross"]:
-            grid[2, 0].plot([], [], label=line.label)
         grid[0, 0].set_ylabel(r"$C_\ell$ of a bin with itself")
         grid[1, 0].set_ylabel("measured / CCL,\nsame bin")
         grid[2, 0].set_ylabel("measured / CCL,\ntwo bins")
         grid[0, 0].legend(title="bins", ncols=2)
+        grid[1, 0].plot([], [], color=GREY, lw=0.8, label="exact mean of the shells")
+        grid[1, 0].legend(ncols=2, fontsize=8)
         grid[2, 0].legend(ncols=4, fontsize=8)

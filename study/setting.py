@@ -19,6 +19,7 @@ STANDARD: dict[str, Any] = {
     "prior.baryons": 0.0, "data.size": 64, "data.targets": None, "grf.box_mpc_h": 256.0, "lpt.box_mpc_h": 1000.0,
     "lpt.particles": 128, "lpt.slab_mpc_h": 62.5, "lpt.redshift": 0.0, "lensing.survey": "des_y3",
     "lensing.pixel_arcmin": None, "lensing.shell_mpc_h": 100.0, "lensing.mask": "none", "real.source": "mock",
+    "model.spectrum_bins": 8, "evaluate.spectrum_bins": 8,
 }  # fmt: skip
 
 
@@ -45,15 +46,15 @@ class Notes:
 
     part: str
     found: dict[str, float] = field(default_factory=dict)
-    bars: dict[str, list[float]] = field(default_factory=dict)
+    bars: dict[str, str] = field(default_factory=dict)
     missed: list[str] = field(default_factory=list)
 
     def note(self, name: str, value: float, low: float | None = None, high: float | None = None) -> None:
         """Write down a figure and, if it has a bar, whether it is within."""
-        self.found[name] = float(f"{float(value):.4g}")
+        self.found[name] = float(f"{round(float(value), 6):.4g}")
         if low is None or high is None:
             return
-        self.bars[name] = [float(f"{low:.4g}"), float(f"{high:.4g}")]
+        self.bars[name] = f"{low:.4g} to {high:.4g}"
         if not bar(f"{self.part}.{name}", value, low, high):
             self.missed.append(name)
 

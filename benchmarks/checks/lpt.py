@@ -6,22 +6,24 @@ is left out, saying so, where they are missing.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from functools import partial
-from pathlib import Path
-
 import numpy as np
-import pyccl
-from scipy import fft
 
 from benchmarks.checks import bar
-from cosmokeras.cosmology import ccl_cosmology
 from cosmokeras.simulators import lpt, mesh
+from study.perturbation import (
+    FIDUCIAL,
+    REAL,
+    cubes,
+    departure,
+    growth,
+    halofit_power,
+    leading_skewness,
+    linear_power,
+    quijote_spectrum,
+    skewness,
+)
 
-REAL = Path(os.environ.get("COSMOKERAS_REAL_DATA") or Path(__file__).parents[3] / "shared/real")
-# Quijote's fiducial cosmology (Villaescusa-Navarro et al. 2020, ApJS 250, 2), scaled to where leading order holds
-SMALL = {"omega_m": 0.3175, "sigma8": 0.25, "h": 0.6711, "omega_b": 0.049, "n_s": 0.9624, "w0": -1.0}
+SMALL = FIDUCIAL | {"sigma8": 0.25}  # where leading order holds
 RADII = (25.0, 35.0)  # of top hats [Mpc/h]
 BAND = (0.02, 0.07)  # of the comparison with Quijote [h/Mpc]
 
@@ -35,65 +37,32 @@ def check() -> tuple[dict, bool]:
     return found, good
 
 
-def cubes(power: Callable[[np.ndarray], np.ndarray], n: int, box: float, count: int, seed: int) -> Iterator[np.ndarray]:
-    """Linear fields of a spectrum."""
-    k = 2 * np.pi / box * np.sqrt(np.arange(mesh.squared_modes(n).max() + 1))
-    amplitude = (np.sqrt(power(k) / box**3) * n**3).astype(np.float32)[mesh.squared_modes(n)]
-    for i in range(count):
-        yield fft.irfftn(lpt.gaussian_modes(np.random.default_rng([seed, i]), amplitude), s=(n, n, n))
-
-
-def linear_power(cosmo: pyccl.Cosmology, k: np.ndarray) -> np.ndarray:
-    """CCL's linear power of matter today [(Mpc/h)^3], k in h/Mpc; 0 at k = 0."""
-    h, some = cosmo["h"], k > 0
-    out = np.zeros(k.shape)
-    out[some] = cosmo.linear_matter_power(k[some] * h, 1.0) * h**3
-    return out
-
-
-def top_hat(k: np.ndarray, radius: float) -> np.ndarray:
-    """Fourier transform of a ball."""
-    x = np.maximum(k * radius, 1e-3)
-    return 3 * (np.sin(x) - x * np.cos(x)) / x**3
-
-
 def small_fluctuations() -> tuple[dict, bool]:
     """Power and skewness at sigma8 = 0.25 in four boxes of 1500 Mpc/h, 128^3.
 
-    S3 = 34/7 + dln sigma^2 / dlnR, 4 instead of 34/7 for Zel'dovich's approximation (Bernardeau 1994, A&A 291, 697). Of
-    each field and its negative together: the chance skewness of the Gaussian field itself cancels.
+    S3 = 34/7 + dln sigma^2 / dlnR, 4 instead of 34/7 for Zel'dovich's approximation (Bernardeau 1994, A&A 291, 697).
     """
-    n, box = 128, 1500.0
-    power = partial(linear_power, ccl_cosmology(SMALL))
-    k = 2 * np.pi / box * np.sqrt(mesh.squared_modes(n))
-    weight = np.full(k.shape, 2.0)
-    weight[..., 0] = weight[..., -1] = 1.0
-    weight *= power(k)
-    variance = {r: np.sum(weight * top_hat(k, r) ** 2) for at in RADII for r in (at / 1.01, at * 1.01)}
-    slope = [np.log(variance[r * 1.01] / variance[r / 1.01]) / np.log(1.01**2) for r in RADII]
-
-    s3, large = {1: [], 2: []}, []
-    for field in cubes(power, n, box, 4, 1):
-        for order, skewness in s3.items():
-            moments = np.zeros((len(RADII), 2))
-            for sign in (1, -1):
-                modes = fft.rfftn(lpt.density(sign * field, box, order=order))
-                if (order, sign) == (2, 1):
-                    inside = (k > 0) & (k < 0.05)
-                    large.append(np.sum(np.abs(modes[inside]) ** 2) / np.sum(np.abs(fft.rfftn(field)[inside]) ** 2))
-                for i, radius in enumerate(RADII):
-                    smooth = fft.irfftn(modes * top_hat(k, radius), s=field.shape)
-                    moments[i] += np.mean(smooth**3) / 2, np.mean(smooth**2) / 2
-            skewness.append(moments[:, 0] / moments[:, 1] ** 2)
+    n, box, seed = 128, 1500.0, 1
+    power = linear_power(SMALL)
+    s3 = {
+        order: np.mean([skewness(one, box, RADII, order) for one in cubes(power, n, box, 4, seed)], axis=0)
+        for order in (1, 2)
+    }
+    wanted = {order: leading_skewness(power, n, box, RADII, order) for order in (1, 2)}
+    large = []
+    for field in cubes(power, n, box, 4, seed):
+        start, grown = (mesh.power_spectrum(one, box) for one in (field, lpt.density(field, box)))
+        inside = start.k < 0.05
+        large.append(np.sum((grown.modes * grown.power)[inside]) / np.sum((start.modes * start.power)[inside]))
     good = [bar("2lpt sigma8 0.25: power / linear, k < 0.05 h/Mpc", np.mean(large), 0.98, 1.02)]
     found = {"power_ratio": round(float(np.mean(large)), 4)}
     for i, radius in enumerate(RADII):
-        for order, leading in ((2, 34 / 7), (1, 4.0)):
-            ratio = np.mean(s3[order], axis=0)[i] / (leading + slope[i])
+        for order in (2, 1):
+            ratio = s3[order][i] / wanted[order][i]
             name = f"2lpt order {order}: S3 / leading order, R = {radius:g} Mpc/h"
             good.append(bar(name, ratio, 0.9, 1.1))
             found[f"s3_ratio_order{order}_r{radius:g}"] = round(float(ratio), 4)
-        confused = np.mean(s3[2], axis=0)[i] / (4 + slope[i])
+        confused = s3[2][i] / wanted[1][i]
         good.append(bar(f"2lpt order 2: S3 / that of Zel'dovich, R = {radius:g} Mpc/h", confused, 1.2, 2.0))
     return found, all(good)
 
@@ -132,16 +101,14 @@ def quijote() -> tuple[dict, bool]:
     its own error. Simulations 0 and 1 scatter alike about theory, as if they had the same initial phases: their
     quotient is nearly free of chance.
     """
-    folder = REAL / "quijote"
-    if not (folder / "latin_hypercube_params.txt").exists():
-        print(f"skip Quijote: no spectra in {folder}; set COSMOKERAS_REAL_DATA")
-        return {}, True
-    table = np.loadtxt(folder / "latin_hypercube_params.txt")
-    names = ("omega_m", "omega_b", "h", "n_s", "sigma8")
     found, good = {}, []
     for i in range(3):
-        values = dict(zip(names, table[i], strict=True)) | {"w0": -1.0}
-        one = _against_quijote(f"quijote {i}", values, *np.loadtxt(folder / f"Pk_LH_{i}.txt").T)
+        stored = quijote_spectrum(i)
+        if stored is None:
+            print(f"skip Quijote: no spectra in {REAL / 'quijote'}; set COSMOKERAS_REAL_DATA")
+            return {}, True
+        values, k, theirs = stored
+        one = _against_quijote(f"quijote {i}", values, k, theirs)
         halofit, chance = one["halofit_ratio"], one["sampling_error"]
         known = (
             f"second order is {1 - one['ratio'] / halofit:.1%} below halofit, and this one realisation is "
@@ -160,23 +127,17 @@ def _against_quijote(name: str, values: dict[str, float], k: np.ndarray, theirs:
     Growth is measured wave by wave, evolved over linear power of the same field, and multiplied into the linear theory:
     four cubes are as good as hundreds. Averages over the band are weighted by the number of waves.
     """
-    box = 1000.0
-    cosmo = ccl_cosmology(values)
-    linear = linear_power(cosmo, k)
-    halofit = cosmo.nonlin_matter_power(k * cosmo["h"], 1.0) * cosmo["h"] ** 3
+    box, power = 1000.0, linear_power(values)
+    linear, halofit = power(k), halofit_power(values)(k)
     band = (k > BAND[0]) & (k < BAND[1])
     one: dict[str, float] = {}
     for n, suffix in ((256, "_256"), (128, "")):
-        growth = []
-        for field in cubes(partial(linear_power, cosmo), n, box, 4, 2):
-            start = mesh.power_spectrum(field, box)
-            evolved = lpt.density(field, box, omega_m_z=values["omega_m"])
-            growth.append(mesh.power_spectrum(evolved, box).power / start.power)
-        mine = linear * np.interp(k, start.k, np.mean(growth, axis=0))
+        start, grown = growth(power, n, box, 4, 2, values["omega_m"])
+        mine = linear * np.interp(k, start.k, grown.mean(axis=0))
         waves = np.interp(k, start.k, start.modes)
         one[f"ratio{suffix}"] = float(np.average((mine / theirs)[band], weights=waves[band]))
         one[f"plain_mean{suffix}"] = float(np.mean((mine / theirs)[band]))
-        one[f"k_10_percent{suffix}"] = _departure(k, mine / theirs)
+        one[f"k_10_percent{suffix}"] = departure(k, mine / theirs)
         print(
             f"     {name}, {n}^3: 2lpt / N-body {one[f'ratio{suffix}']:.3f}, by plain mean over the bins "
             f"{one[f'plain_mean{suffix}']:.3f}; 10 % off from k = {one[f'k_10_percent{suffix}']:.3f} h/Mpc on"
@@ -186,13 +147,3 @@ def _against_quijote(name: str, values: dict[str, float], k: np.ndarray, theirs:
     one["sampling_error"] = float(np.sqrt(2 / waves[band].sum()))
     print(f"     {name}: halofit / N-body {one['halofit_ratio']:.3f}, linear / N-body {one['linear_ratio']:.3f}")
     return one
-
-
-def _departure(k: np.ndarray, ratio: np.ndarray) -> float:
-    """Wavenumber [h/Mpc] beyond which the mean of five neighbouring bins first differs by more than 10 %, from 0.04 on.
-
-    Below it a box has too few waves to say.
-    """
-    smooth = np.convolve(ratio, np.full(5, 0.2), mode="same")
-    off = (k > 0.04) & (np.abs(smooth - 1) > 0.1)
-    return float(k[np.argmax(off)])

@@ -33,7 +33,8 @@ from cosmokeras.simulators import SPLITS, realisations, simulator
 FORMAT = 1  # of the folder
 # what maps depend on, beside the simulator itself
 CODE = ("cosmology.py", "pixels.py", "table.py", "theory.py", "simulators/fields.py", "simulators/mesh.py", "surveys/presets.py")  # noqa: E501  # fmt: skip
-SHARD_BYTES = 16 * 2**20
+SHARD_BYTES = 16 * 2**20  # of a shard, at most
+SHARDS = 32  # of a split, at least, where it has so many cosmologies: slow simulators keep many cores busy to the end
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,11 @@ def split_theta(cfg: Config, split: str) -> np.ndarray:
 
 
 def plan(cfg: Config) -> list[Shard]:
-    """All shards, at most about 16 MiB each and at least two a split where cosmologies allow."""
+    """All shards: at most about 16 MiB each, and many enough to keep the cores busy to the end."""
     map_bytes = cfg.data.size**2 * cfg.channels * np.dtype(cfg.data.dtype).itemsize * cfg.data.realisations
     out = []
     for split, count in split_sizes(cfg).items():
-        per_shard = max(1, min(SHARD_BYTES // map_bytes, -(-count // 2)))
+        per_shard = max(1, min(SHARD_BYTES // map_bytes, -(-count // SHARDS)))
         starts = range(0, count, per_shard)
         out += [Shard(split, i, start, min(start + per_shard, count)) for i, start in enumerate(starts)]
     return out
@@ -88,12 +89,15 @@ def make_shard(cfg: Config, prepared: Any, shard: Shard, folder: Path) -> int:
                 stored[first : first + count] = module.maps(cfg, prepared, theta[i], draw, count)
     if not np.isfinite(stored).all():
         raise UserError(f"data.dtype={cfg.data.dtype}: maps of {shard.name} do not fit; use float32")
-    buffer = BytesIO()
-    np.save(buffer, stored, allow_pickle=False)
-    path = folder / f"{shard.name}.npy"
+    # as np.save writes it, hashed on the way
+    header = BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(stored))
+    path, digest = folder / f"{shard.name}.npy", hashlib.sha256()
     with atomic(path) as handle:
-        handle.write(buffer.getbuffer())
-    note = {"maps": len(stored), "sha256": hashlib.sha256(buffer.getbuffer()).hexdigest()}
+        for part in (header.getbuffer(), stored.reshape(-1).view(np.uint8).data):
+            handle.write(part)
+            digest.update(part)
+    note = {"maps": len(stored), "sha256": digest.hexdigest()}
     write_json(path.with_suffix(".json"), note)
     return len(stored)
 

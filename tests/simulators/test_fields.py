@@ -11,7 +11,7 @@ from scipy.stats import kstest
 
 from cosmokeras.registry import KINDS
 from cosmokeras.simulators import SPLITS, realisations, simulator
-from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
+from cosmokeras.simulators.fields import _box_muller, mode_amplitude, normal_modes, wavenumbers
 
 N = 16
 FIELDS = 4000
@@ -73,6 +73,17 @@ def test_normal_numbers_are_normal() -> None:
     assert np.count_nonzero(np.abs(numbers) > 3) == pytest.approx(1140, abs=4 * np.sqrt(1140))
     assert 5 < np.count_nonzero(np.abs(numbers) > 4) < 60
     assert np.isfinite(numbers).all()
+
+
+def test_series_are_those_of_box_and_muller() -> None:
+    """Against double precision on the same bits, and at the ends of what 64 bits can hold."""
+    bits = np.random.default_rng(2).bit_generator.random_raw(100_000)
+    bits[:4] = [0, 2**64 - 1, 2**32 - 1, 2**64 - 2**32]
+    out = np.empty(2 * bits.size, np.float32)
+    _box_muller(bits, out)
+    u, v = ((bits & np.uint64(2**32 - 1)) >> np.uint64(8)).astype(float), (bits >> np.uint64(40)).astype(float)
+    exact = np.sqrt(-np.log((u + 1) / 2**24)) * np.exp(2j * np.pi * v / 2**24)
+    assert out.view(np.complex64) == pytest.approx(exact, abs=2e-6)
 
 
 def test_numbers_do_not_depend_on_how_many_are_drawn_at_once() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,8 @@ from cosmokeras.simulators.fields import wavenumbers
 from cosmokeras.table import theory_table
 from study import perturbation as pt
 from study import pictures
-from study.setting import MIDDLE, OMEGA_M, Effort, Notes, config
-from study.shells import band_centres, bands
+from study.setting import MIDDLE, OMEGA_M, QUICK, Effort, Notes, config
+from study.waves import band_centres, bands, wave_bands, wave_pairs
 
 LARGE = 0.05  # wavenumbers below are large scales [h/Mpc]
 RADII = (15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0)  # of top hats [Mpc/h]
@@ -27,16 +26,6 @@ def power_2d(maps: np.ndarray, side: float) -> np.ndarray:
     """|delta_k|^2 L^2 / N^4 of maps (n, N, N) in a periodic box of side L, averaged over the maps."""
     n = maps.shape[1]
     return np.mean(np.abs(np.fft.rfft2(maps)) ** 2, axis=0) * side**2 / n**4
-
-
-def wave_bands(n: int, side: float) -> np.ndarray:
-    """Edges of bands of |k| about as wide as they are far from 0, each holding waves, within the Nyquist frequency."""
-    return 2 * np.pi / side * (np.unique(np.rint(np.geomspace(1, n // 2, 14))) - 0.5)
-
-
-def wave_pairs(k: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Independent waves in each band of the grid of rfft2 (a few per cent more: two of its columns hold some twice)."""
-    return np.array([np.sum((k >= low) & (k < high)) for low, high in itertools.pairwise(edges)])
 
 
 def gaussian_fields(out: Path, effort: Effort, notes: Notes) -> None:
@@ -156,8 +145,8 @@ def quijote(out: Path, effort: Effort, notes: Notes) -> None:
 
 def skewness(out: Path, effort: Effort, notes: Notes) -> None:
     """S3 of 2LPT and of Zel'dovich's approximation in top hats, sigma8 = 0.25."""
-    n, box = effort.mesh, CELL * effort.mesh * (1 if effort.mesh > 64 else 1.5)
-    radii = RADII if effort.mesh > 64 else RADII[2:5:2]
+    n, box = effort.mesh, CELL * effort.mesh * (1.5 if effort == QUICK else 1)
+    radii = RADII[2:5:2] if effort == QUICK else RADII
     values = pt.FIDUCIAL | {"sigma8": 0.25}
     power, lines = pt.linear_power(values), []
     for order, name in ((2, "2LPT"), (1, "Zel'dovich")):
@@ -178,8 +167,7 @@ def transfer(out: Path, effort: Effort, notes: Notes) -> None:
     table, lines = theory_table(cfg), []
     for omega_m in OMEGA_M:
         values = cfg.cosmology(np.array([omega_m]))
-        nodes, linear = table.linear(values)
-        power = pt.interpolated(nodes, linear)(k)
+        power = table.linear_at(values, k)
         shape = power / k ** values["n_s"]
         camb = np.sqrt(shape / shape[0]) * bbks_transfer(k[0] / (omega_m * values["h"]))
         # Sugiyama 1995, ApJS 100, 281: baryons make the shape parameter smaller

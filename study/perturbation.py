@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy import fft
-from scipy.interpolate import CubicSpline
 
 from cosmokeras.registry import COSMOLOGY
 from cosmokeras.simulators import lpt, mesh
@@ -32,20 +31,16 @@ def table_of(values: dict[str, float]) -> TheoryTable:
     return theory_table(config({"data.kind": "2lpt", **prior}))
 
 
-def interpolated(k: np.ndarray, power: np.ndarray) -> Power:
-    """A spectrum between its nodes, by a spline in the logarithms; 0 at k = 0."""
-    spline = CubicSpline(np.log(k), np.log(power))
+def linear_power(values: dict[str, float]) -> Power:
+    """Linear power of matter at z = 0 [(Mpc/h)^3] as a function of k [h/Mpc]; 0 at k = 0."""
+    table = table_of(values)
 
     def evaluate(k: np.ndarray) -> np.ndarray:
-        k = np.asarray(k, dtype=float)
-        return np.where(k > 0, np.exp(spline(np.log(np.where(k > 0, k, 1.0)))), 0.0)
+        out = np.zeros(np.shape(k))
+        out[k > 0] = table.linear_at(values, k[k > 0])
+        return out
 
     return evaluate
-
-
-def linear_power(values: dict[str, float]) -> Power:
-    """Linear power of matter at z = 0 [(Mpc/h)^3] as a function of k [h/Mpc]."""
-    return interpolated(*table_of(values).linear(values))
 
 
 def halofit_power(values: dict[str, float]) -> Power:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import qmc
 
 from cosmokeras.config import Config
 
@@ -20,6 +19,8 @@ def sample_prior(cfg: Config, n: int, seed: int) -> np.ndarray:
 
     A scrambled Sobol sequence (scipy.stats.qmc): every draw is uniform in the box, and together they fill it evenly.
     """
+    from scipy.stats import qmc  # takes a second, which the processes that make maps do without
+
     sampler = qmc.Sobol(d=len(cfg.parameter_names), scramble=True, rng=np.random.default_rng(seed))
     # powers of two keep the sequence balanced; the rest is thrown away
     unit = sampler.random_base2(max(int(np.ceil(np.log2(max(n, 1)))), 0))[:n]

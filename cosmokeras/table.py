@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from scipy.interpolate import CubicSpline, RectBivariateSpline
-from scipy.stats import qmc
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -196,6 +195,8 @@ def _nodes(bounds: np.ndarray, count: int) -> np.ndarray:
     dim = len(bounds)
     if dim == 0:
         return np.zeros((1, 0))
+    from scipy.stats import qmc
+
     if dim == 1:
         unit = (np.arange(count)[:, None] + 0.5) / count
     else:

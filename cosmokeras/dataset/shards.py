@@ -74,20 +74,21 @@ def plan(cfg: Config) -> list[Shard]:
     return out
 
 
-def make_shard(cfg: Config, prepared: Any, shard: Shard, folder: Path) -> int:
-    """Simulate one shard and write it; the number of maps."""
-    module = simulator(cfg.data.kind)
-    theta, count = split_theta(cfg, shard.split), cfg.data.realisations
+def make_shard(cfg: Config, prepared: Any, shard: Shard, theta: np.ndarray, folder: Path) -> int:
+    """Simulate one shard, whose cosmologies have the parameters theta (n, p), and write it; the number of maps."""
+    module, count = simulator(cfg.data.kind), cfg.data.realisations
     shape = ((shard.stop - shard.start) * count, cfg.data.size, cfg.data.size, cfg.channels)
-    stored = np.empty(shape, cfg.data.dtype)
+    stored, largest = np.empty(shape, cfg.data.dtype), 0.0
     # one thread: sums in another order would change the last bit, and the cores are busy with other shards
     with threadpool_limits(1):
         for i in range(shard.start, shard.stop):
             draw = realisations(cfg.data.seed, SPLITS[shard.split], i)
             first = (i - shard.start) * count
+            made = module.maps(cfg, prepared, theta[i - shard.start], draw, count)
+            largest = np.maximum(largest, np.abs(made).max())  # NaN if one is
             with np.errstate(over="ignore"):  # what does not fit is found below
-                stored[first : first + count] = module.maps(cfg, prepared, theta[i], draw, count)
-    if not np.isfinite(stored).all():
+                stored[first : first + count] = made
+    if not largest <= np.finfo(stored.dtype).max:
         raise UserError(f"data.dtype={cfg.data.dtype}: maps of {shard.name} do not fit; use float32")
     # as np.save writes it, hashed on the way
     header = BytesIO()
@@ -119,9 +120,9 @@ def _prepared(cfg_json: str) -> tuple[Config, Any]:
     return cfg, simulator(cfg.data.kind).prepare(cfg)
 
 
-def _work(cfg_json: str, shard: Shard, folder: Path) -> int:
+def _work(cfg_json: str, shard: Shard, theta: np.ndarray, folder: Path) -> int:
     cfg, prepared = _prepared(cfg_json)
-    return make_shard(cfg, prepared, shard, folder)
+    return make_shard(cfg, prepared, shard, theta, folder)
 
 
 def _start_worker() -> None:
@@ -183,13 +184,15 @@ def _make_all(cfg: Config, missing: list[Shard], folder: Path, workers: int, pro
     if not missing:
         return
     prepared = simulator(cfg.data.kind).prepare(cfg, progress=progress)
+    splits = {split: split_theta(cfg, split) for split in split_sizes(cfg)}
+    theta = {shard: splits[shard.split][shard.start : shard.stop] for shard in missing}
     if workers == 1 or len(missing) == 1:
         for shard in missing:
-            yield make_shard(cfg, prepared, shard, folder)
+            yield make_shard(cfg, prepared, shard, theta[shard], folder)
         return
     dumped = cfg.model_dump_json()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
-        tasks = [pool.submit(_work, dumped, shard, folder) for shard in missing]
+        tasks = [pool.submit(_work, dumped, shard, theta[shard], folder) for shard in missing]
         for task in as_completed(tasks):
             yield task.result()
 

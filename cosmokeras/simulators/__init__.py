@@ -12,16 +12,19 @@ A simulator module has
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 
 from cosmokeras.config import Config
 from cosmokeras.registry import KINDS
 
 # First word of a map's seed after the master seed: no two splits ever share a random number.
 SPLITS = {"train": 0, "validation": 1, "test": 2, "user": 3, "mock": 4}
+BLOCK = 16  # realisations that share a seed sequence
 
 
 def simulator(kind: str) -> ModuleType:
@@ -29,11 +32,31 @@ def simulator(kind: str) -> ModuleType:
     return import_module(KINDS[kind].module)
 
 
+class _Words(ISeedSequence):
+    """Seed material that was made already: the four words of 64 bits that a PCG64 asks for."""
+
+    def __init__(self, words: np.ndarray) -> None:
+        self.words = words
+
+    def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
+        """The words."""
+        return self.words
+
+
 def realisations(seed: int, split: int, cosmology: int) -> Callable[[int], np.random.Generator]:
-    """`draw` of one cosmology: each realisation's generator, the same wherever and in whatever order it is asked."""
+    """`draw` of one cosmology: each realisation's generator, the same wherever and in whatever order it is asked.
+
+    A seed sequence takes as long as a small map's random numbers: one serves BLOCK realisations.
+    """
+
+    @cache
+    def block(number: int) -> np.ndarray:
+        sequence = np.random.SeedSequence([seed, split, cosmology, number])
+        return sequence.generate_state(4 * BLOCK, np.uint64).reshape(BLOCK, 4)
 
     def draw(realisation: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence([seed, split, cosmology, realisation]))
+        number, place = divmod(realisation, BLOCK)
+        return np.random.Generator(np.random.PCG64(_Words(block(number)[place])))
 
     return draw
 

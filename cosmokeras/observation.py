@@ -99,6 +99,7 @@ class Observer:
         # the noise of a HEALPix pixel in units of that of a flat pixel's area
         self.parts = parts * np.float32(cfg.pixel_arcmin * ARCMIN / healpix_side(cfg.survey.nside))
         self.boost = noise_boost(*where, cfg.survey.sky)
+        self.tables: tuple[tf.Tensor, tf.Tensor] | None = None
 
     def _expected_noise(self) -> np.ndarray:
         """Standard deviation of the noise in an observed, fully covered map, per channel: the unit of the output."""
@@ -160,13 +161,22 @@ class Observer:
         signal = _convolve(tf.pad(maps, pad, "SYMMETRIC"), self.signal_kernel)
         pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
         place = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.pixels), tf.int32, alg="philox")
-        pixels, parts = (tf.gather(tf.constant(table), place) for table in (self.pixels, self.parts))
+        pixels, parts = (tf.gather(table, place) for table in self._tables())
         shape = [tf.shape(maps)[0], int(self.pixels.max()) + 1, self.channels]
         white = tf.random.stateless_normal(shape, draw, alg="philox") * tf.constant(self.sigma, tf.float32)
         noise = tf.reduce_sum(parts[..., None] * tf.gather(white, pixels, batch_dims=1), axis=2)
         hits = tf.cast(tf.round(tf.maximum(coverage, USED) * (len(self.boost) - 1)), tf.int32)
         boost = tf.gather(tf.constant(self.boost, tf.float32), hits)[..., None]
         return signal + tf.reshape(noise, tf.shape(signal)) * boost
+
+    def _tables(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """The geometry as tensors outside of any graph: as constants its 50 MB would be copied into each of them."""
+        import tensorflow as tf
+
+        if self.tables is None:
+            with tf.init_scope():
+                self.tables = (tf.constant(self.pixels), tf.constant(self.parts))
+        return self.tables
 
     def _observe_shear(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Shear of the map, averaged in pixels, with shape noise and mask, and back by Kaiser-Squires."""

@@ -21,7 +21,7 @@ from cosmokeras.surveys.footprint import SMALL
 from cosmokeras.surveys.patches import SUBPIXELS, sub_points, tangent_frame, tangent_grid
 
 PLACES = 1500  # places of the sky for averages; the noise variance comes out to 0.1 %
-GEOMETRIES = 2**20  # flat pixels whose geometry is kept for drawing noise: 256 patches of 64 x 64
+GEOMETRIES = 2**20  # flat pixels whose geometry is kept for drawing noise: 256 patches of 64 x 64, never more patches
 SPAN = 9  # flat pixels along a side of each sample
 WHOLE_SKY = ((0.0, 360.0, -90.0, 90.0),)
 
@@ -56,7 +56,7 @@ def noise_geometry(nside: int, pixel_arcmin: float, size: int, sky: Sky = WHOLE_
     cells, n = (size, SUBPIXELS, size, SUBPIXELS), size * size
     rows = np.arange(n)[:, None]
     found = []
-    for ra, dec in places(sky, max(GEOMETRIES // n, 16)):
+    for ra, dec in places(sky, min(max(GEOMETRIES // n, 16), 256)):
         below = np.unique(sub_points(nside, grid, ra, dec), return_inverse=True)[1].astype(np.int32)
         below = np.sort(below.reshape(cells).transpose(0, 2, 1, 3).reshape(n, -1), axis=1)
         slot = np.cumsum(np.diff(below, axis=1, prepend=below[:, :1]) > 0, axis=1)

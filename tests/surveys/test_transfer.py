@@ -35,7 +35,7 @@ def test_the_geometry_is_that_of_the_cutter() -> None:
     one = int(np.abs(patches.dec + 50).argmin())
     ra, dec = float(patches.ra[one]), float(patches.dec[one])
     pixels, parts = noise_geometry(256, 20.0, 16, ((ra, ra + 1e-9, dec, dec + 1e-9),))
-    assert pixels.shape == parts.shape == (4096, 256, pixels.shape[2])
+    assert pixels.shape == parts.shape == (256, 256, pixels.shape[2])
     below = np.unique(sub_points(256, tangent_grid(16 * 20.0 * ARCMIN, 64), ra, dec))
     mine = np.sum(white[below][pixels[0]] * parts[0], axis=-1).reshape(16, 16)
     np.testing.assert_allclose(mine, patches.maps[one, ..., 0], atol=1e-6)

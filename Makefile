@@ -61,12 +61,13 @@ physics: $(BASE_STAMP)  ## pictures of what each simulator makes, beside theory,
 	@$(DVC) pull data.dvc
 	@$(VENV) -m study.physics_check
 
-validate: $(DEV_STAMP)  ## slow checks of the whole road against their bars (half an hour; needs `make repro` first)
+validate: $(DEV_STAMP)  ## slow checks of the whole road against their bars (two hours; needs `make repro` first)
 	@$(VENV) -m benchmarks.validate
 
-bench: $(DEV_STAMP)  ## maps per second of each simulator, beside other people's where they are installed
+bench: $(DEV_STAMP)  ## maps per second of each simulator and of training, beside other people's where they are installed
 	@$(DVC) pull data.dvc
 	@$(VENV) -m benchmarks.simulators
+	@$(VENV) -m benchmarks.training
 
 clean:  ## remove .venv, caches and unfinished work; outputs, metrics and plots stay
 	rm -rf .venv .work build dist .pytest_cache .ruff_cache *.egg-info

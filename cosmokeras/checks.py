@@ -26,6 +26,7 @@ def check(config: Config, origin: str) -> None:
         fail(f"data.kind={config.data.kind!r}: no such kind of maps; allowed: {', '.join(KINDS)}")
     _check_prior(config, fail)
     _check_data(config, fail)
+    _check_train(config, fail)
     if config.data.kind == "2lpt":
         _check_lpt(config, fail)
     if config.kind.observed == "survey":
@@ -67,6 +68,18 @@ def _check_data(config: Config, fail: Callable[[str], None]) -> None:
     for section in ("model", "evaluate"):
         if (bins := getattr(config, section).spectrum_bins) > data.size // 2:
             fail(f"{section}.spectrum_bins={bins}: at most data.size / 2 = {data.size // 2}")
+
+
+def _check_train(config: Config, fail: Callable[[str], None]) -> None:
+    train = config.train
+    if train.fresh_maps and not config.kind.fresh:
+        kinds = ", ".join(name for name, kind in KINDS.items() if kind.fresh)
+        fail(
+            f"train.fresh_maps=true: data.kind={config.data.kind} maps take too long to make for it; allowed with "
+            f"data.kind {kinds}"
+        )
+    if train.freeze != "none" and train.init_from is None:
+        fail(f"train.freeze={train.freeze}: would freeze random weights; name a trained model in train.init_from")
 
 
 def _check_lpt(config: Config, fail: Callable[[str], None]) -> None:

@@ -35,7 +35,8 @@ class Kind:
 
     `parameters` are those of the prior that its maps depend on. `observed`: `survey` (noise, mask, smoothing, in units
     of the noise), `standardised` (each map by its own standard deviation) or `plain` (as simulated). `section` is its
-    block in `params.yaml`, if it has one; `unit` labels its maps in pictures.
+    block in `params.yaml`, if it has one; `unit` labels its maps in pictures; `fresh`: maps are made faster than a
+    network reads them, so that training may have new ones at every step.
     """
 
     module: str
@@ -44,6 +45,7 @@ class Kind:
     periodic: bool
     unit: str
     section: str | None = None
+    fresh: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -53,6 +55,6 @@ KINDS: dict[str, Kind] = {
     "2lpt": Kind("cosmokeras.simulators.lpt", tuple(COSMOLOGY), "plain", True, "mean overdensity of a slab", "lpt"),
     "grf": Kind(
         "cosmokeras.simulators.grf", ("omega_m", "h", "n_s"), "standardised", True,
-        "density contrast (arbitrary units)", "grf",
+        "density contrast (arbitrary units)", "grf", fresh=True,
     ),
 }  # fmt: skip

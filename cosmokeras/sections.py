@@ -74,7 +74,7 @@ class LensingConfig(Section):
 class ModelConfig(Section):
     """The network."""
 
-    name: Literal["hybrid"]
+    name: Literal["cosmonet", "hybrid", "resnet"]
     width: Annotated[int, Field(ge=4, le=512)]
     head: Literal["posterior", "mse"]
     components: Annotated[int, Field(ge=1, le=64)]
@@ -84,16 +84,23 @@ class ModelConfig(Section):
 class TrainConfig(Section):
     """Optimisation."""
 
-    backend: Literal["tensorflow"]
+    backend: Literal["tensorflow", "jax", "torch"]
     epochs: PositiveInt
     batch_size: PositiveInt
     lr: PositiveFloat
+    lr_scaling: Literal["linear", "sqrt", "none"] = "linear"
     weight_decay: Annotated[float, Field(ge=0)]
     warmup: Annotated[float, Field(ge=0, lt=1)]
     clip: PositiveFloat
     patience: PositiveInt
     seed: Annotated[int, Field(ge=0)]
     checkpoint_minutes: PositiveFloat
+    fresh_maps: bool = False
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    xla: Literal["auto", "on", "off"] = "auto"
+    init_from: str | None = None
+    freeze: Literal["none", "stem", "features"] = "none"
+    wandb: bool = False
 
 
 class EvaluateConfig(Section):

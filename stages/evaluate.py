@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from cosmokeras import cli, figures, load_params
+from cosmokeras.backend import select_backend
 from cosmokeras.dataset.shards import open_split
 from cosmokeras.files import write_json
 
@@ -14,6 +15,7 @@ def main(args: Namespace) -> None:
     cfg = load_params(args.params)
     splits = [open_split(cfg, cli.SIMULATIONS, name) for name in ("train", "validation", "test")]
 
+    select_backend(cfg.train.backend)
     from cosmokeras.inference.estimator import Estimator
     from cosmokeras.inference.evaluation import evaluate
 

@@ -8,6 +8,7 @@ from argparse import Namespace
 import numpy as np
 
 from cosmokeras import UserError, cli, figures, load_params
+from cosmokeras.backend import select_backend
 from cosmokeras.files import write_json, write_text
 
 SAMPLES = 4000
@@ -21,6 +22,7 @@ def main(args: Namespace) -> None:
         maps, coverage = stored["maps"], stored["coverage"]
     ra, dec = np.loadtxt(cli.REAL / "positions.csv", delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2).T
 
+    select_backend(cfg.train.backend)
     from cosmokeras.inference.estimator import Estimator
 
     est = Estimator.load(cli.MODEL)

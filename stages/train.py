@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 
 from cosmokeras import cli, figures, load_params
+from cosmokeras.backend import select_backend
 from cosmokeras.code import code_fingerprint
 from cosmokeras.config import fingerprint, survey_masks
 from cosmokeras.dataset.shards import open_split
-from cosmokeras.files import locked, sha256, sha256_of, work_folder, write_json, write_text
+from cosmokeras.files import sha256, sha256_of, work_folder, write_json
 
 CODE = ("dataset", "models", "observation.py", "kaiser_squires.py", "surveys", "training")  # that a run depends on
 
@@ -21,31 +23,37 @@ def main(args: Namespace) -> None:
     training = open_split(cfg, cli.SIMULATIONS, "train")
     validation = open_split(cfg, cli.SIMULATIONS, "validation")
 
+    select_backend(cfg.train.backend)
     from cosmokeras.inference.calibrate import calibrate
     from cosmokeras.inference.estimator import Estimator
+    from cosmokeras.training.devices import peak_memory
     from cosmokeras.training.loop import train
 
     key = cfg.model_dump(mode="json", include={"prior", "data", "lensing", "grf", "lpt", "model", "train"})
     key |= {"code": code_fingerprint(*CODE), "maps": sha256(cli.SIMULATIONS / "simulation.json")}
     key["masks"] = sha256_of(survey_masks(cfg))
-    work = work_folder("train", fingerprint(key))
-    with locked(work):
-        run = train(cfg, training, validation, work)
+    if cfg.train.init_from:
+        key["init_from"] = sha256(Path(cfg.train.init_from) / "model.keras")
+    run = train(cfg, training, validation, work_folder("train", fingerprint(key)), cli.PLOTS / "training")
+    if not run.devices.main:
+        return
     estimator = calibrate(Estimator(cfg, run.model), training, validation)
     estimator.save(cli.MODEL)
 
-    header = list(run.history[0])
-    rows = [",".join(f"{row[name]:.8g}" for name in header) for row in run.history]
-    write_text(cli.PLOTS / "training.csv", "\n".join([",".join(header), *rows]) + "\n")
     figures.training_curves(cli.PLOTS / "training.png", run.history)
     metrics = {
         "rmse": validation_rmse(estimator, validation),
         "loss": round(run.best_loss, 6),
         "epochs": len(run.history),
         "best_epoch": run.best_epoch,
+        "seconds": round(run.seconds, 1),
         "maps_per_second": round(run.maps_per_second, 1),
         "weights": int(run.model.count_params()),
-        "devices": run.devices,
+        "backend": cfg.train.backend,
+        "precision": cfg.train.precision,
+        "devices": run.devices.count,
+        "device_names": list(run.devices.names),
+        "peak_memory_mb": peak_memory(),
     }
     write_json(cli.METRICS / "train.json", metrics)
     print(

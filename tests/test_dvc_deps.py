@@ -72,9 +72,11 @@ def test_code_dependencies_are_complete_and_needed(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_parameters_that_the_code_reads_are_listed(stage: str) -> None:
-    sections = set(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
     listed = set(STAGES[stage]["params"])
     text = (ROOT / "stages" / f"{stage}.py").read_text()
-    direct = {s for s in sections if re.search(rf"(?<![.\w])cfg\.{s}\.", text)}
-    assert direct <= listed, f"add to params of {stage}: {sorted(direct - listed)}"
-    assert listed <= sections
+    read = {(s, k) for s in params for k in re.findall(rf"(?<![.\w])cfg\.{s}\.(\w+)", text)}
+    missing = {f"{s}.{k}" for s, k in read if not {s, f"{s}.{k}"} & listed}
+    assert not missing, f"add to params of {stage}: {sorted(missing)}"
+    known = set(params) | {f"{s}.{k}" for s, keys in params.items() for k in keys}
+    assert listed <= known

@@ -6,55 +6,57 @@ devices and a resumed run see the same batches, and a run can be taken up at any
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cosmokeras.config import Config
 from cosmokeras.dataset.shards import Split
+from cosmokeras.dataset.sources import Source
 from cosmokeras.observation import Observer
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+Encode = Callable[[np.ndarray], np.ndarray]  # parameters (n, p) -> what a network is to predict, (n, d) float32
+ALL = slice(None)
+NOISE_BATCH = 256  # maps of a split that draw their noise together
+
 
 def training_stream(
-    split: Split, targets: np.ndarray, observer: Observer, batch: int, seed: int, periodic: bool, start: int = 0
+    cfg: Config, source: Source, encode: Encode, observer: Observer, batch: int, start: int = 0, share: slice = ALL
 ) -> tf.data.Dataset:
-    """Endless batches (maps, targets) from step `start` on, counted from the first step of the first epoch.
+    """Endless batches (maps, targets) of a source from step `start` on; of each, the part `share` is given out.
 
-    Each epoch is a fresh permutation; the maps left over when `batch` does not divide their number are those at its
-    end, others in each epoch.
+    The whole batch is observed all the same, so that noise does not depend on who shares it.
     """
     import tensorflow as tf
 
-    steps = len(split) // batch
-
-    @lru_cache(maxsize=2)
-    def order(epoch: int) -> np.ndarray:
-        return np.random.default_rng(np.random.SeedSequence([seed, epoch])).permutation(len(split))
-
     def read(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        epoch, i = divmod(int(step), steps)
-        indices = order(epoch)[i * batch : (i + 1) * batch]
-        return split.read(indices), targets[indices]
+        maps, theta = source(int(step))
+        return maps, encode(theta)
 
     def load(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         maps, y = tf.numpy_function(read, [step], (tf.float32, tf.float32), stateful=False)
         maps = tf.ensure_shape(maps, (batch, observer.size, observer.size, observer.channels))
-        turn, noise = tf.unstack(tf.random.split(tf.stack([tf.constant(seed, tf.int64), step]), 2, alg="philox"))
-        return observer(augment(maps, turn, periodic), noise), tf.ensure_shape(y, (batch, targets.shape[1]))
+        seed = tf.stack([tf.constant(cfg.train.seed, tf.int64), step])
+        turn, noise = tf.unstack(tf.random.split(seed, 2, alg="philox"))
+        maps = observer(augment(maps, turn, cfg.periodic), noise)
+        return maps[share], tf.ensure_shape(y, (batch, len(cfg.targets)))[share]
 
     data = tf.data.Dataset.range(start, 2**62).map(load, num_parallel_calls=2, deterministic=True)
     return data.with_options(_options()).prefetch(4)
 
 
-def fixed_stream(split: Split, targets: np.ndarray, observer: Observer, batch: int, seed: int) -> tf.data.Dataset:
-    """All maps once, in order, with the noise of `seed`: the same at every pass."""
+def fixed_stream(
+    split: Split, targets: np.ndarray, observer: Observer, seed: int, batch: int = NOISE_BATCH, share: slice = ALL
+) -> tf.data.Dataset:
+    """All maps once, in order, with the noise of `seed`: the same at every pass and for any size of the batches."""
     import tensorflow as tf
 
     def read(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        indices = np.arange(start, min(start + batch, len(split)))
+        indices = np.arange(start, min(start + NOISE_BATCH, len(split)))
         return split.read(indices), targets[indices]
 
     def load(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -63,14 +65,17 @@ def fixed_stream(split: Split, targets: np.ndarray, observer: Observer, batch: i
         noise = tf.stack([tf.constant(seed, tf.int64), start])
         return observer(maps, noise), tf.ensure_shape(y, (None, targets.shape[1]))
 
-    data = tf.data.Dataset.range(0, len(split), batch).map(load, num_parallel_calls=2, deterministic=True)
+    data = tf.data.Dataset.range(0, len(split), NOISE_BATCH).map(load, num_parallel_calls=2, deterministic=True)
+    if (batch, share) != (NOISE_BATCH, ALL):
+        data = data.rebatch(batch).map(lambda maps, y: (maps[share], y[share]))
+    data = data.apply(tf.data.experimental.assert_cardinality(-(-len(split) // batch)))
     return data.with_options(_options()).prefetch(2)
 
 
-def observed(split: Split, observer: Observer, seed: int, batch: int = 256) -> np.ndarray:
+def observed(split: Split, observer: Observer, seed: int) -> np.ndarray:
     """All maps of a split with the noise of `seed`, in memory, (n, size, size, channels)."""
     nothing = np.zeros((len(split), 1), np.float32)
-    return np.concatenate([maps.numpy() for maps, _ in fixed_stream(split, nothing, observer, batch, seed)])
+    return np.concatenate([maps.numpy() for maps, _ in fixed_stream(split, nothing, observer, seed)])
 
 
 def augment(maps: tf.Tensor, seed: tf.Tensor, periodic: bool) -> tf.Tensor:

@@ -6,6 +6,7 @@ of the parameters learned from the training maps, and a small network on the sam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
@@ -62,13 +63,15 @@ class GaussianLikelihood:
             out[:, j] = -0.5 * np.sum(z**2, axis=1) - np.log(sigma).sum()
         return out
 
-    def posterior_mean(self, cfg: Config, features: np.ndarray) -> np.ndarray:
-        """Means of all free parameters under the prior, (n, p)."""
+    def posterior_mean(
+        self, cfg: Config, features: np.ndarray, wanted: Callable[[np.ndarray], np.ndarray] = lambda theta: theta
+    ) -> np.ndarray:
+        """Posterior means (n, q) of what `wanted` makes, (nodes, q), of the free parameters (nodes, p)."""
         p = len(self.bounds)
         theta = sample_prior(cfg, NODES.get(p, MANY_NODES), seed=0)
         log_l = self.log_likelihood(features, theta)
         weight = np.exp(log_l - log_l.max(axis=1, keepdims=True))
-        return (weight @ theta) / weight.sum(axis=1, keepdims=True)
+        return (weight @ wanted(theta)) / weight.sum(axis=1, keepdims=True)
 
 
 def network_means(
@@ -76,19 +79,20 @@ def network_means(
     training: tuple[np.ndarray, np.ndarray],
     validation: tuple[np.ndarray, np.ndarray],
     test: np.ndarray,
+    bounds: np.ndarray,
 ) -> np.ndarray:
-    """Posterior means of the targets, (n, d), from a small posterior network on spectra.
+    """Posterior means (n, q) of numbers in the box `bounds` (q, 2), from a small posterior network on spectra.
 
-    `training` and `validation` are (features, theta of the free parameters), `test` features.
+    `training` and `validation` are (features, numbers), `test` features.
     """
     mean, deviation = training[0].mean(axis=0), training[0].std(axis=0) + 1e-12
-    bounds, d, k = cfg.bounds[cfg.target_columns], len(cfg.targets), cfg.model.components
+    d, k = len(bounds), cfg.model.components
 
     def inputs(features: np.ndarray) -> np.ndarray:
         return ((features - mean) / deviation).astype(np.float32)
 
-    def outputs(theta: np.ndarray) -> np.ndarray:
-        return to_normal(theta[:, cfg.target_columns], bounds).astype(np.float32)
+    def outputs(numbers: np.ndarray) -> np.ndarray:
+        return to_normal(numbers, bounds).astype(np.float32)
 
     keras.utils.set_random_seed(cfg.train.seed)
     given = keras.Input((len(mean),), name="spectra")
@@ -99,7 +103,7 @@ def network_means(
     epochs, batch = 20, min(256, len(training[0]))
     steps = epochs * -(-len(training[0]) // batch)
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps, alpha=0.01)
-    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-2), loss=MixtureLoss(k), jit_compile=False)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-2), loss=MixtureLoss(k))
     stop = keras.callbacks.EarlyStopping(patience=8, restore_best_weights=True)
     held_out = (inputs(validation[0]), outputs(validation[1]))
     x, y = inputs(training[0]), outputs(training[1])

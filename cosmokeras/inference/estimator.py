@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from cosmokeras import __version__
+from cosmokeras import __version__, models
 from cosmokeras.config import Config, parse_params
 from cosmokeras.errors import UserError
 from cosmokeras.files import atomic, write_json
@@ -163,20 +163,21 @@ class Estimator:
     @classmethod
     def load(cls, folder: Path | str) -> Estimator:
         """Read what `save` wrote. Never runs code from the file."""
-        import keras
-
-        from cosmokeras.models import hybrid  # noqa: F401  (registers the layers)
-
         folder = Path(folder)
         try:
             note: dict[str, Any] = json.loads((folder / "estimator.json").read_text())
             if note["format"] != FORMAT:
-                raise UserError(f"format {note['format']}, but this version reads {FORMAT}")
+                raise UserError(
+                    f"{folder}: a model of format {note['format']}, but this version reads {FORMAT}; "
+                    "run `dvc repro train`"
+                )
             cfg = parse_params(note["config"], root=str(folder.resolve()), origin="estimator.json")
             with np.load(folder / "calibration.npz", allow_pickle=False) as stored:
                 parts = {name: _part(kind, name, stored) for name, kind in PARTS.items()}
                 errors = stored.get("errors")
-            model = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
+            model = models.load(folder)
+        except UserError:
+            raise
         except FileNotFoundError as error:
             missing = Path(str(error.filename)).name
             raise UserError(f"{folder}: no trained model ({missing} is missing); run `dvc repro train`") from None

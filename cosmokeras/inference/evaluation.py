@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import multivariate_normal, qmc
 
 from cosmokeras.config import EvaluateConfig
 from cosmokeras.dataset.pipeline import observed
@@ -19,8 +20,10 @@ from cosmokeras.inference.posterior import prior_rmse
 from cosmokeras.observation import Observer
 
 TEST_NOISE = 3_000_017  # seeds of noise that nothing else uses
+RESIDUAL_NOISE = 5_000_077
 BASELINE_NOISE = 4_000_037
 BASELINE_DRAWS = 8  # noise draws of each training map for the spectra
+GAUSSIAN_DRAWS = 4096  # for the part of a Gaussian that lies in the prior box
 
 
 @dataclass(frozen=True)
@@ -43,39 +46,22 @@ def evaluate(
     est: Estimator, training: Split, validation: Split, test: Split, settings: EvaluateConfig | None = None
 ) -> Evaluation:
     """All metrics of the test maps; `settings` are those of the estimator's parameters unless others are given."""
-    cfg = est.cfg
+    cfg, columns = est.cfg, est.cfg.target_columns
     settings = settings or cfg.evaluate
     observer = Observer(cfg)
     obs = observed(test, observer, TEST_NOISE)
-    truth = test.theta[:, cfg.target_columns]
+    truth = test.theta[:, columns]
     posterior = est.posterior(obs)
     mean, std, pit = posterior.mean(), posterior.std(), posterior.cdf(truth)
     drawn = posterior.sample(settings.samples, seed=0)
 
-    error, prior = rmse(mean, truth), prior_rmse(est.bounds)
-    baselines = baseline_rmse(est, training, validation, obs, truth, settings.spectrum_bins)
-    baseline = np.minimum(*baselines.values())
-    metrics: dict[str, Any] = {}
-    exact = rmse(limits.exact_mean(cfg, obs)[:, cfg.target_columns], truth) if cfg.data.kind == "grf" else None
-    for j, name in enumerate(est.parameters):
-        values = {
-            "rmse": error[j],
-            "bias": np.mean(mean[:, j] - truth[:, j]),
-            "r2": 1 - error[j] ** 2 / np.var(truth[:, j]),
-            "prior_rmse": prior[j],
-            "baseline_rmse": baseline[j],
-            "likelihood_rmse": baselines["likelihood"][j],
-            "spectrum_network_rmse": baselines["network"][j],
-            "gain": baseline[j] / error[j],
-            "coverage_68": coverage(pit, 0.68)[j],
-            "coverage_95": coverage(pit, 0.95)[j],
-        }
-        if exact is not None:
-            values |= {"limit_rmse": exact[j], "efficiency": exact[j] / error[j]}
-        metrics[name] = {key: round(float(value), 6) for key, value in values.items()}
-    if {"omega_m", "sigma8"} <= set(est.parameters):
-        metrics["S8"] = _s8(est.parameters, drawn, truth)
+    others = baseline_means(est, training, validation, obs, settings.spectrum_bins)
+    if cfg.data.kind == "grf":
+        others["limit"] = limits.exact_mean(cfg, obs)[:, columns]
+    metrics: dict[str, Any] = parameter_metrics(est, truth, (mean, pit, drawn), others)
     metrics["nll"] = round(float(-np.mean(posterior.log_prob(truth))), 6)
+    residuals = est.mean(observed(validation, observer, RESIDUAL_NOISE)) - validation.theta[:, columns]
+    metrics["nll_gaussian"] = round(gaussian_nll(residuals, mean, truth, est.bounds), 6)
     credibility = tarp(drawn, truth, est.bounds)
     metrics["tarp_ks_p"] = round(tarp_p_value(credibility, test.cosmology), 6)
     metrics["n_maps"] = len(test)
@@ -83,11 +69,79 @@ def evaluate(
     return Evaluation(metrics, truth, mean, std, pit)
 
 
-def baseline_rmse(
-    est: Estimator, training: Split, validation: Split, obs: np.ndarray, truth: np.ndarray, bins: int
+def parameter_metrics(
+    est: Estimator,
+    truth: np.ndarray,
+    answers: tuple[np.ndarray, np.ndarray, np.ndarray],
+    others: dict[str, np.ndarray],
+) -> dict[str, dict[str, float]]:
+    """Metrics of each target, and of S8 where they have it.
+
+    Parameters
+    ----------
+    truth : (n, d)
+    answers : means (n, d), distribution functions at the truth (n, d) and samples (n, s, d) of the network's posteriors
+    others : estimates that the network is compared with, (n, q) with S8 behind the targets: `likelihood` and
+        `network` on the same maps' spectra, and the exact `limit` where it is known
+    """
+    d, names = len(est.parameters), (*est.parameters, "S8")
+    true, samples = with_s8(est.parameters, truth), with_s8(est.parameters, answers[2])
+    # the marginal distribution of S8 is known by its samples
+    mean = np.hstack([answers[0], samples[..., d:].mean(axis=1)])
+    pit = np.hstack([answers[1], np.mean(samples[..., d:] < true[:, None, d:], axis=1)])
+    error = rmse(mean, true)
+    other = {name: rmse(estimates, true) for name, estimates in others.items()}
+    baseline = np.minimum(other["likelihood"], other["network"])
+    values = {
+        "rmse": error,
+        "bias": np.mean(mean - true, axis=0),
+        "r2": 1 - error**2 / np.var(true, axis=0),
+        "prior_rmse": np.concatenate([prior_rmse(est.bounds), np.std(true[:, d:], axis=0)]),
+        "baseline_rmse": baseline,
+        "likelihood_rmse": other["likelihood"],
+        "spectrum_network_rmse": other["network"],
+        "gain": baseline / error,
+        "coverage_68": coverage(pit, 0.68),
+        "coverage_95": coverage(pit, 0.95),
+    }
+    if "limit" in other:
+        values |= {"limit_rmse": other["limit"], "efficiency": other["limit"] / error}
+    return {names[j]: {key: round(float(row[j]), 6) for key, row in values.items()} for j in range(true.shape[1])}
+
+
+def with_s8(names: tuple[str, ...], theta: np.ndarray) -> np.ndarray:
+    """Parameters (..., d) with S8 = sigma8 sqrt(omega_m / 0.3) behind them if `names` has both; else as they are."""
+    if not {"omega_m", "sigma8"} <= set(names):
+        return theta
+    s8 = theta[..., names.index("sigma8")] * np.sqrt(theta[..., names.index("omega_m")] / 0.3)
+    return np.concatenate([theta, s8[..., None]], axis=-1)
+
+
+def gaussian_nll(residuals: np.ndarray, estimates: np.ndarray, truth: np.ndarray, bounds: np.ndarray) -> float:
+    """Mean negative log density at the truth (n, d) of what error bars alone make of the estimates (n, d).
+
+    One Gaussian for all maps: bias and covariance are those of `residuals` (m, d), estimate minus truth, of other maps.
+    It is cut off at the prior box `bounds` (d, 2) and normalised over it, as the posteriors are: without the cut, even
+    posteriors that are nothing but such Gaussians (`PointPosterior`) would seem to know more than error bars do.
+    """
+    covariance = np.atleast_2d(np.cov(residuals.T))
+    centre = estimates - residuals.mean(axis=0)
+    log_density = multivariate_normal(cov=covariance).logpdf(truth - centre)
+    draws = qmc.MultivariateNormalQMC(np.zeros(len(bounds)), covariance, rng=0).random(GAUSSIAN_DRAWS)
+    low, high = bounds.T
+    hits = [np.sum(np.all((draws >= low - row) & (draws <= high - row), axis=1)) for row in centre]
+    inside = (1 + np.array(hits)) / (1 + GAUSSIAN_DRAWS)  # never 0
+    return float(np.mean(np.log(inside) - log_density))
+
+
+def baseline_means(
+    est: Estimator, training: Split, validation: Split, obs: np.ndarray, bins: int
 ) -> dict[str, np.ndarray]:
-    """Errors (d,) of the two analyses of spectra in `bins` bins, on the same test maps."""
-    cfg = est.cfg
+    """Estimates (n, q) of the targets, and of S8 behind them, from the test maps' spectra in `bins` bins.
+
+    Each analysis gives its best estimate of S8, the posterior mean of S8 itself, and not S8 of the posterior means.
+    """
+    cfg, d = est.cfg, len(est.parameters)
     observer = Observer(cfg)
     draws = BASELINE_DRAWS if cfg.kind.observed == "survey" else 1  # noise is all that differs between draws
     seeds = [BASELINE_NOISE + i for i in range(draws)]
@@ -95,26 +149,14 @@ def baseline_rmse(
     theta = np.tile(training.theta, (draws, 1))
     held_out = observed_spectra(validation, observer, bins, seeds[:1])[0]
     unknown = spectra(obs, bins)
-    likelihood = GaussianLikelihood.fit(known, theta, cfg.bounds)
-    by_likelihood = likelihood.posterior_mean(cfg, unknown)[:, cfg.target_columns]
-    by_network = network_means(cfg, (known, theta), (held_out, validation.theta), unknown)
-    return {"likelihood": rmse(by_likelihood, truth), "network": rmse(by_network, truth)}
 
+    def wanted(theta: np.ndarray) -> np.ndarray:
+        return with_s8(est.parameters, theta[:, cfg.target_columns])
 
-def _s8(names: tuple[str, ...], samples: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """The derived S8 = sigma8 sqrt(omega_m / 0.3)."""
-
-    def s8(theta: np.ndarray) -> np.ndarray:
-        return theta[..., names.index("sigma8")] * np.sqrt(theta[..., names.index("omega_m")] / 0.3)
-
-    drawn, true = s8(samples), s8(truth)
-    mean, rank = drawn.mean(axis=1), np.mean(drawn < true[:, None], axis=1)
-    values = {
-        "rmse": rmse(mean, true),
-        "bias": np.mean(mean - true),
-        "r2": 1 - np.mean((mean - true) ** 2) / np.var(true),
-        "prior_rmse": np.std(true),
-        "coverage_68": coverage(rank, 0.68),
-        "coverage_95": coverage(rank, 0.95),
-    }
-    return {key: round(float(value), 6) for key, value in values.items()}
+    likelihood = GaussianLikelihood.fit(known, theta, cfg.bounds).posterior_mean(cfg, unknown, wanted)
+    y, y_held_out = wanted(theta), wanted(validation.theta)
+    bounds = with_s8(est.parameters, est.bounds.T).T  # S8 rises with both parameters
+    # S8 follows from the targets: it takes a network of its own
+    parts = [slice(0, d), slice(d, None)][: 1 + len(bounds) - d]
+    network = [network_means(cfg, (known, y[:, p]), (held_out, y_held_out[:, p]), unknown, bounds[p]) for p in parts]
+    return {"likelihood": likelihood, "network": np.hstack(network)}

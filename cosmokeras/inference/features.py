@@ -32,8 +32,8 @@ def observed_spectra(split: Split, observer: Observer, bins: int, seeds: list[in
     nothing = np.zeros((len(split), 1), np.float32)
     draws = []
     for seed in seeds:
-        stream = fixed_stream(split, nothing, observer, 256, seed)
-        draws.append(np.concatenate([keras.ops.convert_to_numpy(layer(maps)) for maps, _ in stream]))
+        stream = fixed_stream(split, nothing, observer, seed)
+        draws.append(np.concatenate([keras.ops.convert_to_numpy(layer(maps.numpy())) for maps, _ in stream]))
     return np.array(draws)
 
 

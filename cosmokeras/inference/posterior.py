@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 from scipy.special import logsumexp, ndtr
 from scipy.stats import truncnorm
 
-from cosmokeras.models.heads import LOG_TWO_PI, from_normal, to_normal
+from cosmokeras.models.heads import LOG_TWO_PI, draw_mixture, from_normal, to_normal
 
 
 class _Posterior:
@@ -75,13 +76,9 @@ class MixturePosterior(_Posterior):
         """(maps, n, d) samples."""
         rng = np.random.default_rng(seed)
         maps, _, d = self.means.shape
-        cumulative = np.cumsum(np.exp(self.log_weights), axis=1)
-        which = (rng.random((maps, n, 1)) > cumulative[:, None, :-1]).sum(axis=-1)
-        row = np.arange(maps)[:, None]
-        noise = rng.standard_normal((maps, n, d, 1))
-        # covariance (L L^T)^-1: solve L^T x = noise
-        upper = np.swapaxes(self.factors, -1, -2)[row, which]
-        return from_normal(self.means[row, which] + np.linalg.solve(upper, noise)[..., 0], self.bounds)
+        uniform, normal = rng.random((maps, n)), rng.standard_normal((maps, n, d))
+        u = draw_mixture(self.log_weights, self.means, self.factors, uniform, normal)
+        return from_normal(keras.ops.convert_to_numpy(u).astype(float), self.bounds)
 
     def log_prob(self, theta: np.ndarray) -> np.ndarray:
         """Log density (n,) at theta (n, d), normalised over the prior box."""

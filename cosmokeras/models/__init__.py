@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 
 from cosmokeras.config import Config
+from cosmokeras.errors import UserError
 
 if TYPE_CHECKING:
     import keras
 
-REGISTRY = {"hybrid": "cosmokeras.models.hybrid"}
+REGISTRY = {name: f"cosmokeras.models.{name}" for name in ("cosmonet", "hybrid", "resnet")}
 
 
 def build(cfg: Config) -> keras.Model:
@@ -30,3 +33,29 @@ def standardise(model: keras.Model, maps: np.ndarray) -> None:
         if isinstance(layer, Standardise):
             before = keras.Model(model.inputs, layer.input)
             layer.set_from(before.predict(maps, batch_size=256, verbose=0))
+
+
+def encode(cfg: Config, theta: np.ndarray) -> np.ndarray:
+    """What the head is to predict of free parameters (n, p): (n, d) float32, one column for each target."""
+    from cosmokeras.models.heads import to_normal
+
+    columns, bounds = theta[:, cfg.target_columns], cfg.bounds[cfg.target_columns]
+    if cfg.model.head == "posterior":
+        return to_normal(columns, bounds).astype(np.float32)
+    return (2 * (columns - bounds[:, 0]) / (bounds[:, 1] - bounds[:, 0]) - 1).astype(np.float32)
+
+
+def load(folder: Path | str) -> keras.Model:
+    """The network in a model folder, whatever backend it was trained on. Never runs code from the file."""
+    import keras
+
+    from cosmokeras.models import layers  # noqa: F401  (registers our layers)
+
+    path = Path(folder) / "model.keras"
+    if not path.exists():
+        raise UserError(f"{folder}: no trained model (model.keras is missing); run `dvc repro train`")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, OSError, LookupError, TypeError, EOFError, BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: damaged or of another version ({reason}); run `dvc repro train`") from None

@@ -53,19 +53,47 @@ def unpack_mixture(raw: Any, dim: int, components: int) -> tuple[Any, Any, Any]:
         rows, columns = np.tril_indices(d, -1)
         scatter = np.zeros((len(rows), d * d), np.float32)
         scatter[np.arange(len(rows)), rows * d + columns] = 1.0
-        lower = ops.matmul(rest[..., d:], ops.convert_to_tensor(scatter))
+        # elementwise: GPUs round matrix products to TF32 (tf.config.experimental.enable_tensor_float_32_execution)
+        lower = ops.sum(rest[..., d:, None] * ops.convert_to_tensor(scatter), axis=-2)
         factors = factors + ops.reshape(lower, (-1, k, d, d))
     return log_weights, means, factors
 
 
 def mixture_log_prob(raw: Any, u: Any, components: int) -> Any:
     """Log density of u (n, d) under the mixtures `raw` (n, mixture_size), shape (n,)."""
-    d = u.shape[-1]
+    u, d = ops.convert_to_tensor(u), u.shape[-1]
     log_weights, means, factors = unpack_mixture(raw, d, components)
     z = ops.sum(factors * (u[:, None, :] - means)[..., None], axis=-2)  # L^T (u - mean)
     log_det = ops.sum(ops.log(ops.diagonal(factors, axis1=-2, axis2=-1)), axis=-1)
     log_normal = log_det - 0.5 * ops.sum(ops.square(z), axis=-1) - 0.5 * d * LOG_TWO_PI
     return ops.logsumexp(log_weights + log_normal, axis=-1)
+
+
+def mixture_sample(raw: Any, uniform: Any, normal: Any, components: int) -> Any:
+    """Samples u (n, draws, d) of the mixtures `raw` (n, mixture_size), made of given random numbers.
+
+    Numbers from outside make the same samples on every backend, and again in a resumed run.
+
+    Parameters
+    ----------
+    uniform : (n, draws), between 0 and 1, picks the component
+    normal : (n, draws, d), unit normal, is given its mean and covariance
+    """
+    return draw_mixture(*unpack_mixture(raw, normal.shape[-1], components), uniform, normal)
+
+
+def draw_mixture(log_weights: Any, means: Any, factors: Any, uniform: Any, normal: Any) -> Any:
+    """`mixture_sample` of unpacked mixtures, in single precision whatever they come in."""
+    parts = (log_weights, means, factors, uniform, normal)
+    log_weights, means, factors, uniform, normal = (ops.cast(part, "float32") for part in parts)
+    n, k, d = means.shape
+    below = ops.cumsum(ops.exp(log_weights), axis=-1)[:, None, :-1]
+    which = ops.sum(ops.cast(uniform[..., None] > below, "int32"), axis=-1)
+    rows = which + k * ops.arange(n, dtype="int32")[:, None]
+    # L^T x = normal has the solution x = (L^-1)^T normal: the few factors are inverted, not the many draws solved for
+    inverse = ops.solve_triangular(factors, ops.broadcast_to(ops.eye(d), (n, k, d, d)), lower=True)
+    inverse = ops.take(ops.reshape(inverse, (-1, d, d)), rows, axis=0)
+    return ops.take(ops.reshape(means, (-1, d)), rows, axis=0) + ops.sum(inverse * normal[..., None], axis=-2)
 
 
 @keras.saving.register_keras_serializable("cosmokeras")

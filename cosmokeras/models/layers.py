@@ -10,16 +10,21 @@ from keras import layers, ops
 
 
 def wavenumber_bins(size: int, bins: int) -> np.ndarray:
-    """Weights (size * size, bins) that average over annuli of |k|, from the fundamental to the corners of the grid.
+    """Weights (size * (size // 2 + 1), bins) of the modes of rfft2, transposed, that average over annuli of |k|.
 
-    Annuli are equally wide in log k as far as the spacing of modes allows; none is empty.
+    From the fundamental to the corners of the grid, over the whole plane. Annuli are equally wide in log k as far as
+    the spacing of modes allows; none is empty.
     """
-    k = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None, :]) * size
+    kx, ky = np.fft.rfftfreq(size) * size, np.fft.fftfreq(size) * size
+    k = np.hypot(kx[:, None], ky[None, :])
+    # modes stand for their conjugates too, but on the two columns that hold both
+    count = np.full(k.shape, 2.0)
+    count[0] = count[-1] = 1.0
     which = np.digitize(k.ravel(), _edges(size / np.sqrt(2) + 0.5, bins)) - 1
-    weights = np.zeros((size * size, bins), np.float32)
+    weights = np.zeros((k.size, bins), np.float32)
     for b in range(bins):
         inside = which == b
-        weights[inside, b] = 1.0 / inside.sum()
+        weights[inside, b] = (count.ravel() / count.ravel()[inside].sum())[inside]
     return weights
 
 
@@ -39,6 +44,9 @@ class Spectra(layers.Layer):
 
     Input (n, size, size, channels); output (n, bins * channels (channels + 1) / 2) float32, in units of the map squared
     per mode, so that white noise of unit variance gives auto spectra of 1.
+
+    The transform is two matrix products with sines and cosines: for maps of this size they are faster than an FFT on
+    every backend, and need no complex numbers.
     """
 
     def __init__(self, bins: int = 12, **kwargs: Any) -> None:
@@ -51,17 +59,25 @@ class Spectra(layers.Layer):
         """Constants for the shape."""
         size, channels = input_shape[1], input_shape[3]
         self._weights = wavenumber_bins(size, self.bins) / size**2
+        # whole turns are taken out first: angles of many turns would cost digits
+        phase = 2 * np.pi / size * (np.outer(np.arange(size), np.arange(size)) % size)
+        half = phase[:, : size // 2 + 1]
+        self._along_x = np.concatenate([np.cos(half), np.sin(half)], axis=1).astype(np.float32)
+        self._along_y = np.concatenate([np.cos(phase), np.sin(phase)], axis=1).astype(np.float32)
         self._first, self._second = np.triu_indices(channels)
         self._auto = np.flatnonzero(self._first == self._second)
         self._cross = np.flatnonzero(self._first != self._second)
 
     def call(self, maps: Any) -> Any:
         """Spectra of a batch."""
+        size, channels = maps.shape[1], maps.shape[3]
+        half = size // 2 + 1
         planes = ops.transpose(maps, (0, 3, 1, 2))
-        real, imag = ops.fft2((planes, ops.zeros_like(planes)))
-        size, channels = planes.shape[-1], planes.shape[1]
-        real = ops.reshape(real, (-1, channels, size * size))
-        imag = ops.reshape(imag, (-1, channels, size * size))
+        in_x = ops.transpose(ops.matmul(planes, ops.convert_to_tensor(self._along_x)), (0, 1, 3, 2))
+        in_xy = ops.matmul(in_x, ops.convert_to_tensor(self._along_y))  # (n, channels, 2 half, 2 size)
+        cos_x, sin_x = in_xy[:, :, :half], in_xy[:, :, half:]
+        real = ops.reshape(cos_x[..., :size] - sin_x[..., size:], (-1, channels, half * size))
+        imag = ops.reshape(cos_x[..., size:] + sin_x[..., :size], (-1, channels, half * size))
         products = [
             real[:, a] * real[:, b] + imag[:, a] * imag[:, b] for a, b in zip(self._first, self._second, strict=True)
         ]
@@ -110,6 +126,27 @@ class Wrap(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("cosmokeras")
+class Gain(layers.Layer):
+    """A factor for each channel that begins at zero: a branch that learns to take part (Touvron et al. 2021, eq. 1).
+
+    arXiv:2103.17239. A convolution whose kernel begins at zero grows with all of its weights at once, hundreds of times
+    as fast.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """One weight for each channel."""
+        self.gain = self.add_weight(name="gain", shape=(input_shape[-1],), initializer="zeros")
+
+    def call(self, features: Any) -> Any:
+        """Features times gains."""
+        return features * self.gain
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Unchanged."""
+        return input_shape
+
+
+@keras.saving.register_keras_serializable("cosmokeras")
 class Moments(layers.Layer):
     """Global pooling that keeps second moments: mean and log mean square of each feature, (n, 2 channels).
 
@@ -140,12 +177,14 @@ class Moments(layers.Layer):
 class Standardise(layers.Layer):
     """(x - mean) / deviation with constants of the training set, which are weights that are set once and not trained.
 
-    Normalising each map by itself would erase the amplitude, which is the signal.
+    Normalising each map by itself would erase the amplitude, which is the signal. `floor` is the least deviation that
+    is divided by: features that do not vary at first may do so later, when the layers before have learned.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, floor: float = 1e-6, **kwargs: Any) -> None:
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
+        self.floor = floor
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Weights of the features' size."""
@@ -156,7 +195,7 @@ class Standardise(layers.Layer):
     def set_from(self, features: np.ndarray) -> None:
         """Take mean and deviation of features (n, f)."""
         self.mean.assign(features.mean(axis=0))
-        self.deviation.assign(np.maximum(features.std(axis=0), 1e-6))
+        self.deviation.assign(np.maximum(features.std(axis=0), self.floor))
 
     def call(self, features: Any) -> Any:
         """Standardised features."""
@@ -170,12 +209,4 @@ class Standardise(layers.Layer):
         """Constructor arguments."""
         config = super().get_config()
         config.pop("dtype", None)
-        return config
-
-
-def apply_convolution(x: Any, filters: int, kernel: int, stride: int, periodic: bool, name: str) -> Any:
-    """Convolution that wraps around for periodic maps and pads by zeros for others."""
-    if periodic:
-        x = Wrap(kernel // 2, name=f"{name}_wrap")(x)
-    padding = "valid" if periodic else "same"
-    return layers.Conv2D(filters, kernel, stride, padding=padding, name=name)(x)
+        return {**config, "floor": self.floor}

@@ -23,7 +23,7 @@ from cosmokeras.config import Config
 from cosmokeras.registry import KINDS
 
 # First word of a map's seed after the master seed: no two splits ever share a random number.
-SPLITS = {"train": 0, "validation": 1, "test": 2, "user": 3, "mock": 4}
+SPLITS = {"train": 0, "validation": 1, "test": 2, "user": 3, "mock": 4, "fresh": 5}
 BLOCK = 16  # realisations that share a seed sequence
 
 

@@ -31,20 +31,21 @@ class RunState(keras.callbacks.Callback):
     COSMOKERAS_STOP_FILE appears, the state is saved and the process exits with code 75.
     """
 
-    def __init__(self, folder: Path, steps: int, patience: int, minutes: float) -> None:
+    def __init__(self, folder: Path, steps: int, patience: int, minutes: float, main: bool = True) -> None:
         super().__init__()
-        self.folder, self.steps, self.patience, self.seconds = folder, steps, patience, 60 * minutes
+        self.folder, self.steps, self.patience, self.interval = folder, steps, patience, 60 * minutes
+        self.main = main
         self.epoch, self.step, self.loss_sum = 0, 0, 0.0
         self.best, self.best_epoch, self.wait = float("inf"), 0, 0
         self.history: list[dict[str, float]] = []
         self.stop_signal = False
-        self.trained_steps, self.trained_seconds = 0, 0.0
+        self.trained_steps, self.trained_seconds, self.seconds = 0, 0.0, 0.0
         self._saved_at = time.monotonic()
 
     # What the rest of a run and its report depend on, beside the variables.
     FIELDS = (
         *("epoch", "step", "loss_sum", "best", "best_epoch", "wait", "history"),
-        *("trained_steps", "trained_seconds"),
+        *("trained_steps", "trained_seconds", "seconds"),
     )
 
     @property
@@ -53,25 +54,35 @@ class RunState(keras.callbacks.Callback):
         return self.folder / "best.npz"
 
     @property
+    def kept(self) -> bool:
+        """Whether there is a state to go on from."""
+        return (self.folder / "latest").exists()
+
+    @property
     def finished(self) -> bool:
         """Whether patience ran out."""
         return self.wait >= self.patience
 
-    def restore(self, model: keras.Model) -> bool:
-        """Load the last saved state, if there is one; call inside the strategy's scope."""
-        latest = self.folder / "latest"
-        if not latest.exists():
-            return False
-        state = self.folder / latest.read_text().strip()
+    def restore(self, model: keras.Model) -> None:
+        """Load the last saved state; call where the model was built."""
+        state = self.folder / (self.folder / "latest").read_text().strip()
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         load_variables(state / "variables.npz", _all_variables(model))
         for name, value in json.loads((state / "state.json").read_text()).items():
             setattr(self, name, value)
-        return True
 
     def save(self) -> None:
-        """Write everything under a new name, then point `latest` to it and drop the one before."""
+        """Write everything under a new name, then point `latest` to it and drop the one before.
+
+        Of several processes, all of which hold the same, the main one writes.
+        """
+        now = time.monotonic()
+        self.seconds, self._saved_at = self.seconds + now - self._saved_at, now
+        if not self.main:
+            return
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()  # JAX keeps the weights to itself within an epoch
         state = self.folder / f"state-{self.epoch:05d}-{self.step:07d}"
         save_variables(state / "variables.npz", _all_variables(self.model))
         write_json(state / "state.json", {name: getattr(self, name) for name in self.FIELDS})
@@ -80,13 +91,13 @@ class RunState(keras.callbacks.Callback):
         for old in self.folder.glob("state-*"):
             if old.name != state.name:
                 shutil.rmtree(old, ignore_errors=True)
-        self._saved_at = time.monotonic()
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Signals only raise a flag: the state is saved between two steps."""
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, self._ask_to_stop)
         self._offset_sum, self._offset_steps = self.loss_sum, self.step
+        self._saved_at = time.monotonic()
 
     def _ask_to_stop(self, number: int, frame: Any) -> None:
         self.stop_signal = True
@@ -108,7 +119,7 @@ class RunState(keras.callbacks.Callback):
         if self.step == self.steps:
             return
         asked = self.stop_signal or os.path.exists(os.environ.get("COSMOKERAS_STOP_FILE", ""))
-        if asked or time.monotonic() - self._saved_at > self.seconds:
+        if asked or time.monotonic() - self._saved_at > self.interval:
             self.save()
         if asked:
             self._leave()
@@ -125,7 +136,8 @@ class RunState(keras.callbacks.Callback):
         self.history.append({"epoch": epoch + 1, "loss": self.loss_sum / self.steps, "val_loss": loss, "lr": rate})
         if loss < self.best:
             self.best, self.best_epoch, self.wait = loss, epoch + 1, 0
-            save_variables(self.best_path, self.model.weights)
+            if self.main:
+                save_variables(self.best_path, self.model.weights)
         else:
             self.wait += 1
         self.epoch, self.step, self.loss_sum = epoch + 1, 0, 0.0

@@ -1,88 +1,146 @@
-"""The one training path: tf.data -> fit, on one device or all of a node, resumable at any step."""
+"""The one training path: tf.data -> fit, on any backend and any number of devices, resumable at any step."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from cosmokeras import models
+from cosmokeras.backend import check_backend
 from cosmokeras.config import Config
 from cosmokeras.dataset.pipeline import fixed_stream, observed, training_stream
 from cosmokeras.dataset.shards import Split
-from cosmokeras.models.heads import MixtureLoss, to_normal
+from cosmokeras.dataset.sources import fresh_maps, kept_maps
+from cosmokeras.errors import UserError
+from cosmokeras.files import locked
+from cosmokeras.models.heads import MixtureLoss
 from cosmokeras.observation import Observer
 from cosmokeras.training.checkpoint import RunState, load_variables
-from cosmokeras.training.devices import scope
-from cosmokeras.training.optimizer import ClippedAdamW, schedule
+from cosmokeras.training.devices import Devices, find_devices
+from cosmokeras.training.optimizer import ClippedAdamW, scaled_rate, schedule
+from cosmokeras.training.report import Curves, WandbCurves, check_wandb
+from cosmokeras.training.start import freeze, starting_model
 
 STANDARDISE_MAPS = 2048  # training maps from which feature means and deviations are taken
 VALIDATION_NOISE = 1_000_003  # seed of the validation maps' noise: the same in every epoch
+VALIDATION_BATCH = 256
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: the model with its best weights, and how it went."""
+    """A finished run: the model with its best weights, on one device, and how it went."""
 
     model: keras.Model
     history: list[dict[str, float]]
     best_loss: float
     best_epoch: int
     maps_per_second: float
-    devices: int
+    seconds: float
+    devices: Devices
 
 
-def encode_targets(cfg: Config, theta: np.ndarray) -> np.ndarray:
-    """Regression targets as the head wants them, (n, d) float32."""
-    columns = theta[:, cfg.target_columns]
-    bounds = cfg.bounds[cfg.target_columns]
-    if cfg.model.head == "posterior":
-        return to_normal(columns, bounds).astype(np.float32)
-    return (2 * (columns - bounds[:, 0]) / (bounds[:, 1] - bounds[:, 0]) - 1).astype(np.float32)
+def train(cfg: Config, training: Split, validation: Split, work: Path, curves: Path | None = None) -> Trained:
+    """Train the network of `cfg`, or go on where an earlier run with the same `work` folder was stopped.
 
-
-def train(cfg: Config, training: Split, validation: Split, work: Path) -> Trained:
-    """Train the network of `cfg` or go on where an earlier run with the same `work` folder was stopped."""
+    Parameters
+    ----------
+    work : folder of the run's state, on a disk that all processes of the run share
+    curves : folder for the curves; None: no curves
+    """
+    check_backend(cfg.train.backend)
+    if cfg.train.wandb:
+        check_wandb()
     keras.utils.set_random_seed(cfg.train.seed)
-    observer, batch, seed = Observer(cfg), cfg.train.batch_size, cfg.train.seed
+    devices = find_devices()
+    batch = cfg.train.batch_size * devices.count
     steps = len(training) // batch
-    where, devices = scope(batch)
-    state = RunState(work, steps, cfg.train.patience, cfg.train.checkpoint_minutes)
-    with where:
+    if steps == 0:
+        raise UserError(
+            f"train.batch_size={cfg.train.batch_size}: on {devices.count} devices more than the {len(training)} "
+            "training maps; lower it"
+        )
+    with locked(work) if devices.main else nullcontext(), precision(cfg.train.precision):
+        state = RunState(work, steps, cfg.train.patience, cfg.train.checkpoint_minutes, devices.main)
+        fit(cfg, state, devices, training, validation, curves)
         model = models.build(cfg)
-        optimizer = ClippedAdamW(
-            schedule(cfg.train.lr, cfg.train.epochs * steps, cfg.train.warmup),
-            weight_decay=cfg.train.weight_decay,
-            clip=cfg.train.clip,
-        )
-        loss = MixtureLoss(cfg.model.components) if cfg.model.head == "posterior" else "mse"
-        # XLA gains little on CPUs and does not work under MirroredStrategy
-        model.compile(optimizer, loss=loss, jit_compile=False)
-        if state.restore(model):
-            print(f"resumed at epoch {state.epoch + 1}, step {state.step} of {steps}", flush=True)
-        else:
-            few = training.head(STANDARDISE_MAPS)
-            models.standardise(model, observed(few, observer, seed))
-    targets = encode_targets(cfg, training.theta)
-    held_out = fixed_stream(validation, encode_targets(cfg, validation.theta), observer, 256, VALIDATION_NOISE)
-    verbose = 1 if sys.stderr.isatty() else 2
-    while state.epoch < cfg.train.epochs and not state.finished:
-        # the first round may be the rest of an epoch; the second goes to the end
-        partial = state.step > 0
-        start = state.epoch * steps + state.step
-        model.fit(
-            training_stream(training, targets, observer, batch, seed, cfg.periodic, start),
-            initial_epoch=state.epoch,
-            epochs=state.epoch + 1 if partial else cfg.train.epochs,
-            steps_per_epoch=steps - state.step,
-            validation_data=held_out,
-            callbacks=[state],
-            shuffle=False,  # the stream is already in random order
-            verbose=verbose,
-        )
-    load_variables(state.best_path, model.weights)
+        if devices.main:
+            load_variables(state.best_path, model.weights)
     rate = state.trained_steps * batch / state.trained_seconds if state.trained_seconds else 0.0
-    return Trained(model, state.history, state.best, state.best_epoch, rate, devices)
+    return Trained(model, state.history, state.best, state.best_epoch, rate, state.seconds, devices)
+
+
+def fit(
+    cfg: Config, state: RunState, devices: Devices, training: Split, validation: Split, curves: Path | None = None
+) -> None:
+    """The rest of a run: from what `state` has kept to its end."""
+    observer, batch, seed = Observer(cfg), cfg.train.batch_size * devices.count, cfg.train.seed
+    source = fresh_maps(cfg, batch, seed) if cfg.train.fresh_maps else kept_maps(training, batch, seed)
+    held = divisor(len(validation), devices.count)
+    held_out = fixed_stream(
+        validation, models.encode(cfg, validation.theta), observer, VALIDATION_NOISE, held, devices.share(held)
+    )
+    start = None if state.kept else starting_model(cfg, observed(training.head(STANDARDISE_MAPS), observer, seed))
+    with devices.distributed():
+        model = compiled_model(cfg, state.steps, devices.count)
+        if start is not None:
+            model.set_weights(start.get_weights())
+        else:
+            state.restore(model)
+            print(f"resumed at epoch {state.epoch + 1}, step {state.step} of {state.steps}", flush=True)
+        callbacks: list[keras.callbacks.Callback] = [state]
+        if devices.main:
+            callbacks += [Curves(state, curves)] if curves else []
+            callbacks += [WandbCurves(cfg, state)] if cfg.train.wandb else []
+        while state.epoch < cfg.train.epochs and not state.finished:
+            # the first round may be the rest of an epoch; the second goes to the end
+            rest = state.step > 0
+            done = state.epoch * state.steps + state.step
+            model.fit(
+                training_stream(cfg, source, partial(models.encode, cfg), observer, batch, done, devices.share(batch)),
+                initial_epoch=state.epoch,
+                epochs=state.epoch + 1 if rest else cfg.train.epochs,
+                steps_per_epoch=state.steps - state.step,
+                validation_data=held_out,
+                callbacks=callbacks,
+                shuffle=False,  # the stream is already in random order
+                verbose=(1 if sys.stderr.isatty() else 2) if devices.main else 0,
+            )
+
+
+def compiled_model(cfg: Config, steps: int, devices: int) -> keras.Model:
+    """The network with its loss and its optimiser."""
+    model = models.build(cfg)
+    freeze(model, cfg.train.freeze)
+    optimizer = ClippedAdamW(
+        schedule(scaled_rate(cfg.train.lr, cfg.train.lr_scaling, devices), cfg.train.epochs * steps, cfg.train.warmup),
+        weight_decay=cfg.train.weight_decay,
+        clip=cfg.train.clip,
+    )
+    loss = MixtureLoss(cfg.model.components) if cfg.model.head == "posterior" else "mse"
+    # Keras' own choice, `auto`, is right as measured: XLA on JAX and on a GPU, none on CPUs, none for several devices
+    model.compile(optimizer, loss=loss, jit_compile="auto" if cfg.train.xla == "auto" else cfg.train.xla == "on")
+    return model
+
+
+def divisor(count: int, devices: int) -> int:
+    """The largest batch, of at most VALIDATION_BATCH, that divides `count` maps and that `devices` can share."""
+    if count % devices:
+        raise UserError(f"data.validation: {count} validation maps cannot be shared by {devices} devices")
+    return max(b for b in range(devices, count + 1, devices) if count % b == 0 and b <= max(VALIDATION_BATCH, devices))
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Build layers of a Keras dtype policy inside, e.g. `mixed_bfloat16`."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -41,6 +41,15 @@ class ClippedAdamW(keras.optimizers.AdamW):
         return {**super().get_config(), "clip": self.clip}
 
 
+def scaled_rate(rate: float, scaling: str, devices: int) -> float:
+    """Learning rate for a batch that `devices` share, from that for one device's.
+
+    `linear`: as Goyal et al. 2017 (arXiv:1706.02677, section 2.1); `sqrt`: as the noise of adaptive steps suggests
+    (Malladi et al. 2022, arXiv:2205.10287); `none`.
+    """
+    return rate * {"linear": devices, "sqrt": devices**0.5, "none": 1}[scaling]
+
+
 def schedule(peak: float, steps: int, warmup: float) -> keras.optimizers.schedules.LearningRateSchedule:
     """Linear rise over the first `warmup` part of the steps, then half a cosine down to 1 % of the peak."""
     rise = max(1, round(warmup * steps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,17 +12,29 @@ import tensorflow as tf
 from cosmokeras.config import Config
 from cosmokeras.dataset.pipeline import augment, fixed_stream, observed, training_stream
 from cosmokeras.dataset.shards import Split
+from cosmokeras.dataset.sources import fresh_maps, kept_maps
 from cosmokeras.observation import Observer
+from cosmokeras.simulators import simulator
+from cosmokeras.simulators.fields import wavenumbers
 
 MAPS, BATCH, SEED = 22, 4, 9
 STEPS = MAPS // BATCH
 TARGETS = np.arange(MAPS, dtype=np.float32)[:, None]
 
+Load = Callable[..., Config]
+
 
 @pytest.fixture(scope="module")
-def observer(config: Callable[..., Config]) -> Observer:
-    """A lensing observer of 16 x 16 maps: its noise tells whether a map was observed afresh."""
-    return Observer(config({"data.size": 16, "model.spectrum_bins": 4}))
+def load(config: Load) -> Load:
+    """16 x 16 maps, four bins."""
+    small = {"data.size": 16, "model.spectrum_bins": 4, "evaluate.spectrum_bins": 4, "train.seed": SEED}
+    return lambda more=None: config({**small, **(more or {})})
+
+
+@pytest.fixture(scope="module")
+def observer(load: Load) -> Observer:
+    """A lensing observer: its noise tells whether a map was observed afresh."""
+    return Observer(load())
 
 
 @pytest.fixture(scope="module")
@@ -31,28 +44,48 @@ def split() -> Split:
     return Split([maps[:15], maps[15:]], np.array([0, 15]), TARGETS.astype(float), np.arange(MAPS))
 
 
-def take(split: Split, observer: Observer, start: int, count: int, seed: int = SEED) -> list[tuple[bytes, list[float]]]:
-    stream = training_stream(split, TARGETS, observer, BATCH, seed, periodic=False, start=start)
+@pytest.fixture(scope="module")
+def stream(load: Load, split: Split, observer: Observer) -> Callable[..., tf.data.Dataset]:
+    """`stream(start, ...)`: batches of the split, whose targets are the numbers of its maps."""
+
+    def make(start: int = 0, of: Split = split, by: Observer = observer, **more: Any) -> tf.data.Dataset:
+        cfg = load({"train.seed": more.pop("seed", SEED), "data.kind": more.pop("kind", "lensing")})
+        source = kept_maps(of, BATCH, cfg.train.seed)
+        return training_stream(cfg, source, lambda theta: theta.astype(np.float32), by, BATCH, start, **more)
+
+    return make
+
+
+def take(stream: tf.data.Dataset, count: int) -> list[tuple[bytes, list[float]]]:
     return [(x.numpy().tobytes(), y.numpy()[:, 0].tolist()) for x, y in stream.take(count)]
 
 
 @pytest.fixture(scope="module")
-def whole(split: Split, observer: Observer) -> list[tuple[bytes, list[float]]]:
+def whole(stream: Callable[..., tf.data.Dataset]) -> list[tuple[bytes, list[float]]]:
     """Three epochs."""
-    return take(split, observer, 0, 3 * STEPS)
+    return take(stream(), 3 * STEPS)
 
 
 @pytest.mark.parametrize("start", [1, 3, STEPS, STEPS + 2, 2 * STEPS - 1])
 def test_stream_from_a_step_is_the_rest_of_the_stream(
-    split: Split, observer: Observer, whole: list[tuple[bytes, list[float]]], start: int
+    stream: Callable[..., tf.data.Dataset], whole: list[tuple[bytes, list[float]]], start: int
 ) -> None:
     """Bit for bit, within an epoch and across epochs."""
-    assert take(split, observer, start, 3 * STEPS - start) == whole[start:]
+    assert take(stream(start), 3 * STEPS - start) == whole[start:]
 
 
-def test_stream_follows_its_seed(split: Split, observer: Observer, whole: list[tuple[bytes, list[float]]]) -> None:
-    other = take(split, observer, 0, STEPS, seed=SEED + 1)
+def test_stream_follows_its_seed(
+    stream: Callable[..., tf.data.Dataset], whole: list[tuple[bytes, list[float]]]
+) -> None:
+    other = take(stream(seed=SEED + 1), STEPS)
     assert [y for _, y in other] != [y for _, y in whole[:STEPS]]
+
+
+def test_processes_share_each_batch_as_it_is(stream: Callable[..., tf.data.Dataset]) -> None:
+    shares = [slice(0, 2), slice(2, 4)]
+    for whole, *parts in zip(*(stream(share=share).take(3) for share in (slice(None), *shares)), strict=True):
+        for i in range(2):
+            assert (np.concatenate([part[i] for part in parts]) == whole[i].numpy()).all()
 
 
 def test_every_map_at_most_once_an_epoch_and_others_left_over(whole: list[tuple[bytes, list[float]]]) -> None:
@@ -65,21 +98,21 @@ def test_every_map_at_most_once_an_epoch_and_others_left_over(whole: list[tuple[
     assert len(set(left_over)) > 1
 
 
-def test_targets_stay_with_their_maps(split: Split, observer: Observer) -> None:
+def test_targets_stay_with_their_maps(split: Split, observer: Observer, stream: Callable[..., tf.data.Dataset]) -> None:
     """Without noise a batch holds the maps that its targets name, up to a symmetry."""
     quiet = observer.__class__.__new__(observer.__class__)
     quiet.__dict__.update(observer.__dict__, observed="standardised")
-    for maps, y in training_stream(split, TARGETS, quiet, BATCH, SEED, periodic=True).take(STEPS):
+    for maps, y in stream(by=quiet, kind="grf").take(STEPS):
         raw = split.read(y.numpy()[:, 0].astype(int))
         raw = raw / raw.std(axis=(1, 2), keepdims=True)
         found, expected = (np.sort(m.reshape(BATCH, -1, 4), axis=1) for m in (maps.numpy(), raw))
         assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_noise_differs_from_epoch_to_epoch(split: Split, observer: Observer) -> None:
+def test_noise_differs_from_epoch_to_epoch(split: Split, stream: Callable[..., tf.data.Dataset]) -> None:
     silent = Split([np.zeros_like(a) for a in split.arrays], split.offsets, split.theta, split.cosmology)
     noise: dict[float, list[np.ndarray]] = {}
-    for maps, y in training_stream(silent, TARGETS, observer, BATCH, SEED, periodic=False).take(2 * STEPS):
+    for maps, y in stream(of=silent).take(2 * STEPS):
         for one, name in zip(maps.numpy(), y.numpy()[:, 0], strict=True):
             noise.setdefault(float(name), []).append(one.ravel())
     pairs = [pair for pair in noise.values() if len(pair) == 2]
@@ -92,15 +125,44 @@ def test_noise_differs_from_epoch_to_epoch(split: Split, observer: Observer) -> 
 
 
 def test_fixed_stream_is_the_same_at_every_pass(split: Split, observer: Observer) -> None:
-    stream = fixed_stream(split, TARGETS, observer, 8, seed=3)
+    stream = fixed_stream(split, TARGETS, observer, seed=3, batch=8)
     passes = [[(x.numpy(), y.numpy()) for x, y in stream] for _ in range(2)]
     assert [len(x) for x, _ in passes[0]] == [8, 8, 6]
+    assert int(stream.cardinality()) == 3
     for (x, y), (again, y_again) in zip(*passes, strict=True):
         assert (x == again).all()
         assert (y == y_again).all()
     assert np.concatenate([y for _, y in passes[0]])[:, 0].tolist() == list(range(MAPS))
-    assert (observed(split, observer, 3, batch=8) == np.concatenate([x for x, _ in passes[0]])).all()
-    assert not (observed(split, observer, 4, batch=8) == np.concatenate([x for x, _ in passes[0]])).all()
+    # the noise is that of the seed, however the maps are batched
+    assert (observed(split, observer, 3) == np.concatenate([x for x, _ in passes[0]])).all()
+    assert not (observed(split, observer, 4) == np.concatenate([x for x, _ in passes[0]])).all()
+
+
+def test_fresh_maps_are_a_function_of_seed_and_step(load: Load) -> None:
+    cfg = load({"data.kind": "grf"})
+    (maps, theta), (again, theta_again) = (fresh_maps(cfg, 8, SEED)(5) for _ in range(2))
+    assert maps.shape == (8, 16, 16, 1)
+    assert (maps == again).all()
+    assert (theta == theta_again).all()
+    for other in (fresh_maps(cfg, 8, SEED)(6), fresh_maps(cfg, 8, SEED + 1)(5)):
+        assert (other[1] != theta).all()
+        assert np.abs(np.corrcoef(other[0].ravel(), maps.ravel())[0, 1]) < 0.2
+
+
+def test_fresh_maps_fill_the_prior_evenly_and_are_those_of_the_simulator(load: Load) -> None:
+    cfg = load({"data.kind": "grf", "prior.n_s": [0.9, 1.0]})
+    maps, theta = fresh_maps(cfg, 400, SEED)(0)
+    low, high = cfg.bounds.T
+    cells = np.floor((theta - low) / (high - low) * 400).astype(int)
+    assert (np.sort(cells, axis=0) == np.arange(400)[:, None]).all()
+    assert abs(np.corrcoef(theta.T)[0, 1]) < 0.2
+    # each map has the spectrum of its own parameters
+    k = wavenumbers(16, cfg.pixel_side)
+    power = np.abs(np.fft.rfft2(maps[..., 0])) ** 2 * cfg.grf.box_mpc_h**2 / 16**4
+    theory = simulator("grf").power(cfg, theta, k.ravel()).reshape(power.shape)
+    ratio = (power / np.where(k > 0, theory, np.inf)).mean(axis=(1, 2)) * k.size / (k.size - 1)
+    assert ratio.mean() == pytest.approx(1, abs=0.02)
+    assert np.corrcoef(theory.sum(axis=(1, 2)), power.sum(axis=(1, 2)))[0, 1] > 0.3
 
 
 @pytest.fixture(scope="module")

@@ -54,12 +54,11 @@ def estimator(grf: Config, splits: dict[str, Split]) -> Estimator:
     from cosmokeras.inference.calibrate import calibrate
     from cosmokeras.models.heads import MixtureLoss
     from cosmokeras.observation import Observer
-    from cosmokeras.training.loop import encode_targets
 
     keras.utils.set_random_seed(1)
     model = models.build(grf)
     maps = observed(splits["train"], Observer(grf), 0)
     models.standardise(model, maps)
     model.compile(keras.optimizers.AdamW(5e-3), MixtureLoss(grf.model.components), jit_compile=False)
-    model.fit(maps, encode_targets(grf, splits["train"].theta), batch_size=32, epochs=5, verbose=0)
+    model.fit(maps, models.encode(grf, splits["train"].theta), batch_size=32, epochs=5, verbose=0)
     return calibrate(Estimator(grf, model), splits["train"], splits["validation"])

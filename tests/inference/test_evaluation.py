@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal, norm
 
 from cosmokeras import models
 from cosmokeras.config import Config
 from cosmokeras.cosmology import sample_prior
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
+from cosmokeras.inference import evaluation
 from cosmokeras.inference.estimator import Estimator
-from cosmokeras.inference.evaluation import TEST_NOISE, Evaluation, evaluate, rmse
+from cosmokeras.inference.evaluation import RESIDUAL_NOISE, TEST_NOISE, Evaluation, evaluate, gaussian_nll, rmse
 from cosmokeras.inference.limits import exact_mean
-from cosmokeras.inference.posterior import prior_rmse
+from cosmokeras.inference.posterior import MixturePosterior, PointPosterior, prior_rmse
 from cosmokeras.observation import Observer
 
 EACH = {
     *("rmse", "bias", "r2", "prior_rmse", "baseline_rmse", "gain", "coverage_68", "coverage_95"),
     *("likelihood_rmse", "spectrum_network_rmse"),
 }
-ALL = {"nll", "tarp_ks_p", "n_maps", "n_cosmologies"}
+ALL = {"nll", "nll_gaussian", "tarp_ks_p", "n_maps", "n_cosmologies"}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,12 @@ def test_metrics_are_what_their_names_say(result: Evaluation, estimator: Estimat
     assert m["baseline_rmse"] == min(m["likelihood_rmse"], m["spectrum_network_rmse"])
     assert m["coverage_68"] == pytest.approx(np.mean(np.abs(result.pit - 0.5) < 0.34), abs=1e-6)
     assert result.metrics["nll"] == pytest.approx(-estimator.log_prob(obs, truth).mean(), abs=1e-5)
+    validation = splits["validation"]
+    known = estimator.mean(observed(validation, Observer(estimator.cfg), RESIDUAL_NOISE)) - validation.theta
+    centre, sigma = result.mean - known.mean(), known.std(ddof=1)
+    inside = norm.cdf(0.5, centre, sigma) - norm.cdf(0.1, centre, sigma)
+    error_bars = np.mean(np.log(inside) - norm.logpdf(truth, centre, sigma))
+    assert result.metrics["nll_gaussian"] == pytest.approx(error_bars, abs=1e-3)
 
 
 def test_nobody_beats_the_exact_posterior(result: Evaluation) -> None:
@@ -86,13 +95,90 @@ def test_two_targets_give_their_combination_too(config: Callable[..., Config], t
     estimator = Estimator(cfg, model, errors=prior_rmse(cfg.bounds))
     found = evaluate(estimator, split(256, 0), split(32, 1), test)
     assert set(found.metrics) == ALL | {"omega_m", "sigma8", "S8"}
-    assert set(found.metrics["omega_m"]) == set(found.metrics["sigma8"]) == EACH
+    assert all(set(found.metrics[name]) == EACH for name in ("omega_m", "sigma8", "S8"))
     assert found.mean.shape == found.std.shape == found.pit.shape == (60, 2)
     s8 = found.metrics["S8"]
-    assert set(s8) == {"rmse", "bias", "r2", "prior_rmse", "coverage_68", "coverage_95"}
     assert s8["prior_rmse"] == pytest.approx(combined(test.theta).std(), abs=1e-6)
     assert s8["rmse"] == pytest.approx(s8["prior_rmse"], rel=0.05)
+    # the maps tell S8 and nothing else, and the analyses of spectra find it
+    assert s8["likelihood_rmse"] < 0.2 * s8["prior_rmse"]
+    assert s8["spectrum_network_rmse"] < 0.8 * s8["prior_rmse"]
+    assert s8["baseline_rmse"] == min(s8["likelihood_rmse"], s8["spectrum_network_rmse"])
+    assert s8["gain"] == pytest.approx(s8["baseline_rmse"] / s8["rmse"], abs=1e-3)
     m = found.metrics["omega_m"]
     assert m["rmse"] == pytest.approx(m["prior_rmse"], rel=0.03)
     assert m["r2"] == pytest.approx(0, abs=0.02)
     assert m["gain"] < 0.9
+
+
+BOX = np.array([[0.1, 0.5], [0.6, 1.0]])
+
+
+def judged(sigma: np.ndarray, claimed: np.ndarray) -> tuple[float, float]:
+    """`nll` and `nll_gaussian` of Gaussians cut off at the box with errors `claimed` (n, d), which are `sigma` (n, d).
+
+    The first half of the maps shows the residuals, the other is judged.
+    """
+    n, d = sigma.shape
+    rng, half = np.random.default_rng(7), n // 2
+    truth = rng.uniform(*BOX[:d].T, (n, d))
+    points = truth + sigma * rng.standard_normal((n, d))
+    nll = -PointPosterior(points[half:], claimed[half:], BOX[:d]).log_prob(truth[half:]).mean()
+    return nll, gaussian_nll(points[:half] - truth[:half], points[half:], truth[half:], BOX[:d])
+
+
+@pytest.mark.parametrize("d", [1, 2])
+@pytest.mark.parametrize("width", [0.005, 0.1])
+def test_gaussians_of_constant_width_are_worth_their_error_bars(width: float, d: int) -> None:
+    """Narrow ones and such as reach over the edges of the prior box."""
+    sigma = np.full((4000, d), width)
+    nll, error_bars = judged(sigma, sigma)
+    assert error_bars == pytest.approx(nll, abs=0.005)
+
+
+def test_posteriors_that_know_their_width_are_worth_more() -> None:
+    sigma = np.exp(np.random.default_rng(8).uniform(np.log(0.005), np.log(0.05), (4000, 1)))
+    nll, error_bars = judged(sigma, sigma)
+    # log of the rms width less the mean log width
+    assert error_bars - nll == pytest.approx(np.log(np.sqrt(np.mean(sigma**2))) - np.log(sigma).mean(), abs=0.05)
+
+
+def test_posteriors_that_claim_too_much_or_too_little_are_worth_less() -> None:
+    sigma = np.full((4000, 2), 0.02)
+    for factor in (0.5, 2.0):
+        nll, error_bars = judged(sigma, factor * sigma)
+        assert nll > error_bars + 0.2
+
+
+def test_error_bars_have_bias_and_correlation() -> None:
+    """Far from the edges: the density of scipy, and lower than that of either parameter alone."""
+    rng, covariance = np.random.default_rng(9), np.array([[4e-4, 3e-4], [3e-4, 4e-4]])
+    residuals = rng.multivariate_normal([0.01, -0.02], covariance, 20_000)
+    truth = np.full((10_000, 2), BOX.mean(axis=1))
+    found = gaussian_nll(residuals[:10_000], truth + residuals[10_000:], truth, BOX)
+    exact = multivariate_normal([0.01, -0.02], covariance)
+    assert found == pytest.approx(-exact.logpdf(residuals[10_000:]).mean(), abs=1e-3)
+    alone = [norm(m, 0.02).logpdf(column).mean() for m, column in zip(exact.mean, residuals.T, strict=True)]
+    assert found < -sum(alone) - 0.2
+
+
+class Permuted(Estimator):
+    """Each map gets the posterior of any other."""
+
+    def posterior(self, obs: np.ndarray) -> MixturePosterior:
+        right = super().posterior(obs)
+        order = np.random.default_rng(0).permutation(len(obs))
+        return replace(right, **{name: getattr(right, name)[order] for name in ("log_weights", "means", "factors")})
+
+
+def test_a_network_that_is_sure_and_wrong_is_worth_less_than_its_error_bars(
+    result: Evaluation, estimator: Estimator, splits: dict[str, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    middle = np.full((len(splits["test"]), 1), 0.3)
+    monkeypatch.setattr(evaluation, "baseline_means", lambda *_: {"likelihood": middle, "network": middle})
+    broken = Permuted(**{field.name: getattr(estimator, field.name) for field in fields(estimator)})
+    metrics = evaluate(broken, splits["train"], splits["validation"], splits["test"]).metrics
+    assert metrics["nll"] > metrics["nll_gaussian"] + 1
+    # residuals as wide as the prior: nothing is left of what the network knows
+    assert metrics["nll_gaussian"] == pytest.approx(np.log(0.4), abs=0.15)
+    assert metrics["nll_gaussian"] > result.metrics["nll_gaussian"] + 0.5

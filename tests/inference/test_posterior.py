@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import kstest
 
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior, prior_rmse
-from cosmokeras.models.heads import unpack_mixture
+from cosmokeras.models.heads import from_normal, unpack_mixture
 
 BOUNDS = np.array([[0.1, 0.5], [0.6, 1.0]])
 MAPS = 3
@@ -100,6 +100,19 @@ def test_samples_follow_their_seed(posterior) -> None:
     one, same, other = (posterior.sample(10, seed) for seed in (1, 1, 2))
     assert (one == same).all()
     assert (one != other).any()
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_samples_are_those_of_numpy_s_random_numbers(d: int) -> None:
+    """So that no backend has samples of its own: a component for each uniform number, then a solve."""
+    posterior, rng = mixture(d), np.random.default_rng(4)
+    uniform, normal = rng.random((MAPS, 50)), rng.standard_normal((MAPS, 50, d))
+    samples = posterior.sample(50, seed=4)
+    assert samples.dtype == np.float64
+    for i, j in np.ndindex(MAPS, 50):
+        k = np.searchsorted(np.cumsum(np.exp(posterior.log_weights[i]))[:-1], uniform[i, j])
+        u = posterior.means[i, k] + np.linalg.solve(posterior.factors[i, k].T, normal[i, j])
+        assert samples[i, j] == pytest.approx(from_normal(u, BOUNDS[:d]), abs=1e-6)
 
 
 @every

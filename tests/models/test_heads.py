@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -14,6 +21,7 @@ from cosmokeras.models.heads import (
     apply_head,
     from_normal,
     mixture_log_prob,
+    mixture_sample,
     mixture_size,
     to_normal,
     unpack_mixture,
@@ -122,3 +130,112 @@ def test_components_start_apart() -> None:
     model = keras.Model(inputs, apply_head(inputs, "posterior", 1, components=4))
     _, means, _ = unpack_mixture(model(np.zeros((1, 7), np.float32)), 1, 4)
     assert len(np.unique(keras.ops.convert_to_numpy(means))) == 4
+
+
+def numbers(raw: np.ndarray, dim: int, components: int) -> list[np.ndarray]:
+    """Log weights, means and lower factors in double precision."""
+    return [keras.ops.convert_to_numpy(x).astype(float) for x in unpack_mixture(raw, dim, components)]
+
+
+@pytest.mark.parametrize(("dim", "components"), [(1, 1), (1, 4), (3, 2)])
+def test_samples_are_made_of_the_numbers_given(dim: int, components: int) -> None:
+    """Component by component, by a solve in double precision."""
+    raw, rng = raw_mixtures(5, dim, components), np.random.default_rng(1)
+    uniform, normal = rng.random((5, 40)), rng.standard_normal((5, 40, dim))
+    found = keras.ops.convert_to_numpy(mixture_sample(raw, uniform, normal, components))
+    log_weights, means, factors = numbers(raw, dim, components)
+    which = [np.searchsorted(np.cumsum(np.exp(log_weights[i]))[:-1], uniform[i]) for i in range(5)]
+    assert len(np.unique(which)) == components
+    for i, j in np.ndindex(5, 40):
+        k = which[i][j]
+        wanted = means[i, k] + np.linalg.solve(factors[i, k].T, normal[i, j])
+        assert found[i, j] == pytest.approx(wanted, rel=1e-4, abs=1e-5)
+
+
+DIMENSIONS = (1, 2)
+COMPONENTS = 3
+DRAWS = 100_000
+ON_A_BACKEND = """
+import sys
+import keras
+import numpy as np
+from cosmokeras.models.heads import mixture_log_prob, mixture_sample
+
+given, k, found = np.load(sys.argv[1]), int(sys.argv[3]), {"backend": keras.backend.backend()}
+for d in sys.argv[4:]:
+    raw, points, uniform, normal = (given[name + d] for name in ("raw", "points", "uniform", "normal"))
+    samples = mixture_sample(raw, uniform, normal, k)
+    densities = mixture_log_prob(np.repeat(raw[:1], len(points), axis=0), points, k)
+    found |= {"samples" + d: keras.ops.convert_to_numpy(samples), "log_prob" + d: keras.ops.convert_to_numpy(densities)}
+np.savez(sys.argv[2], **found)
+"""
+
+
+def lattice(dim: int) -> np.ndarray:
+    """Points (n, d) that cover all that a mixture reaches."""
+    axis = np.linspace(-8, 8, 321)
+    return np.stack(np.meshgrid(*[axis] * dim, indexing="ij"), axis=-1).reshape(-1, dim).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def given() -> dict[str, np.ndarray]:
+    """Two mixtures of each dimension, points of the lattice, random numbers."""
+    rng, out = np.random.default_rng(2), {}
+    for d in DIMENSIONS:
+        out[f"raw{d}"] = 0.5 * rng.standard_normal((2, mixture_size(d, COMPONENTS))).astype(np.float32)
+        out[f"points{d}"] = lattice(d)
+        out[f"uniform{d}"] = rng.random((2, DRAWS)).astype(np.float32)
+        out[f"normal{d}"] = rng.standard_normal((2, DRAWS, d)).astype(np.float32)
+    return out
+
+
+@pytest.fixture(scope="module")
+def found_on(given: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict]:
+    """`found_on(backend)`: samples and log densities of `given`, by a process of its own."""
+    folder, known = tmp_path_factory.mktemp("backends"), {}
+    np.savez(folder / "given.npz", **given)
+
+    def find(backend: str) -> dict[str, np.ndarray]:
+        if backend not in known:
+            if find_spec(backend) is None:
+                pytest.skip(f"{backend} is not installed")
+            paths = [str(folder / "given.npz"), str(folder / f"{backend}.npz")]
+            command = [sys.executable, "-c", ON_A_BACKEND, *paths, str(COMPONENTS), *map(str, DIMENSIONS)]
+            subprocess.run(command, check=True, env={**os.environ, "KERAS_BACKEND": backend})
+            known[backend] = dict(np.load(Path(paths[1])))
+            assert known[backend]["backend"] == backend
+        return known[backend]
+
+    return find
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize("d", DIMENSIONS)
+def test_every_backend_has_the_right_distribution(
+    backend: str, d: int, given: dict[str, np.ndarray], found_on: Callable[[str], dict]
+) -> None:
+    found = found_on(backend)
+    log_weights, means, factors = numbers(given[f"raw{d}"], d, COMPONENTS)
+    weights, covariances = np.exp(log_weights), np.linalg.inv(factors @ np.swapaxes(factors, -1, -2))
+    samples, points, log_density = found[f"samples{d}"], given[f"points{d}"], found[f"log_prob{d}"]
+    for i in range(2):
+        mean = weights[i] @ means[i]
+        covariance = np.einsum("k,kab->ab", weights[i], covariances[i])
+        covariance += np.einsum("k,ka,kb->ab", weights[i], means[i] - mean, means[i] - mean)
+        scale = np.sqrt(np.diag(covariance))
+        assert np.abs(samples[i].mean(axis=0) - mean).max() < 5 * scale.max() / np.sqrt(DRAWS)
+        left = (np.atleast_2d(np.cov(samples[i].T)) - covariance) / np.outer(scale, scale)
+        assert np.abs(left).max() < 10 / np.sqrt(DRAWS)  # fourth moments of a mixture: a few times those of a normal
+    assert np.exp(log_density).sum() * 0.05**d == pytest.approx(1, abs=1e-4)
+    peaks = [multivariate_normal(means[0, k], covariances[0, k]).logpdf(points) for k in range(COMPONENTS)]
+    near = log_density > -20
+    wanted = logsumexp(log_weights[0][:, None] + np.array(peaks).reshape(COMPONENTS, -1), axis=0)
+    assert np.abs(log_density[near] - wanted[near]).max() < 1e-5
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_backends_agree(backend: str, found_on: Callable[[str], dict]) -> None:
+    here, there = found_on("tensorflow"), found_on(backend)
+    for d in DIMENSIONS:
+        assert np.abs(there[f"samples{d}"] - here[f"samples{d}"]).max() < 1e-5
+        assert np.allclose(there[f"log_prob{d}"], here[f"log_prob{d}"], rtol=1e-5, atol=1e-5)

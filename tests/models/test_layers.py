@@ -8,24 +8,37 @@ import keras
 import numpy as np
 import pytest
 
-from cosmokeras.models.layers import Moments, Spectra, Standardise, Wrap, apply_convolution, wavenumber_bins
+from cosmokeras.models.layers import Gain, Moments, Spectra, Standardise, Wrap, wavenumber_bins
 
 RNG = np.random.default_rng(0)
 
 
+@pytest.mark.parametrize("bins", [6, 8])
+@pytest.mark.parametrize("size", [16, 32, 34, 64])
+def test_wavenumber_bins_are_averages_over_the_whole_plane(size: int, bins: int) -> None:
+    """The modes of half a plane, weighted, average as those of the whole plane do in the same annuli."""
+    weights = wavenumber_bins(size, bins)
+    assert weights.shape == (size * (size // 2 + 1), bins)
+    assert weights.sum(axis=0, dtype=float) == pytest.approx(np.ones(bins), rel=1e-6)
+    power = np.abs(np.fft.fft2(RNG.standard_normal((size, size)))) ** 2
+    half = power.T[: size // 2 + 1]
+    assert half.ravel() @ weights == pytest.approx(whole_plane(power, weights), rel=1e-5)
+    # the average tells a double count: modes with and without conjugates differ
+    assert half.ravel() @ (weights > 0) / (weights > 0).sum(axis=0) != pytest.approx(
+        whole_plane(power, weights), rel=1e-3
+    )
+
+
 @pytest.mark.parametrize("bins", [6, 12, 16])
 @pytest.mark.parametrize("size", [32, 64, 128])
-def test_wavenumber_bins_are_averages_and_none_is_empty(size: int, bins: int) -> None:
+def test_wavenumber_bins_are_annuli_and_none_is_empty(size: int, bins: int) -> None:
     weights = wavenumber_bins(size, bins)
-    assert weights.shape == (size * size, bins)
-    assert np.isfinite(weights).all()
-    assert weights.sum(axis=0, dtype=float) == pytest.approx(1, rel=1e-5)
     # every mode in one bin at most; the mean in none; all modes up to Nyquist in one
     assert ((weights > 0).sum(axis=1) <= 1).all()
     assert not weights[0].any()
-    k = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None, :]).ravel() * size
+    k = half_plane(size).ravel()
     assert (weights[(k > 0) & (k <= size / 2)] > 0).any(axis=1).all()
-    # bins are annuli, from the inside out, and no wider than needed
+    # from the inside out, and no wider than needed
     mean_k = weights.T @ k
     assert (np.diff(mean_k) >= 0.8).all()
     for b in range(bins - 1):
@@ -38,28 +51,63 @@ def test_as_many_bins_as_the_parameters_allow(size: int, bins: int) -> None:
     assert (weights.sum(axis=0) > 0).all()
 
 
+def half_plane(size: int) -> np.ndarray:
+    """|k| of the modes that the weights are for, in units of the fundamental."""
+    return np.hypot(np.arange(size // 2 + 1)[:, None], np.fft.fftfreq(size)[None, :] * size)
+
+
+def whole_plane(power: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Plain averages of power (size, size) over the annuli that `weights` (half a plane) reach over."""
+    size = len(power)
+    k = np.hypot(*np.meshgrid(*[np.fft.fftfreq(size) * size] * 2))
+    reach = [half_plane(size).ravel()[column > 0] for column in weights.T]
+    return np.array([power[(k > r.min() - 1e-6) & (k < r.max() + 1e-6)].mean() for r in reach])
+
+
 def spectra_by_numpy(maps: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Log autos and plain crosses of one map (size, size, channels), by the pairs of np.triu_indices."""
+    """Log autos and plain crosses of one map (size, size, channels) in float64, by the pairs of np.triu_indices."""
     size, channels = maps.shape[1:]
+    weights = wavenumber_bins(size, bins)
     modes = [np.fft.fft2(maps[..., c]) / size for c in range(channels)]
-    weights = wavenumber_bins(size, bins) > 0
     autos, crosses = [], []
-    for a in range(channels):
-        for b in range(a, channels):
-            power = (modes[a] * modes[b].conj()).real.ravel()
-            binned = np.array([power[weights[:, i]].mean() for i in range(bins)])
-            (autos if a == b else crosses).append(np.log(binned) if a == b else binned)
+    for a, b in zip(*np.triu_indices(channels), strict=True):
+        binned = whole_plane((modes[a] * modes[b].conj()).real, weights)
+        (autos if a == b else crosses).append(np.log(binned) if a == b else binned)
     return np.array(autos), np.array(crosses)
 
 
-def test_spectra_are_those_of_numpy() -> None:
-    maps = RNG.standard_normal((3, 32, 32, 3)).astype(np.float32)
+@pytest.mark.parametrize("size", [16, 32, 34])
+def test_spectra_are_those_of_numpy(size: int) -> None:
+    maps = RNG.standard_normal((3, size, size, 3)).astype(np.float32)
     maps[..., 1] += 0.7 * maps[..., 0]
+    maps[..., 2] += np.sin(np.arange(size))[:, None]  # not the same along both axes
     out = keras.ops.convert_to_numpy(Spectra(6)(maps)).reshape(3, 6, 6)
     for one, found in zip(maps, out, strict=True):
         autos, crosses = spectra_by_numpy(one.astype(float), 6)
-        assert found[:3] == pytest.approx(autos, abs=1e-4)
-        assert found[3:] == pytest.approx(crosses, abs=1e-4)
+        assert found[:3] == pytest.approx(autos, abs=1e-5)
+        assert found[3:] == pytest.approx(crosses, abs=1e-5 * np.abs(crosses).max())
+
+
+def test_gradient_of_spectra_is_that_of_finite_differences() -> None:
+    import tensorflow as tf
+
+    maps = RNG.standard_normal((16, 16, 2))
+    factors = RNG.standard_normal((3, 6))
+
+    def scalar(one: np.ndarray) -> float:
+        return float((np.concatenate(spectra_by_numpy(one, 6)) * factors).sum())
+
+    layer, variable = Spectra(6), tf.Variable(maps[None], dtype="float32")
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(tf.reshape(layer(variable), (3, 6)) * factors.astype(np.float32))
+    gradient = tape.gradient(value, variable).numpy()[0]
+    assert float(value) == pytest.approx(scalar(maps), abs=1e-4)
+    step = 1e-4
+    for pixel in RNG.integers(0, (16, 16, 2), (20, 3)):
+        change = np.zeros_like(maps)
+        change[tuple(pixel)] = step
+        slope = (scalar(maps + change) - scalar(maps - change)) / (2 * step)
+        assert gradient[tuple(pixel)] == pytest.approx(slope, abs=float(1e-5 * np.abs(gradient).max()))
 
 
 def test_spectra_of_white_noise_are_1_and_of_independent_channels_0() -> None:
@@ -94,25 +142,6 @@ def test_wrap_is_that_of_numpy(pad: int) -> None:
     assert layer.compute_output_shape((None, 8, 8, 3)) == (None, 8 + 2 * pad, 8 + 2 * pad, 3)
 
 
-def convolution(kernel: int, stride: int, periodic: bool) -> keras.Model:
-    inputs = keras.Input((16, 16, 2))
-    return keras.Model(inputs, apply_convolution(inputs, 3, kernel, stride, periodic, "conv"))
-
-
-@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 1), (3, 2)])
-def test_periodic_convolution_rolls_with_its_map(kernel: int, stride: int) -> None:
-    maps = RNG.standard_normal((2, 16, 16, 2)).astype(np.float32)
-    rolled = np.roll(maps, (4, -6), axis=(1, 2))
-    model = convolution(kernel, stride, periodic=True)
-    plain, moved = (keras.ops.convert_to_numpy(model(x)) for x in (maps, rolled))
-    assert plain.shape == (2, 16 // stride, 16 // stride, 3)
-    assert moved == pytest.approx(np.roll(plain, (4 // stride, -6 // stride), axis=(1, 2)), abs=1e-5)
-    zeros = convolution(kernel, stride, periodic=False)
-    plain, moved = (keras.ops.convert_to_numpy(zeros(x)) for x in (maps, rolled))
-    assert plain.shape == (2, 16 // stride, 16 // stride, 3)
-    assert np.abs(moved - np.roll(plain, (4 // stride, -6 // stride), axis=(1, 2))).max() > 0.01
-
-
 def test_moments_are_means_and_log_mean_squares() -> None:
     features = (3 + 2 * RNG.standard_normal((4, 8, 8, 5))).astype(np.float32)
     out = keras.ops.convert_to_numpy(Moments()(features))
@@ -136,9 +165,27 @@ def test_standardise_takes_constants_that_are_not_trained() -> None:
     assert keras.ops.convert_to_numpy(layer(2 * features))[:, 0].mean() == pytest.approx(5 / 3, rel=0.2)
 
 
+def test_standardise_does_not_blow_up_what_hardly_varies() -> None:
+    features = RNG.standard_normal((200, 2)) * np.array([0.01, 1.0])
+    layer = Standardise(0.1)
+    layer.build(features.shape)
+    layer.set_from(features)
+    assert keras.ops.convert_to_numpy(layer.deviation) == pytest.approx([0.1, features[:, 1].std()], rel=1e-5)
+    assert keras.layers.deserialize(keras.layers.serialize(layer)).floor == 0.1
+
+
+def test_gain_begins_at_nothing_and_is_a_factor_for_each_channel() -> None:
+    maps = RNG.standard_normal((2, 4, 4, 3)).astype(np.float32)
+    layer = Gain()
+    assert (keras.ops.convert_to_numpy(layer(maps)) == 0).all()
+    layer.gain.assign([1.0, -2.0, 0.5])
+    assert keras.ops.convert_to_numpy(layer(maps)) == pytest.approx(maps * np.array([1.0, -2.0, 0.5]), rel=1e-6)
+    assert len(layer.trainable_variables) == 1
+
+
 def test_layers_survive_saving(tmp_path: Path) -> None:
     inputs = keras.Input((16, 16, 2))
-    x = keras.layers.Concatenate()([Spectra(4)(inputs), Moments()(Wrap(2)(inputs))])
+    x = keras.layers.Concatenate()([Spectra(4)(inputs), Moments()(Gain()(Wrap(2)(inputs)))])
     model = keras.Model(inputs, Standardise(name="standardise")(x))
     maps = RNG.standard_normal((5, 16, 16, 2)).astype(np.float32)
     model.get_layer("standardise").set_from(RNG.standard_normal((9, model.output_shape[-1])))

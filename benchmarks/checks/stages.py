@@ -1,0 +1,32 @@
+"""The pipeline's own stages on other parameters, in a folder of the work folder: what was trained is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cosmokeras.files import work_folder
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_stages(name: str, changes: dict[str, dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Metrics of `train` and `evaluate` after generate, train and evaluate with `changes` of params.yaml by section."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section, values in changes.items():
+        params[section] |= values
+    folder = work_folder("validate", name).resolve()
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    if not (folder / "data").exists():
+        (folder / "data").symlink_to(ROOT / "data")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "COSMOKERAS_WORK": str(folder.parents[1])}
+    for stage in ("generate", "train", "evaluate"):
+        subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=env, check=True)
+    train, evaluate = (json.loads((folder / "metrics" / f"{s}.json").read_text()) for s in ("train", "evaluate"))
+    return train, evaluate

@@ -1,0 +1,59 @@
+"""Where training maps come from: kept on disk, or simulated when they are asked for.
+
+A source is a function of a step number, counted from the first step of the first epoch, that gives the noise-free maps
+(batch, size, size, channels) and parameters (batch, p) of that step: the same for the same seed, whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from cosmokeras.config import Config
+from cosmokeras.dataset.shards import Split
+from cosmokeras.simulators import SPLITS, realisations, simulator
+
+Source = Callable[[int], tuple[np.ndarray, np.ndarray]]
+
+
+def kept_maps(split: Split, batch: int, seed: int) -> Source:
+    """The maps of a split in a fresh order in each epoch of len(split) // batch steps.
+
+    The maps left over when `batch` does not divide their number are the last of the order: others in each epoch.
+    """
+    steps = len(split) // batch
+
+    @lru_cache(maxsize=2)
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng(np.random.SeedSequence([seed, epoch])).permutation(len(split))
+
+    def read(step: int) -> tuple[np.ndarray, np.ndarray]:
+        epoch, i = divmod(step, steps)
+        indices = order(epoch)[i * batch : (i + 1) * batch]
+        return split.read(indices), split.theta[indices]
+
+    return read
+
+
+def fresh_maps(cfg: Config, batch: int, seed: int) -> Source:
+    """New maps of new cosmologies at every step, none of them ever seen twice or kept.
+
+    The parameters of a batch are a Latin hypercube (McKay et al. 1979, Technometrics 21, 239): each is uniform over the
+    prior, and together they fill it evenly, which takes noise out of the gradient.
+    """
+    module = simulator(cfg.data.kind)
+    prepared = module.prepare(cfg)
+    low, high = cfg.bounds.T
+
+    def read(step: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(np.random.SeedSequence([seed, SPLITS["fresh"], step]))
+        shape = (batch, len(low))
+        cells = rng.permuted(np.tile(np.arange(batch)[:, None], (1, shape[1])), axis=0)
+        theta = low + (high - low) * (cells + rng.random(shape)) / batch
+        draw = realisations(seed, SPLITS["fresh"], step)
+        rows = [module.maps(cfg, prepared, row, lambda _, i=i: draw(i), 1) for i, row in enumerate(theta)]
+        return np.concatenate(rows), theta
+
+    return read

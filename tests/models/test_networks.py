@@ -245,7 +245,8 @@ def test_half_precision_is_for_convolutions_alone(
     exact = built(cfg)
     exact.set_weights(model.get_weights())
     worst = np.abs(numpy_of(exact, maps) - keras.ops.convert_to_numpy(outputs)).max()
-    assert 0 < worst < {"bfloat16": 0.1, "float16": 0.02}[half]
+    # numbers of order 10, from features whose rounding errors are in units of their small scatter
+    assert 0 < worst < {"bfloat16": 0.3, "float16": 0.02}[half]
 
 
 @every_network

@@ -246,7 +246,7 @@ def test_half_precision_is_for_convolutions_alone(
     exact.set_weights(model.get_weights())
     worst = np.abs(numpy_of(exact, maps) - keras.ops.convert_to_numpy(outputs)).max()
     # numbers of order 10, from features whose rounding errors are in units of their small scatter
-    assert 0 < worst < {"bfloat16": 0.3, "float16": 0.02}[half]
+    assert 0 < worst < {"bfloat16": 0.5, "float16": 0.06}[half]
 
 
 @every_network

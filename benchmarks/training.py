@@ -97,8 +97,10 @@ def keras_turn(model: keras.Model, maps: np.ndarray, u: np.ndarray, batch: int) 
     """One epoch of `fit`."""
     import tensorflow as tf
 
+    from cosmokeras.dataset.pipeline import stream_options
+
     batches = tuple(x.reshape(-1, batch, *x.shape[1:]) for x in (maps, u))
-    data = tf.data.Dataset.from_tensor_slices(batches).prefetch(2)
+    data = tf.data.Dataset.from_tensor_slices(batches).with_options(stream_options()).prefetch(2)
     return lambda: model.fit(data, epochs=1, shuffle=False, verbose=0).history["loss"][0]
 
 

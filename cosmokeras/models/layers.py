@@ -111,9 +111,18 @@ class Wrap(layers.Layer):
 
     def call(self, maps: Any) -> Any:
         """Padded maps."""
-        p = self.pad
-        maps = ops.concatenate([maps[:, -p:], maps, maps[:, :p]], axis=1)
-        return ops.concatenate([maps[:, :, -p:], maps, maps[:, :, :p]], axis=2)
+        for axis in (1, 2):
+            maps = self._wrap(maps, axis)
+        return maps
+
+    def _wrap(self, maps: Any, axis: int) -> Any:
+        pad, size = self.pad, maps.shape[axis]
+        if size <= 2 * pad:
+            return ops.take(maps, np.arange(-pad, size + pad) % size, axis=axis)
+        # parts that do not overlap: their gradients are put together, where those of overlapping ones are added up in
+        # maps of zeros, which costs a fifth of resnet's speed on CPUs
+        first, middle, last = ops.split(maps, [pad, size - pad], axis=axis)
+        return ops.concatenate([last, first, middle, last, first], axis=axis)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Two more `pad` on both axes."""

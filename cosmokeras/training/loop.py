@@ -123,7 +123,8 @@ def compiled_model(cfg: Config, steps: int, devices: int) -> keras.Model:
         clip=cfg.train.clip,
     )
     loss = MixtureLoss(cfg.model.components) if cfg.model.head == "posterior" else "mse"
-    # Keras' own choice, `auto`, is right as measured: XLA on JAX and on a GPU, none on CPUs, none for several devices
+    # Keras' own choice, `auto`, is XLA on JAX and on a GPU, and none for several devices, where it fails. On CPUs it is
+    # none too: it would be a tenth faster or slower, by network, after half a minute (metrics/bench_training.json)
     model.compile(optimizer, loss=loss, jit_compile="auto" if cfg.train.xla == "auto" else cfg.train.xla == "on")
     return model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -136,6 +137,18 @@ def test_fixed_stream_is_the_same_at_every_pass(split: Split, observer: Observer
     # the noise is that of the seed, however the maps are batched
     assert (observed(split, observer, 3) == np.concatenate([x for x, _ in passes[0]])).all()
     assert not (observed(split, observer, 4) == np.concatenate([x for x, _ in passes[0]])).all()
+
+
+def test_nobody_waits_for_the_end_of_a_stream(split: Split, observer: Observer) -> None:
+    data = fixed_stream(split, TARGETS, observer, 5)
+    next(iter(data))  # the first is slow
+    begin = time.perf_counter()
+    for _ in range(3):
+        batches = iter(data)
+        next(batches)
+        time.sleep(0.7)  # by then autotuning would sleep for 0.64 s more
+        del batches
+    assert time.perf_counter() - begin < 3 * (0.7 + 0.4)
 
 
 def test_fresh_maps_are_a_function_of_seed_and_step(load: Load) -> None:

@@ -127,15 +127,6 @@ def results(tmp_path_factory: pytest.TempPathFactory, config: Callable[..., Conf
 def test_same_weights_give_the_same_numbers(results: Results, case: str, backend: str) -> None:
     expected, found = (results(case, b, b) for b in (BACKENDS[0], backend))
     for what, numbers in found.items():
-        print(
-            "FIG",
-            case,
-            backend,
-            what,
-            np.abs(numbers - expected[what]).max(),
-            expected[what].std(axis=0).min(),
-            abs(expected[what]).max(),
-        )
         assert numbers == pytest.approx(expected[what], abs=CLOSE, rel=0), what
         # the maps tell numbers apart, which else would be the same for nothing
         assert numbers.std(axis=0).min() > 100 * CLOSE
@@ -147,5 +138,4 @@ def test_same_weights_give_the_same_numbers(results: Results, case: str, backend
 def test_files_of_one_backend_are_read_by_another(results: Results, case: str, origin: str, reader: str) -> None:
     expected, found = results(case, origin, origin), results(case, origin, reader)
     for what, numbers in found.items():
-        print("FIG", case, origin, reader, what, np.abs(numbers - expected[what]).max())
         assert numbers == pytest.approx(expected[what], abs=CLOSE, rel=0), what

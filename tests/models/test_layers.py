@@ -133,7 +133,7 @@ def test_spectra_stay_in_single_precision_under_mixed_precision() -> None:
         keras.config.set_dtype_policy(before)
 
 
-@pytest.mark.parametrize("pad", [1, 2, 5])
+@pytest.mark.parametrize("pad", [1, 2, 4, 5, 8])
 def test_wrap_is_that_of_numpy(pad: int) -> None:
     maps = RNG.standard_normal((2, 8, 8, 3)).astype(np.float32)
     expected = np.pad(maps, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="wrap")

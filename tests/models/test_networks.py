@@ -244,9 +244,10 @@ def test_half_precision_is_for_convolutions_alone(
     keras.config.set_dtype_policy("float32")
     exact = built(cfg)
     exact.set_weights(model.get_weights())
-    worst = np.abs(numpy_of(exact, maps) - keras.ops.convert_to_numpy(outputs)).max()
-    # numbers of order 10, from features whose rounding errors are in units of their small scatter
-    assert 0 < worst < {"bfloat16": 0.5, "float16": 0.06}[half]
+    wanted, found = numpy_of(exact, maps), keras.ops.convert_to_numpy(outputs)
+    # beside how much the outputs differ from map to map
+    error = np.sqrt(np.square(found - wanted).mean() / wanted.var(axis=0).mean())
+    assert 0 < error < {"bfloat16": 0.25, "float16": 0.05}[half]
 
 
 @every_network

@@ -27,11 +27,12 @@ def main(args: Namespace) -> None:
 
     est = Estimator.load(cli.MODEL)
     obs = est.prepare(maps, coverage)
-    p_survey, p_patch = est.survey_surprise(obs), est.surprise(obs)
-    likely = p_survey >= cfg.infer.threshold
+    verdict, p_patch = est.judge(obs), est.surprise(obs)
+    p_survey, likely = verdict.p, verdict.p >= cfg.infer.threshold
     label = f"{note['source']} (observed)" if note["observed"] else "MOCK sky (simulated, not observed)"
     if not likely:
-        warning = f"{label} does not look like the training set: p = {p_survey:.2g} < {cfg.infer.threshold}"
+        off = ", ".join(f"{name} ({pull:+.1f} sigma)" for name, pull in verdict.worst(est.feature_names))
+        warning = f"{label} does not look like the training set: p = {p_survey:.2g} < {cfg.infer.threshold}; off: {off}"
         if cfg.infer.refuse:
             raise UserError(f"infer.refuse=true: {warning}; see outputs/real and the survey preset")
         print(f"WARNING: {warning}; take the posterior with care")
@@ -45,6 +46,8 @@ def main(args: Namespace) -> None:
     metrics = summary(est.parameters, combined, note["truth"])
     metrics |= {"source": note["source"], "observed": note["observed"], "n_patches": len(obs)}
     metrics |= {"surprise_p": round(p_survey, 6), "in_distribution": bool(likely)}
+    metrics["surprise_tests"] = {name: round(p, 6) for name, p in verdict.tests.items()}
+    metrics["surprise_features"] = {name: round(pull, 2) for name, pull in verdict.worst(est.feature_names)}
     write_json(cli.METRICS / "infer.json", metrics)
     write_text("outputs/posterior.csv", table(est.parameters, posterior, combined, ra, dec, p_patch, p_survey))
 

@@ -1,4 +1,4 @@
-"""What an estimator learns after training: point errors, what is surprising, how patches combine."""
+"""What an estimator learns after training: widths of posteriors, how patches combine, what is surprising."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import numpy as np
 
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
+from cosmokeras.inference.calibration import needed_stretch
 from cosmokeras.inference.combine import Response
 from cosmokeras.inference.estimator import Estimator
-from cosmokeras.inference.surprise import Reference, features
+from cosmokeras.inference.measures import Measures
+from cosmokeras.inference.surprise import MapReference, SurveyReference
 from cosmokeras.observation import Observer
 
 REFERENCE_MAPS = 4096  # training maps that define what features look like
@@ -22,17 +24,29 @@ def calibrate(estimator: Estimator, training: Split, validation: Split) -> Estim
     """The estimator with all that `posterior`, `surprise` and `combine` need."""
     cfg = estimator.cfg
     observer = Observer(cfg)
-    columns = cfg.target_columns
     draws = [observed(validation, observer, SEED + i) for i in range(DRAWS if cfg.kind.observed == "survey" else 1)]
-    if cfg.model.head == "mse":
-        # the errors that make the point head a posterior come from its own residuals
-        points = replace(estimator, errors=np.ones(len(columns))).posterior(draws[0]).mean()
-        errors = np.sqrt(np.mean((points - validation.theta[:, columns]) ** 2, axis=0))
-        estimator = replace(estimator, errors=errors)
+    estimator = with_widths(estimator, draws[0], validation)
     estimates = np.array([estimator.mean(draw) for draw in draws])
     response = Response.fit(estimates, validation.theta, cfg.bounds)
-    few = observed(training.head(REFERENCE_MAPS), observer, SEED)
-    reference = Reference.fit(
-        (features(few), estimator.mean(few)), (features(draws[0]), estimates[0]), estimator.bounds
+
+    known = training.head(REFERENCE_MAPS)
+    maps = observed(known, observer, SEED)
+    estimator = replace(estimator, response=response, measures=Measures.fit(maps, estimator.summaries(maps)))
+    features, held_out = estimator.features(maps), estimator.features(draws[0])
+    sizes = estimator.measures.sizes(estimator.size)
+    single = (features, estimator.mean(maps)), (held_out, estimates[0])
+    survey = (features, known.theta), (held_out, validation.theta)
+    return replace(
+        estimator,
+        reference=MapReference.fit(*single, estimator.bounds, sizes),
+        survey_reference=SurveyReference.fit(*survey, cfg.bounds, sizes),
     )
-    return replace(estimator, reference=reference, response=response)
+
+
+def with_widths(estimator: Estimator, obs: np.ndarray, validation: Split) -> Estimator:
+    """Errors of the point head, from residuals on validation maps; other widths for the posterior head if needed."""
+    truth = validation.theta[:, estimator.cfg.target_columns]
+    if estimator.cfg.model.head == "mse":
+        points = replace(estimator, errors=np.ones(truth.shape[1])).posterior(obs).mean()
+        return replace(estimator, errors=np.sqrt(np.mean((points - truth) ** 2, axis=0)))
+    return replace(estimator, stretch=needed_stretch(estimator.posterior(obs), truth, validation.cosmology))

@@ -19,8 +19,10 @@ from cosmokeras.config import Config, parse_params
 from cosmokeras.errors import UserError
 from cosmokeras.files import atomic, write_json
 from cosmokeras.inference.combine import Response
+from cosmokeras.inference.measures import Measures
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
-from cosmokeras.inference.surprise import Reference, features
+from cosmokeras.inference.surprise import MapReference, SurveyReference, Verdict
+from cosmokeras.models.blocks import SUMMARY
 from cosmokeras.models.heads import unpack_mixture
 from cosmokeras.observation import Observer, checked, in_batches
 from cosmokeras.surveys.presets import SURVEY_FOLDER, Table
@@ -28,7 +30,7 @@ from cosmokeras.surveys.presets import SURVEY_FOLDER, Table
 if TYPE_CHECKING:
     import keras
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,11 @@ class Estimator:
     cfg: Config
     model: keras.Model
     errors: np.ndarray | None = None  # (d,) rms validation errors, for the point head
-    reference: Reference | None = None
+    stretch: np.ndarray | None = None  # (d,) by which posteriors are widened, where validation maps ask for it
     response: Response | None = None
+    measures: Measures | None = None
+    reference: MapReference | None = None
+    survey_reference: SurveyReference | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -91,7 +96,8 @@ class Estimator:
         import keras
 
         parts = unpack_mixture(raw, len(bounds), self.cfg.model.components)
-        return MixturePosterior(*(keras.ops.convert_to_numpy(part).astype(float) for part in parts), bounds)
+        mixture = MixturePosterior(*(keras.ops.convert_to_numpy(part).astype(float) for part in parts), bounds)
+        return mixture if self.stretch is None else mixture.stretched(self.stretch)
 
     def mean(self, obs: np.ndarray) -> np.ndarray:
         """Posterior means, (n, d)."""
@@ -109,17 +115,40 @@ class Estimator:
             raise UserError(f"theta_target of shape {theta_target.shape}: must be {want}, columns {self.parameters}")
         return self.posterior(obs).log_prob(theta_target)
 
+    def features(self, obs: np.ndarray) -> np.ndarray:
+        """Spectra, shapes and learned summaries of the maps, (n, f); named by `feature_names`."""
+        return _present(self.measures)(checked(self.cfg, obs), self.summaries(obs))
+
+    def summaries(self, obs: np.ndarray) -> np.ndarray:
+        """What the last layer before the head says of the maps, (n, units)."""
+        return self._summary.predict(checked(self.cfg, obs), batch_size=256, verbose=0)
+
+    @cached_property
+    def feature_names(self) -> list[str]:
+        """What each feature is."""
+        return self.measures.names(self.cfg) if self.measures else []
+
+    @cached_property
+    def _summary(self) -> keras.Model:
+        import keras
+
+        return keras.Model(self.model.inputs, self.model.get_layer(SUMMARY).output)
+
     def distance(self, obs: np.ndarray) -> np.ndarray:
         """Squared distances (n,) of the maps' features from those of training maps."""
-        return self._reference().distance(features(checked(self.cfg, obs)), self.mean(obs))
+        return _present(self.reference).distance(self.features(obs), self.mean(obs))
 
     def surprise(self, obs: np.ndarray) -> np.ndarray:
         """p-value (n,) that each map comes from the training distribution."""
-        return self._reference().p_value(self.distance(obs))
+        return _present(self.reference).judge(self.features(obs), self.mean(obs))[0]
 
     def survey_surprise(self, obs: np.ndarray) -> float:
-        """p-value that all maps together come from the training distribution."""
-        return self._reference().survey_p_value(self.distance(obs))
+        """p-value that all maps together, patches of one sky, come from the training distribution."""
+        return self.judge(obs).p
+
+    def judge(self, obs: np.ndarray) -> Verdict:
+        """The same with the p-value of each test, and how far off each feature is."""
+        return _present(self.survey_reference).judge(self.features(obs))
 
     def combine(self, obs: np.ndarray, n: int, seed: int) -> np.ndarray:
         """Samples (n, d) of the posterior of all maps together, which are patches of one sky."""
@@ -128,11 +157,6 @@ class Estimator:
         if self.response is None:
             raise UserError("this estimator was not calibrated for many patches; train it again")
         return self.response.posterior(self.mean(obs), n, seed)[:, self.cfg.target_columns]
-
-    def _reference(self) -> Reference:
-        if self.reference is None:
-            raise UserError("this estimator has no reference maps for surprise; train it again")
-        return self.reference
 
     def save(self, folder: Path | str) -> None:
         """Write a folder that `load` needs nothing else for: network, parameters, survey, calibration."""
@@ -143,7 +167,8 @@ class Estimator:
         unfinished.replace(folder / "model.keras")
         if self.cfg.kind.observed == "survey":
             _copy_survey(self.cfg, folder)
-        arrays: dict[str, np.ndarray] = {} if self.errors is None else {"errors": self.errors}
+        alone = {"errors": self.errors, "stretch": self.stretch}
+        arrays = {name: array for name, array in alone.items() if array is not None}
         for name in PARTS:
             if (part := getattr(self, name)) is not None:
                 arrays |= {f"{name}.{field.name}": getattr(part, field.name) for field in fields(part)}
@@ -174,7 +199,7 @@ class Estimator:
             cfg = parse_params(note["config"], root=str(folder.resolve()), origin="estimator.json")
             with np.load(folder / "calibration.npz", allow_pickle=False) as stored:
                 parts = {name: _part(kind, name, stored) for name, kind in PARTS.items()}
-                errors = stored.get("errors")
+                parts |= {name: stored.get(name) for name in ("errors", "stretch")}
             model = models.load(folder)
         except UserError:
             raise
@@ -184,10 +209,21 @@ class Estimator:
         except (ValueError, OSError, LookupError, TypeError, EOFError, BadZipFile) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{folder}: damaged or of another version ({reason}); run `dvc repro train`") from None
-        return cls(cfg, model, errors, **parts)
+        return cls(cfg, model, **parts)
 
 
-PARTS = {"reference": Reference, "response": Response}
+PARTS = {
+    "response": Response,
+    "measures": Measures,
+    "reference": MapReference,
+    "survey_reference": SurveyReference,
+}
+
+
+def _present(part: Any) -> Any:
+    if part is None:
+        raise UserError("this estimator has no reference maps for surprise; train it again")
+    return part
 
 
 def _part(kind: type, name: str, stored: Mapping[str, np.ndarray]) -> Any:

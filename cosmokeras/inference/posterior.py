@@ -5,7 +5,7 @@ Both have `mean`, `std`, `sample`, `log_prob`, `cdf` and `quantile`; marginals a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -54,6 +54,13 @@ class MixturePosterior(_Posterior):
         """Marginal standard deviations of each component, (n, K, d)."""
         inverse = np.linalg.inv(self.factors)
         return np.sqrt(np.sum(inverse**2, axis=-2))
+
+    def stretched(self, factors: np.ndarray) -> MixturePosterior:
+        """The same, each target's u (d,) moved away from its mean by a factor: still a mixture, inside the same box."""
+        weights = np.exp(self.log_weights)[..., None]
+        centre = np.sum(weights * self.means, axis=1, keepdims=True)
+        means = centre + factors * (self.means - centre)
+        return replace(self, means=means, factors=self.factors / factors[:, None])
 
     def mean(self) -> np.ndarray:
         """Posterior means, (n, d): E[Phi(u)] = Phi(m / sqrt(1 + s^2)) for u ~ N(m, s^2)."""

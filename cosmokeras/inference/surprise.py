@@ -1,39 +1,96 @@
-"""Does a map look like the training set? A p-value from spectra and one-point moments.
+"""Does a map, or a sky of many patches, look like the training set?
 
-Features of a map are compared with what maps of the parameters that the network finds in it have: the Mahalanobis
-distance of the residual, ranked among those of validation maps, which the fit has not seen.
+Features of three families are measured: binned spectra, shapes (`cosmokeras.inference.shapes`) and what the network has
+learned to look at; each is blind to something that another sees. Their mean and scatter are smooth functions of
+parameters, learned from training maps, and what is left of an observed map is turned into unit normal numbers, family
+after family: those of shapes are what spectra do not say about them, and so on. Tests are sums of squares of a family,
+and the part along the direction in which maps differ from themselves upside down, the first to see a map that is too
+Gaussian. The p-value is that of the most surprising test, ranked among validation maps that went the same way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+from scipy.optimize import least_squares
+from scipy.stats import qmc, rankdata
 
-from cosmokeras.inference.baseline import GaussianLikelihood
-from cosmokeras.inference.features import moments, spectra
+from cosmokeras.inference import regression, shapes
 
-BINS = 8
-
-
-def features(obs: np.ndarray) -> np.ndarray:
-    """Spectra and moments of observed maps, (n, f)."""
-    return np.concatenate([spectra(obs, min(BINS, obs.shape[1] // 4)), moments(obs)], axis=1)
+FAMILIES = ("spectra", "shapes", "summaries")
+TESTS = (*FAMILIES, "asymmetry")
+DEGREE = {1: 6, 2: 5, 3: 4}  # of the polynomials of the mean, by number of parameters; beyond, 2
+DRAWS = 4000  # surveys put together from validation maps
+NEAR = 0.25, 500  # part, and least number, of the validation maps that these are drawn from: those most like the survey
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What features training maps have at given estimates, and the distances of validation maps.
+class Expected:
+    """What features (f) maps have at parameters (p) in a box: N(mean(theta), D(theta) R D(theta)), R constant.
 
-    The first four arrays are those of the `GaussianLikelihood` of features (f) at estimates (d) as parameters: maps of
-    strong fields scatter more than those of weak ones, and count against their like. `distances` (n,) is sorted.
+    `bounds` (p, 2); `mean` and `log_variance` are coefficients of `regression`; `whiten` (f, f) is lower triangular and
+    makes the residuals of a feature those that the features before it do not explain; `covariance` (terms, terms) is
+    that of the mean's coefficients in units of the scatter; `sizes` (3,) are numbers of features of each family.
     """
 
     bounds: np.ndarray
     mean: np.ndarray
     log_variance: np.ndarray
     whiten: np.ndarray
-    distances: np.ndarray
+    covariance: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def learn(cls, features: np.ndarray, theta: np.ndarray, bounds: np.ndarray, sizes: np.ndarray) -> Expected:
+        """From features (n, f) of maps at theta (n, p)."""
+        degree = DEGREE.get(theta.shape[1], 2)
+        mean, log_variance, standard = regression.fit(features, theta, bounds, degree)
+        shrink = min(1.0, features.shape[1] / len(features))
+        correlation = (1 - shrink) * np.atleast_2d(np.corrcoef(standard.T)) + shrink * np.eye(features.shape[1])
+        design = regression.polynomial(theta, bounds, degree)
+        whiten = np.linalg.inv(np.linalg.cholesky(correlation))
+        return cls(bounds, mean, log_variance, whiten, np.linalg.pinv(design.T @ design), np.asarray(sizes))
+
+    def _design(self, theta: np.ndarray) -> np.ndarray:
+        return regression.polynomial(theta, self.bounds, DEGREE.get(theta.shape[1], 2))
+
+    def mean_and_sigma(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and scatter of single maps, both (n, f), at theta (n, p)."""
+        return self._design(theta) @ self.mean, regression.sigma(theta, self.bounds, self.log_variance)
+
+    def residuals(self, features: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """Features (n, f) less their mean at theta (n, p), as unit normal numbers."""
+        mean, sigma = self.mean_and_sigma(theta)
+        return ((features - mean) / sigma) @ self.whiten.T
+
+    def error(self, theta: np.ndarray) -> np.ndarray:
+        """Variance (n,) of the mean at theta (n, p) for the training maps being finite, in units of single maps'."""
+        design = self._design(theta)
+        return np.einsum("ni,ij,nj->n", design, self.covariance, design)
+
+    def uphill(self, theta: np.ndarray) -> np.ndarray:
+        """Unit vectors (n, f) along which residuals of maps lie that are less, or more, like themselves upside down."""
+        mean, sigma = self.mean_and_sigma(theta)
+        first, last = self.sizes[0], self.sizes[0] + self.sizes[1]
+        shift = np.zeros_like(mean)
+        shift[:, first:last] = mean[:, first:last] - shapes.upside_down(mean[:, first:last])
+        direction = (shift / sigma) @ self.whiten.T
+        return direction / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-300)
+
+    def tests(self, residuals: np.ndarray, uphill: np.ndarray) -> np.ndarray:
+        """TESTS (n, 4) of residuals (n, f); the larger, the more surprising."""
+        parts = np.split(np.square(residuals), np.cumsum(self.sizes)[:-1], axis=1)
+        along = np.sum(residuals * uphill, axis=1) ** 2
+        return np.stack([*(part.sum(axis=1) for part in parts), along], axis=1)
+
+
+@dataclass(frozen=True)
+class MapReference(Expected):
+    """For single maps: features at the network's own estimates, and the tests (n, 4) of validation maps."""
+
+    known: np.ndarray
 
     @classmethod
     def fit(
@@ -41,33 +98,134 @@ class Reference:
         training: tuple[np.ndarray, np.ndarray],
         validation: tuple[np.ndarray, np.ndarray],
         bounds: np.ndarray,
-    ) -> Reference:
+        sizes: np.ndarray,
+    ) -> MapReference:
         """From (features (n, f), estimates (n, d)) of training and of validation maps."""
-        model = GaussianLikelihood.fit(*training, bounds)
-        arrays = (bounds, model.mean, model.log_variance, model.whiten)
-        return cls(*arrays, np.sort(cls(*arrays, np.zeros(0)).distance(*validation)))
+        expected = Expected.learn(*training, bounds, sizes)
+        known = expected.tests(expected.residuals(*validation), expected.uphill(validation[1]))
+        return cls(**vars(expected), known=known)
 
-    def distance(self, x: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    def judge(self, features: np.ndarray, estimates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """p-values (n,) of maps with features (n, f) and estimates (n, d), and of each test, (n, 4)."""
+        found = self.tests(self.residuals(features, estimates), self.uphill(estimates))
+        parts = np.stack([_rank(*pair) for pair in zip(self.known.T, found.T, strict=True)], axis=1)
+        own = np.stack([_own_rank(column) for column in self.known.T], axis=1)
+        return _rank(-own.min(axis=1), -parts.min(axis=1)), parts
+
+    def distance(self, features: np.ndarray, estimates: np.ndarray) -> np.ndarray:
         """Squared Mahalanobis distances (n,) from training maps of like estimates."""
-        model = GaussianLikelihood(self.bounds, self.mean, self.log_variance, self.whiten)
-        return np.sum(model.whitened(x, estimates) ** 2, axis=1)
+        return np.sum(self.residuals(features, estimates) ** 2, axis=1)
 
-    def p_value(self, distance: np.ndarray) -> np.ndarray:
-        """Part of validation maps at least as far out, (n,); never 0."""
-        n = len(self.distances)
-        beyond = n - np.searchsorted(self.distances, distance, side="left")
-        return (1 + beyond) / (1 + n)
+    @property
+    def distances(self) -> np.ndarray:
+        """Those of the validation maps."""
+        return self.known[:, : len(FAMILIES)].sum(axis=1)
 
-    def survey_p_value(self, distance: np.ndarray, seed: int = 0, draws: int = 20_000) -> float:
-        """p-value of all patches together: their mean distance among means of as many validation maps.
 
-        Two-sided, since maps that are too much alike are as suspect as maps that are too far out.
-        """
-        rng = np.random.default_rng(seed)
-        n = len(self.distances)
-        # the reference is itself a sample: its mean is uncertain, and normally distributed
-        error = self.distances.std() / np.sqrt(n) * rng.standard_normal(draws)
-        means = self.distances[rng.integers(0, n, (draws, len(distance)))].mean(axis=1) + error
-        above = (1 + np.count_nonzero(means >= distance.mean())) / (1 + draws)
-        below = (1 + np.count_nonzero(means <= distance.mean())) / (1 + draws)
-        return float(min(1.0, 2 * min(above, below)))
+@dataclass(frozen=True)
+class Verdict:
+    """How surprising a survey is: `p`, the p-value of each test, and for each feature how many sigma it is off."""
+
+    p: float
+    tests: dict[str, float]
+    pulls: np.ndarray
+
+    def worst(self, names: list[str], count: int = 3) -> list[tuple[str, float]]:
+        """Features that are furthest off, and by how many sigma."""
+        order = np.argsort(-np.abs(self.pulls), kind="stable")[:count]
+        return [(names[i], float(self.pulls[i])) for i in order]
+
+
+@dataclass(frozen=True)
+class SurveyReference(Expected):
+    """For patches of one sky: features at the parameters, and residuals (n, f) of validation maps at `theta` (n, p).
+
+    A survey's mean features are compared with those at the parameters that fit them best: what single maps hide in
+    their scatter shows in the mean of many.
+    """
+
+    left: np.ndarray
+    theta: np.ndarray
+    NAMES: ClassVar[tuple[str, ...]] = (*TESTS, "scatter")
+
+    @classmethod
+    def fit(
+        cls,
+        training: tuple[np.ndarray, np.ndarray],
+        validation: tuple[np.ndarray, np.ndarray],
+        bounds: np.ndarray,
+        sizes: np.ndarray,
+    ) -> SurveyReference:
+        """From (features (n, f), free parameters (n, p)) of training and of validation maps."""
+        expected = Expected.learn(*training, bounds, sizes)
+        return cls(**vars(expected), left=expected.residuals(*validation), theta=validation[1])
+
+    def judge(self, features: np.ndarray, seed: int = 0) -> Verdict:
+        """How surprising the features (patches, f) are together."""
+        patches, mean = len(features), features.mean(axis=0)
+        theta, jacobian, uncertainty = self._best(mean, patches)
+        place = np.repeat(theta[None], patches, axis=0)
+        each = self.residuals(features, place)
+        uphill = self.uphill(theta[None])
+        free = _projection(jacobian)
+        found = self.tests(each.mean(axis=0, keepdims=True) @ free / uncertainty, uphill)[0]
+        found = np.append(found, np.mean(each**2))
+
+        known = self._surveys(theta, patches, uncertainty, free, uphill, np.random.default_rng(seed))
+        # surveys whose patches are too much alike are as suspect as those whose patches differ too much
+        found[-1], known[:, -1] = (np.abs(x - np.median(known[:, -1])) for x in (found[-1], known[:, -1]))
+        parts = np.array([_rank(column, np.array([x]))[0] for column, x in zip(known.T, found, strict=True)])
+        own = np.stack([_own_rank(column) for column in known.T], axis=1)
+        p = _rank(-own.min(axis=1), np.array([-parts.min()]))[0]
+        expected, sigma = (row[0] for row in self.mean_and_sigma(theta[None]))
+        pulls = (mean - expected) / (sigma * uncertainty)
+        return Verdict(float(p), dict(zip(self.NAMES, parts.tolist(), strict=True)), pulls)
+
+    def _best(self, mean: np.ndarray, patches: int) -> tuple[np.ndarray, np.ndarray, float]:
+        """Parameters (p,) that fit mean features (f,) best, d residuals / d parameters (f, free), residuals' error."""
+        low, high = self.bounds.T
+
+        def misfit(theta: np.ndarray) -> np.ndarray:
+            return self.residuals(mean[None], theta[None])[0] / np.sqrt(1 / patches + self.error(theta[None])[0])
+
+        nodes = low + (high - low) * qmc.Sobol(len(low), rng=0).random(64)
+        start = nodes[np.argmin([np.sum(misfit(node) ** 2) for node in nodes])]
+        best = least_squares(misfit, start, bounds=(low, high), x_scale=high - low)
+        error = float(np.sqrt(1 / patches + self.error(best.x[None])[0]))
+        return best.x, best.jac[:, best.active_mask == 0], error
+
+    def _surveys(
+        self, theta: np.ndarray, patches: int, uncertainty: float, free: np.ndarray, uphill: np.ndarray,
+        rng: np.random.Generator,
+    ) -> np.ndarray:  # fmt: skip
+        """Tests (draws, 5) of surveys put together from the validation maps nearest to theta (p,)."""
+        low, high = self.bounds.T
+        away = np.sum(((self.theta - theta) / (high - low)) ** 2, axis=1)
+        count = min(len(away), max(round(NEAR[0] * len(away)), NEAR[1]))
+        near = self.left[np.argpartition(away, count - 1)[:count]]
+        drawn = rng.integers(0, count, (DRAWS, patches)) + count * np.arange(DRAWS)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=DRAWS * count).reshape(DRAWS, count)  # of each map in each survey
+        # what is not known of the mean moves all patches of a survey together
+        missing = np.sqrt(max(uncertainty**2 - 1 / patches, 0.0))
+        means = times @ near / patches + missing * rng.standard_normal((DRAWS, near.shape[1]))
+        squares = times @ np.mean(near**2, axis=1) / patches
+        return np.column_stack([self.tests(means @ free / uncertainty, uphill), squares])
+
+
+def _projection(jacobian: np.ndarray) -> np.ndarray:
+    """(f, f) matrix that takes the directions of the parameters (f, free) out of residuals: fitting does so."""
+    basis = np.linalg.qr(jacobian)[0]
+    return np.eye(len(jacobian)) - basis @ basis.T
+
+
+def _rank(known: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Part of the known numbers (n,) at least as large as those found (m,); never 0. NaN is as large as any."""
+    ordered, n = np.sort(known), len(known)
+    beyond = n - np.searchsorted(ordered, np.where(np.isnan(found), np.inf, found), side="left")
+    return (1 + beyond) / (1 + n)
+
+
+def _own_rank(known: np.ndarray) -> np.ndarray:
+    """The same for each of the known numbers among all of them."""
+    n = len(known)
+    return (1 + n - rankdata(known, method="min")) / n

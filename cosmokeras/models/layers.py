@@ -20,7 +20,7 @@ def wavenumber_bins(size: int, bins: int) -> np.ndarray:
     # modes stand for their conjugates too, but on the two columns that hold both
     count = np.full(k.shape, 2.0)
     count[0] = count[-1] = 1.0
-    which = np.digitize(k.ravel(), _edges(size / np.sqrt(2) + 0.5, bins)) - 1
+    which = np.digitize(k.ravel(), band_edges(size, bins)) - 1
     weights = np.zeros((k.size, bins), np.float32)
     for b in range(bins):
         inside = which == b
@@ -28,9 +28,12 @@ def wavenumber_bins(size: int, bins: int) -> np.ndarray:
     return weights
 
 
-def _edges(last: float, bins: int) -> np.ndarray:
-    """`bins` + 1 edges from 0.5 to `last`, at least one mode apart, logarithmic where that is wider."""
-    out = [0.5]
+def band_edges(size: int, bins: int) -> np.ndarray:
+    """`bins` + 1 edges of |k| in units of the fundamental, from 0.5 to beyond the corners of a grid of `size` pixels.
+
+    At least one mode apart, logarithmic where that is wider.
+    """
+    out, last = [0.5], size / np.sqrt(2) + 0.5
     for b in range(bins):
         left = bins - b
         out.append(max(out[-1] + 1.0, out[-1] * (last / out[-1]) ** (1 / left)))

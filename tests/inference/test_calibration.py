@@ -1,12 +1,20 @@
-"""Coverage and TARP accept exact posteriors and refuse wrong ones."""
+"""Coverage, ranks and TARP accept exact posteriors and refuse wrong ones; posteriors are stretched where needed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
-from cosmokeras.inference.calibration import coverage, tarp, tarp_p_value
-from cosmokeras.inference.posterior import PointPosterior
+from cosmokeras.config import Config
+from cosmokeras.cosmology import sample_prior
+from cosmokeras.inference.calibration import coverage, needed_stretch, rank_test, ranks, tarp, tarp_p_value
+from cosmokeras.inference.limits import exact_posterior
+from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
+from cosmokeras.models.heads import to_normal
+from cosmokeras.simulators import grf as fields
 
 BOUNDS = np.array([[0.1, 0.5], [0.6, 1.0]])
 SIGMA = np.array([0.03, 0.05])
@@ -88,3 +96,123 @@ def test_maps_of_one_cosmology_count_once() -> None:
     once = tarp_p_value(credibility, np.arange(100))
     assert tarp_p_value(np.repeat(credibility, 20), np.repeat(np.arange(100), 20)) == once
     assert tarp_p_value(np.repeat(credibility, 20), np.arange(2000)) < 0.01 < once
+
+
+@pytest.fixture(scope="module")
+def exact(grf: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth (n, 1), samples (n, s, 1) of the exact posterior of a Gaussian field, and prior bounds."""
+    truth, rng = sample_prior(grf, MAPS, 5), np.random.default_rng(6)
+    grid = fields.prepare(grf)
+    maps = np.concatenate([fields.maps(grf, grid, row, lambda r: rng, 1) for row in truth])
+    nodes, probability = exact_posterior(grf, maps)
+    cell = np.ptp(grf.bounds) / len(nodes)
+    below = np.cumsum(probability, axis=1)
+    chosen = np.array([np.searchsorted(row, rng.random(SAMPLES)) for row in below / below[:, -1:]])
+    samples = nodes[chosen, 0] + cell * (rng.random(chosen.shape) - 0.5)
+    return truth, samples[..., None], grf.bounds
+
+
+def halved(samples: np.ndarray) -> np.ndarray:
+    """Posteriors half as wide about the same mean."""
+    mean = samples.mean(axis=1, keepdims=True)
+    return mean + (samples - mean) / 2
+
+
+def shifted(samples: np.ndarray) -> np.ndarray:
+    """Posteriors one of their own standard deviations too high."""
+    return samples + samples.std(axis=1, keepdims=True)
+
+
+def verdicts(truth: np.ndarray, samples: np.ndarray, bounds: np.ndarray) -> tuple[float, float, float]:
+    """Coverage at 68 %, and the p-values of ranks and of TARP."""
+    found = ranks(samples, truth)
+    p_rank = rank_test(found, SAMPLES, EACH)[1][0]
+    return (
+        float(coverage(found / SAMPLES, 0.68)[0]),
+        float(p_rank),
+        tarp_p_value(tarp(samples, truth, bounds), EACH),
+    )
+
+
+def test_the_exact_posterior_of_a_field_passes(exact: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    truth, samples, bounds = exact
+    covered, p_rank, p_tarp = verdicts(truth, samples, bounds)
+    assert covered == pytest.approx(0.68, abs=0.045)  # three times the scatter of 1000 maps
+    assert p_rank > 0.01
+    assert p_tarp > 0.01
+
+
+@pytest.mark.parametrize("spoil", [halved, shifted])
+def test_wrong_posteriors_of_a_field_fail(exact: tuple[np.ndarray, np.ndarray, np.ndarray], spoil: Callable) -> None:
+    truth, samples, bounds = exact
+    covered, p_rank, p_tarp = verdicts(truth, spoil(samples), bounds)
+    assert covered < 0.6
+    assert p_rank < 1e-6
+    assert p_tarp < 1e-6
+
+
+def test_ranks_of_right_posteriors_are_uniform_and_their_p_values_too() -> None:
+    rng = np.random.default_rng(7)
+    samples, truth = rng.random((20_000, 99, 1)), rng.random((20_000, 1))
+    found = ranks(samples, truth)
+    assert (found.min(), found.max()) == (0, 99)
+    p = [rank_test(part, 99, np.arange(200))[1][0] for part in np.split(found, 100)]
+    assert kstest(p, "uniform").pvalue > 0.01
+    statistic, p_value = rank_test(found, 99, np.arange(20_000))
+    assert statistic[0] < 50
+    assert p_value[0] > 0.001
+
+
+def test_ranks_of_maps_of_one_cosmology_count_once() -> None:
+    found = np.random.default_rng(8).integers(0, 80, (100, 1))  # a fifth of 0 to 99 is never met
+    once = rank_test(found, 99, np.arange(100))
+    many = rank_test(np.repeat(found, 10, axis=0), 99, np.repeat(np.arange(100), 10))
+    assert many == once
+    assert rank_test(np.repeat(found, 10, axis=0), 99, np.arange(1000))[0] > 5 * once[0]
+
+
+def mixture(widths: float, truth: np.ndarray) -> MixturePosterior:
+    """Posteriors of two Gaussians in u, whose claimed widths are `widths` times the right ones."""
+    rng, n = np.random.default_rng(9), len(truth)
+    offset = np.array([[-1.0, 0.5], [1.0, -0.5]])
+    component = rng.integers(0, 2, n)
+    centre = to_normal(truth, BOUNDS) + 0.3 * (offset[component] + rng.standard_normal((n, 2)))
+    means = centre[:, None] - 0.3 * widths * offset
+    factors = np.broadcast_to(np.eye(2) / (0.3 * widths), (n, 2, 2, 2))
+    return MixturePosterior(np.full((n, 2), np.log(0.5)), means, factors, BOUNDS)
+
+
+@pytest.mark.parametrize("widths", [0.6, 1.5])
+def test_stretch_mends_widths(truth: np.ndarray, widths: float) -> None:
+    wrong = mixture(widths, truth)
+    factors = needed_stretch(wrong, truth, EACH)
+    assert factors == pytest.approx([1 / widths, 1 / widths], rel=0.08)
+    mended = wrong.stretched(factors)
+    assert abs(coverage(wrong.cdf(truth), 0.68) - 0.68).min() > 0.08
+    assert coverage(mended.cdf(truth), 0.68) == pytest.approx([0.68, 0.68], abs=0.045)
+    assert np.mean(mended.log_prob(truth)) > np.mean(wrong.log_prob(truth)) + 0.1
+
+
+def test_no_stretch_without_need(truth: np.ndarray) -> None:
+    assert needed_stretch(mixture(1.0, truth), truth, EACH) is None
+    # what is significant for many maps may be chance if they are of few cosmologies
+    assert needed_stretch(mixture(0.9, truth), truth, EACH) is not None
+    assert needed_stretch(mixture(0.9, truth), truth, EACH // 20) is None
+
+
+def test_stretched_posteriors_are_still_normalised_and_keep_their_centre(truth: np.ndarray) -> None:
+    posterior = mixture(1.0, truth[:20])
+    wide = posterior.stretched(np.array([2.0, 0.5]))
+    u = to_normal(wide.sample(4000, seed=3), BOUNDS)
+    before = to_normal(posterior.sample(4000, seed=3), BOUNDS)
+    assert u.mean(axis=1) == pytest.approx(before.mean(axis=1), abs=0.04)
+    assert (u.std(axis=1) / before.std(axis=1)).mean(axis=0) == pytest.approx([2.0, 0.5], rel=0.02)
+    edges = np.linspace(*BOUNDS[0], 201), np.linspace(*BOUNDS[1], 201)
+    middles = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
+    grid = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, 2)
+    one = MixturePosterior(wide.log_weights[:1], wide.means[:1], wide.factors[:1], BOUNDS)
+    many = MixturePosterior(
+        *(np.repeat(x, len(grid), axis=0) for x in (one.log_weights, one.means, one.factors)), BOUNDS
+    )
+    cell = np.ptp(edges[0]) * np.ptp(edges[1]) / len(grid)
+    assert np.exp(many.log_prob(grid)).sum() * cell == pytest.approx(1.0, abs=0.02)

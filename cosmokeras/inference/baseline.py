@@ -28,7 +28,7 @@ class GaussianLikelihood:
     """p(statistics | theta) = N(mean(theta), D(theta) R D(theta)) with a constant correlation matrix R.
 
     The covariance is an estimate from a number of maps, over whose errors the likelihood is marginalised: a
-    multivariate t-distribution (Sellentin & Heavens 2016, MNRAS 456, L132, eq. 12, arXiv:1511.05969), which the factor
+    multivariate t-distribution (Sellentin & Heavens 2016, MNRAS 456, L132, arXiv:1511.05969), which the factor
     of Hartlap, Simon & Schneider 2007 (A&A 464, 399, astro-ph/0608064) approximates. `freedom`, maps less the terms of
     the mean, is n - 1 there, where the mean has one term.
     """

@@ -45,7 +45,7 @@ def starlet(obs: np.ndarray, periodic: bool) -> np.ndarray:
     """Starlet transform of maps (n, size, size, channels), (SCALES + 1, n, channels, size, size); its sum is the maps.
 
     Wavelet j is the difference of the maps after j and j + 1 smoothings with the B3-spline, whose taps lie 2^j pixels
-    apart. Starck, Fadili & Murtagh 2007, IEEE Trans. Image Process. 16, 297, section III.
+    apart. Starck, Fadili & Murtagh 2007, IEEE Trans. Image Process. 16, 297.
     """
     n, size, _, channels = obs.shape
     mode = "wrap" if periodic else "symmetric"

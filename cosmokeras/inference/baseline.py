@@ -1,7 +1,7 @@
-"""Today's analysis of the same maps: binned auto- and cross-spectra.
+"""Today's analysis of the same maps: binned auto- and cross-spectra, or any other summary statistics.
 
 Two versions, and the better one is the baseline: a Gaussian likelihood whose mean and covariance are smooth functions
-of the parameters learned from the training maps, and a small network on the same spectra.
+of the parameters learned from the training maps, and a small network on the same statistics.
 """
 
 from __future__ import annotations
@@ -20,27 +20,43 @@ from cosmokeras.models.heads import MixtureLoss, apply_head, to_normal, unpack_m
 
 NODES = {1: 400}  # points of the prior box that carry the likelihood, by number of free parameters
 MANY_NODES = 4096
+BLOCK = 512  # what is held at once stays in the cache
 
 
 @dataclass(frozen=True)
 class GaussianLikelihood:
-    """p(spectra | theta) = N(mean(theta), D(theta) R D(theta)) with a constant correlation matrix R."""
+    """p(statistics | theta) = N(mean(theta), D(theta) R D(theta)) with a constant correlation matrix R.
+
+    The covariance is an estimate from a number of maps, over whose errors the likelihood is marginalised: a
+    multivariate t-distribution (Sellentin & Heavens 2016, MNRAS 456, L132, arXiv:1511.05969), which the factor
+    of Hartlap, Simon & Schneider 2007 (A&A 464, 399, astro-ph/0608064) approximates. `freedom`, maps less the terms of
+    the mean, is n - 1 there, where the mean has one term.
+    """
 
     bounds: np.ndarray
     mean: np.ndarray
     log_variance: np.ndarray
     whiten: np.ndarray
+    freedom: float = 1e12  # of a covariance that is as good as known
 
     @classmethod
-    def fit(cls, features: np.ndarray, theta: np.ndarray, bounds: np.ndarray) -> GaussianLikelihood:
-        """Smooth mean and scatter by least squares, and the correlation of what is left."""
+    def fit(
+        cls, features: np.ndarray, theta: np.ndarray, bounds: np.ndarray, maps: int | None = None
+    ) -> GaussianLikelihood:
+        """Smooth mean and scatter by least squares, and the correlation of what is left.
+
+        Parameters
+        ----------
+        features : (n, f) at theta (n, p)
+        maps : how many of them are independent, where several are noise draws of one map; all n unless given
+        """
+        maps = maps or len(features)
         mean, log_variance, standard = regression.fit(features, theta, bounds, cls._degree(theta.shape[1]))
-        # shrunk towards no correlation: the inverse of a matrix from few maps is noisy, or does not exist
-        shrink = min(1.0, features.shape[1] / len(features))
-        correlation = np.atleast_2d(np.corrcoef(standard.T))
-        correlation = (1 - shrink) * correlation + shrink * np.eye(len(correlation))
+        freedom = max(1, maps - len(mean))
+        log_variance[0] += np.log(maps / freedom)  # what the mean's own terms have taken out of the residuals
+        correlation = shrunk(np.atleast_2d(np.corrcoef(standard.T)), maps)
         whiten = np.linalg.inv(np.linalg.cholesky(correlation))
-        return cls(bounds, mean, log_variance, whiten)
+        return cls(bounds, mean, log_variance, whiten, freedom)
 
     @staticmethod
     def _degree(p: int) -> int:
@@ -57,10 +73,16 @@ class GaussianLikelihood:
 
     def log_likelihood(self, features: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """(n, nodes) for features (n, f) at parameter values theta (nodes, p)."""
-        out = np.empty((len(features), len(theta)))
-        for j, (mean, sigma) in enumerate(zip(*self._mean_and_sigma(theta), strict=True)):
-            z = ((features - mean) / sigma) @ self.whiten.T
-            out[:, j] = -0.5 * np.sum(z**2, axis=1) - np.log(sigma).sum()
+        n, f = features.shape
+        out, block = np.empty((n, len(theta))), max(1, BLOCK // f)  # one matrix product for many nodes
+        for j in range(0, len(theta), block):
+            mean, sigma = self._mean_and_sigma(theta[j : j + block])
+            scaled = self.whiten / sigma[:, None]  # (nodes, f, f)
+            z = features.astype(float) @ scaled.reshape(-1, f).T
+            z -= (scaled @ mean[..., None]).ravel()
+            chi2 = np.sum(np.square(z, out=z).reshape(n, -1, f), axis=-1)
+            log_det = -np.log(sigma).sum(axis=1)
+            out[:, j : j + block] = log_det - 0.5 * (self.freedom + 1) * np.log1p(chi2 / self.freedom)
         return out
 
     def posterior_mean(
@@ -69,9 +91,32 @@ class GaussianLikelihood:
         """Posterior means (n, q) of what `wanted` makes, (nodes, q), of the free parameters (nodes, p)."""
         p = len(self.bounds)
         theta = sample_prior(cfg, NODES.get(p, MANY_NODES), seed=0)
-        log_l = self.log_likelihood(features, theta)
-        weight = np.exp(log_l - log_l.max(axis=1, keepdims=True))
-        return (weight @ wanted(theta)) / weight.sum(axis=1, keepdims=True)
+        values, means = wanted(theta), []
+        for start in range(0, len(features), BLOCK):
+            log_l = self.log_likelihood(features[start : start + BLOCK], theta)
+            weight = np.exp(log_l - log_l.max(axis=1, keepdims=True))
+            means.append(weight @ values / weight.sum(axis=1, keepdims=True))
+        return np.concatenate(means)
+
+
+def shrunk(correlation: np.ndarray, maps: int) -> np.ndarray:
+    """Correlation matrix (f, f) drawn towards none: the inverse of one from few maps is noisy, or does not exist."""
+    shrink = min(1.0, len(correlation) / maps)
+    return (1 - shrink) * correlation + shrink * np.eye(len(correlation))
+
+
+def compression(features: np.ndarray, theta: np.ndarray, maps: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What turns features (n, f) into as many numbers as there are parameters: their best linear estimates (n, p).
+
+    Many statistics of few modes each are not normally distributed, but such sums of them are, nearly. The least squares
+    of the parameters are in place of the derivatives by the parameters of Heavens, Jimenez & Lahav 2000 (MNRAS 317,
+    965, astro-ph/9911102), which need a fiducial cosmology. `maps` is that of `GaussianLikelihood.fit`.
+    """
+    mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-12
+    unit = (features - mean) / deviation
+    correlation, response = unit.T @ unit / len(unit), unit.T @ (theta - theta.mean(axis=0)) / len(unit)
+    weights = np.linalg.solve(shrunk(correlation, maps), response)
+    return lambda unknown: (unknown - mean) / deviation @ weights
 
 
 def network_means(
@@ -81,7 +126,7 @@ def network_means(
     test: np.ndarray,
     bounds: np.ndarray,
 ) -> np.ndarray:
-    """Posterior means (n, q) of numbers in the box `bounds` (q, 2), from a small posterior network on spectra.
+    """Posterior means (n, q) of numbers in the box `bounds` (q, 2), from a small posterior network on statistics.
 
     `training` and `validation` are (features, numbers), `test` features.
     """
@@ -95,7 +140,7 @@ def network_means(
         return to_normal(numbers, bounds).astype(np.float32)
 
     keras.utils.set_random_seed(cfg.train.seed)
-    given = keras.Input((len(mean),), name="spectra")
+    given = keras.Input((len(mean),), name="statistics")
     # the noise draws of a map are few and its cosmology is one: a larger network learns them by heart
     hidden = keras.layers.Dropout(0.1, seed=0, name="dropout")(given)
     hidden = keras.layers.Dense(64, activation="gelu", name="hidden")(hidden)

@@ -11,18 +11,15 @@ from scipy.stats import multivariate_normal, qmc
 from cosmokeras.config import EvaluateConfig
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
-from cosmokeras.inference import limits
-from cosmokeras.inference.baseline import GaussianLikelihood, network_means
 from cosmokeras.inference.calibration import coverage, tarp, tarp_p_value
 from cosmokeras.inference.estimator import Estimator
-from cosmokeras.inference.features import observed_spectra, spectra
+from cosmokeras.inference.gain import gain
 from cosmokeras.inference.posterior import prior_rmse
+from cosmokeras.inference.references import estimates_of_others, with_s8
 from cosmokeras.observation import Observer
 
 TEST_NOISE = 3_000_017  # seeds of noise that nothing else uses
 RESIDUAL_NOISE = 5_000_077
-BASELINE_NOISE = 4_000_037
-BASELINE_DRAWS = 8  # noise draws of each training map for the spectra
 GAUSSIAN_DRAWS = 4096  # for the part of a Gaussian that lies in the prior box
 
 
@@ -42,6 +39,11 @@ def rmse(estimates: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.sqrt(np.mean((estimates - truth) ** 2, axis=0))
 
 
+def better(one: np.ndarray, other: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Of two sets of estimates (n, d), for each parameter that with the smaller error."""
+    return np.where(rmse(one, truth) < rmse(other, truth), one, other)
+
+
 def evaluate(
     est: Estimator, training: Split, validation: Split, test: Split, settings: EvaluateConfig | None = None
 ) -> Evaluation:
@@ -55,10 +57,8 @@ def evaluate(
     mean, std, pit = posterior.mean(), posterior.std(), posterior.cdf(truth)
     drawn = posterior.sample(settings.samples, seed=0)
 
-    others = baseline_means(est, training, validation, obs, settings.spectrum_bins)
-    if cfg.data.kind == "grf":
-        others["limit"] = limits.exact_mean(cfg, obs)[:, columns]
-    metrics: dict[str, Any] = parameter_metrics(est, truth, (mean, pit, drawn), others)
+    others = estimates_of_others(est, training, validation, obs, settings.spectrum_bins)
+    metrics: dict[str, Any] = parameter_metrics(est, truth, (mean, pit, drawn), others, test.cosmology)
     metrics["nll"] = round(float(-np.mean(posterior.log_prob(truth))), 6)
     residuals = est.mean(observed(validation, observer, RESIDUAL_NOISE)) - validation.theta[:, columns]
     metrics["nll_gaussian"] = round(gaussian_nll(residuals, mean, truth, est.bounds), 6)
@@ -74,6 +74,7 @@ def parameter_metrics(
     truth: np.ndarray,
     answers: tuple[np.ndarray, np.ndarray, np.ndarray],
     others: dict[str, np.ndarray],
+    cosmology: np.ndarray,
 ) -> dict[str, dict[str, float]]:
     """Metrics of each target, and of S8 where they have it.
 
@@ -81,8 +82,8 @@ def parameter_metrics(
     ----------
     truth : (n, d)
     answers : means (n, d), distribution functions at the truth (n, d) and samples (n, s, d) of the network's posteriors
-    others : estimates that the network is compared with, (n, q) with S8 behind the targets: `likelihood` and
-        `network` on the same maps' spectra, and the exact `limit` where it is known
+    others : estimates that the network is compared with, (n, q) with S8 behind the targets; see `estimates_of_others`
+    cosmology : (n,) whose map it is
     """
     d, names = len(est.parameters), (*est.parameters, "S8")
     true, samples = with_s8(est.parameters, truth), with_s8(est.parameters, answers[2])
@@ -91,30 +92,29 @@ def parameter_metrics(
     pit = np.hstack([answers[1], np.mean(samples[..., d:] < true[:, None, d:], axis=1)])
     error = rmse(mean, true)
     other = {name: rmse(estimates, true) for name, estimates in others.items()}
-    baseline = np.minimum(other["likelihood"], other["network"])
+    best = {
+        "gain": better(others["likelihood"], others["network"], true),
+        "gain_likelihood": others["likelihood"],
+        "gain_higher_order": better(others["higher_order_likelihood"], others["higher_order_network"], true),
+    }
+    gains = {name: gain(estimates - true, mean - true, cosmology) for name, estimates in best.items()}
     values = {
         "rmse": error,
         "bias": np.mean(mean - true, axis=0),
         "r2": 1 - error**2 / np.var(true, axis=0),
         "prior_rmse": np.concatenate([prior_rmse(est.bounds), np.std(true[:, d:], axis=0)]),
-        "baseline_rmse": baseline,
+        "baseline_rmse": rmse(best["gain"], true),
         "likelihood_rmse": other["likelihood"],
         "spectrum_network_rmse": other["network"],
-        "gain": baseline / error,
+        "higher_order_rmse": rmse(best["gain_higher_order"], true),
         "coverage_68": coverage(pit, 0.68),
         "coverage_95": coverage(pit, 0.95),
     }
+    for name, (ratio, std) in gains.items():
+        values |= {name: ratio, f"{name}_std": std}
     if "limit" in other:
         values |= {"limit_rmse": other["limit"], "efficiency": other["limit"] / error}
     return {names[j]: {key: round(float(row[j]), 6) for key, row in values.items()} for j in range(true.shape[1])}
-
-
-def with_s8(names: tuple[str, ...], theta: np.ndarray) -> np.ndarray:
-    """Parameters (..., d) with S8 = sigma8 sqrt(omega_m / 0.3) behind them if `names` has both; else as they are."""
-    if not {"omega_m", "sigma8"} <= set(names):
-        return theta
-    s8 = theta[..., names.index("sigma8")] * np.sqrt(theta[..., names.index("omega_m")] / 0.3)
-    return np.concatenate([theta, s8[..., None]], axis=-1)
 
 
 def gaussian_nll(residuals: np.ndarray, estimates: np.ndarray, truth: np.ndarray, bounds: np.ndarray) -> float:
@@ -132,31 +132,3 @@ def gaussian_nll(residuals: np.ndarray, estimates: np.ndarray, truth: np.ndarray
     hits = [np.sum(np.all((draws >= low - row) & (draws <= high - row), axis=1)) for row in centre]
     inside = (1 + np.array(hits)) / (1 + GAUSSIAN_DRAWS)  # never 0
     return float(np.mean(np.log(inside) - log_density))
-
-
-def baseline_means(
-    est: Estimator, training: Split, validation: Split, obs: np.ndarray, bins: int
-) -> dict[str, np.ndarray]:
-    """Estimates (n, q) of the targets, and of S8 behind them, from the test maps' spectra in `bins` bins.
-
-    Each analysis gives its best estimate of S8, the posterior mean of S8 itself, and not S8 of the posterior means.
-    """
-    cfg, d = est.cfg, len(est.parameters)
-    observer = Observer(cfg)
-    draws = BASELINE_DRAWS if cfg.kind.observed == "survey" else 1  # noise is all that differs between draws
-    seeds = [BASELINE_NOISE + i for i in range(draws)]
-    known = observed_spectra(training, observer, bins, seeds).reshape(draws * len(training), -1)
-    theta = np.tile(training.theta, (draws, 1))
-    held_out = observed_spectra(validation, observer, bins, seeds[:1])[0]
-    unknown = spectra(obs, bins)
-
-    def wanted(theta: np.ndarray) -> np.ndarray:
-        return with_s8(est.parameters, theta[:, cfg.target_columns])
-
-    likelihood = GaussianLikelihood.fit(known, theta, cfg.bounds).posterior_mean(cfg, unknown, wanted)
-    y, y_held_out = wanted(theta), wanted(validation.theta)
-    bounds = with_s8(est.parameters, est.bounds.T).T  # S8 rises with both parameters
-    # S8 follows from the targets: it takes a network of its own
-    parts = [slice(0, d), slice(d, None)][: 1 + len(bounds) - d]
-    network = [network_means(cfg, (known, y[:, p]), (held_out, y_held_out[:, p]), unknown, bounds[p]) for p in parts]
-    return {"likelihood": likelihood, "network": np.hstack(network)}

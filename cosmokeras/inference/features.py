@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 
@@ -26,15 +28,13 @@ def moments(obs: np.ndarray) -> np.ndarray:
     return np.concatenate([np.log(std + 1e-12), np.mean(unit**3, axis=1), np.mean(unit**4, axis=1) - 3], axis=1)
 
 
-def observed_spectra(split: Split, observer: Observer, bins: int, seeds: list[int]) -> np.ndarray:
-    """Spectra of a split's maps under several noise draws, (draws, n, features); maps are not kept in memory."""
-    layer = Spectra(bins)
+def observed_features(
+    split: Split, observer: Observer, features: Callable[[np.ndarray], np.ndarray], seeds: list[int]
+) -> np.ndarray:
+    """Features of a split's maps under several noise draws, (draws, n, f); maps are not kept in memory."""
     nothing = np.zeros((len(split), 1), np.float32)
-    draws = []
-    for seed in seeds:
-        stream = fixed_stream(split, nothing, observer, seed)
-        draws.append(np.concatenate([keras.ops.convert_to_numpy(layer(maps.numpy())) for maps, _ in stream]))
-    return np.array(draws)
+    streams = [fixed_stream(split, nothing, observer, seed) for seed in seeds]
+    return np.array([np.concatenate([features(maps.numpy()) for maps, _ in stream]) for stream in streams])
 
 
 def _parts(obs: np.ndarray, batch: int = 256) -> list[np.ndarray]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_t
 
 from cosmokeras.config import Config
 from cosmokeras.cosmology import sample_prior
 from cosmokeras.inference import regression
-from cosmokeras.inference.baseline import GaussianLikelihood, network_means
+from cosmokeras.inference.baseline import GaussianLikelihood, compression, network_means
 
 FEATURES = 6
 NOISE = 0.15  # of features that tell the log of a product
@@ -154,3 +156,78 @@ def test_network_is_as_good_as_the_analytic_posterior(pair: Config) -> None:
     assert best < 0.9 * 0.1155
     assert rms(found - exact) < 0.25 * best
     assert rms(found - theta[:, 1:]) == pytest.approx(best, rel=0.04)
+
+
+FEW, MANY = 20, 40  # features and maps
+
+
+def coverages(known: int, draws: int = 1, freedom: float | None = None) -> float:
+    """Part of central intervals of 95 % that hold the truth; covariances are from `known` maps, `draws` times each."""
+    bounds, nodes = np.array([[0.1, 0.5]]), np.linspace(0.1, 0.5, 801)[:, None]
+    scatter = 0.6 ** np.abs(np.subtract.outer(np.arange(FEW), np.arange(FEW)))
+    rng, hits = np.random.default_rng(3), []
+
+    def simulate(n: int, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+        theta = rng.uniform(low, high, (n, 1))
+        return 15 * theta * np.cos(np.arange(FEW)) + rng.multivariate_normal(np.zeros(FEW), scatter, n), theta
+
+    for _ in range(20):
+        features, theta = simulate(known, 0.1, 0.5)
+        tiled = (np.tile(features, (draws, 1)), np.tile(theta, (draws, 1)))
+        likelihood = GaussianLikelihood.fit(*tiled, bounds, known)
+        likelihood = likelihood if freedom is None else replace(likelihood, freedom=freedom)
+        unknown, truth = simulate(100, 0.15, 0.45)
+        log_l = likelihood.log_likelihood(unknown, nodes)
+        below = np.cumsum(np.exp(log_l - log_l.max(axis=1, keepdims=True)), axis=1)
+        pit = [np.interp(t, nodes[:, 0], row / row[-1]) for t, row in zip(truth[:, 0], below, strict=True)]
+        hits.append(np.abs(np.array(pit) - 0.5) < 0.475)
+    return float(np.mean(hits))
+
+
+def test_covariance_of_few_maps_does_not_promise_too_much() -> None:
+    """A Gaussian that takes the covariance of twice as many maps as features for the true one does."""
+    assert coverages(MANY) == pytest.approx(0.95, abs=0.05)
+    assert coverages(MANY, freedom=1e12) < 0.87
+    # with many maps there is nothing to correct
+    assert coverages(2000, freedom=1e12) == pytest.approx(coverages(2000), abs=0.005)
+
+
+def test_copies_of_a_map_are_no_new_maps() -> None:
+    assert coverages(MANY, draws=8) == pytest.approx(coverages(MANY), abs=0.01)
+
+
+def test_likelihood_is_the_t_distribution_of_its_covariance(cfg: Config) -> None:
+    """As scipy has it: a scale matrix S (n - 1) / (n - f) and n - f degrees of freedom are those of the n maps' t."""
+    likelihood = GaussianLikelihood.fit(*draw(cfg, 60, 0), cfg.bounds)
+    features, _ = draw(cfg, 30, 1)
+    nodes = sample_prior(cfg, 8, 2)
+    n = likelihood.freedom + 1
+    assert n == 60 - len(likelihood.mean) + 1
+    found, means = likelihood.log_likelihood(features, nodes), likelihood._mean_and_sigma(nodes)
+    correlation = np.linalg.inv(likelihood.whiten.T @ likelihood.whiten)
+    exact = [
+        multivariate_t(mean, np.outer(s, s) * correlation * (n - 1) / (n - FEATURES), n - FEATURES).logpdf(features)
+        for mean, s in zip(*means, strict=True)
+    ]
+    exact = np.array(exact).T
+    assert found - found[:, :1] == pytest.approx(exact - exact[:, :1], abs=1e-6)
+
+
+def test_compressed_features_say_what_all_of_them_say(cfg: Config) -> None:
+    """Means that are linear in the parameters lose nothing; many features that say nothing are left out."""
+    (known, theta), (unknown, truth) = draw(cfg, 4000, 0), draw(cfg, 1000, 1)
+    rng = np.random.default_rng(5)
+    mixed, also = (np.hstack([x, rng.standard_normal((len(x), 100))]) for x in (known, unknown))
+    few = compression(mixed, theta, len(mixed))
+    assert few(also).shape == truth.shape
+    found = GaussianLikelihood.fit(few(mixed), theta, cfg.bounds).posterior_mean(cfg, few(also))
+    best = rms(exact_means(cfg, unknown) - truth)
+    assert rms(found - truth) == pytest.approx(best, rel=0.04)
+
+
+def test_compression_of_few_maps_is_finite(cfg: Config) -> None:
+    known, theta = draw(cfg, 4, 0)
+    few = compression(known, theta, 4)(draw(cfg, 10, 1)[0])
+    assert np.isfinite(few).all()
+    # no more than the training set spans, however few its maps
+    assert np.abs(few).max() < 1

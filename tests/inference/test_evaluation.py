@@ -17,14 +17,23 @@ from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference import evaluation
 from cosmokeras.inference.estimator import Estimator
-from cosmokeras.inference.evaluation import RESIDUAL_NOISE, TEST_NOISE, Evaluation, evaluate, gaussian_nll, rmse
+from cosmokeras.inference.evaluation import (
+    RESIDUAL_NOISE,
+    TEST_NOISE,
+    Evaluation,
+    better,
+    evaluate,
+    gaussian_nll,
+    rmse,
+)
 from cosmokeras.inference.limits import exact_mean
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior, prior_rmse
 from cosmokeras.observation import Observer
 
 EACH = {
     *("rmse", "bias", "r2", "prior_rmse", "baseline_rmse", "gain", "coverage_68", "coverage_95"),
-    *("likelihood_rmse", "spectrum_network_rmse"),
+    *("likelihood_rmse", "spectrum_network_rmse", "higher_order_rmse"),
+    *("gain_std", "gain_likelihood", "gain_likelihood_std", "gain_higher_order", "gain_higher_order_std"),
 }
 ALL = {"nll", "nll_gaussian", "tarp_ks_p", "n_maps", "n_cosmologies"}
 
@@ -57,6 +66,10 @@ def test_metrics_are_what_their_names_say(result: Evaluation, estimator: Estimat
     assert m["efficiency"] == pytest.approx(m["limit_rmse"] / m["rmse"], abs=1e-4)
     assert m["gain"] == pytest.approx(m["baseline_rmse"] / m["rmse"], abs=1e-4)
     assert m["baseline_rmse"] == min(m["likelihood_rmse"], m["spectrum_network_rmse"])
+    assert m["gain_likelihood"] == pytest.approx(m["likelihood_rmse"] / m["rmse"], abs=1e-4)
+    assert m["gain_higher_order"] == pytest.approx(m["higher_order_rmse"] / m["rmse"], abs=1e-4)
+    for name in ("gain", "gain_likelihood", "gain_higher_order"):
+        assert 0 < m[f"{name}_std"] < 0.3
     assert m["coverage_68"] == pytest.approx(np.mean(np.abs(result.pit - 0.5) < 0.34), abs=1e-6)
     assert result.metrics["nll"] == pytest.approx(-estimator.log_prob(obs, truth).mean(), abs=1e-5)
     validation = splits["validation"]
@@ -72,6 +85,15 @@ def test_nobody_beats_the_exact_posterior(result: Evaluation) -> None:
     assert 0.5 < m["efficiency"] < 1.05
     assert m["baseline_rmse"] > 0.95 * m["limit_rmse"]
     assert m["baseline_rmse"] < 0.8 * m["prior_rmse"]
+    # the field is Gaussian: nothing is left to be found beyond its spectrum
+    assert m["higher_order_rmse"] > 0.95 * m["limit_rmse"]
+    assert m["higher_order_rmse"] < 1.1 * m["baseline_rmse"]
+
+
+def test_better_is_chosen_for_each_parameter() -> None:
+    truth = np.zeros((4, 2))
+    one, other = np.tile([1.0, -2.0], (4, 1)), np.tile([-2.0, 1.0], (4, 1))
+    assert np.array_equal(better(one, other, truth), np.ones((4, 2)))
 
 
 def test_two_targets_give_their_combination_too(config: Callable[..., Config], tiny: dict[str, Any]) -> None:
@@ -175,7 +197,8 @@ def test_a_network_that_is_sure_and_wrong_is_worth_less_than_its_error_bars(
     result: Evaluation, estimator: Estimator, splits: dict[str, Split], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     middle = np.full((len(splits["test"]), 1), 0.3)
-    monkeypatch.setattr(evaluation, "baseline_means", lambda *_: {"likelihood": middle, "network": middle})
+    names = ("likelihood", "network", "higher_order_likelihood", "higher_order_network")
+    monkeypatch.setattr(evaluation, "estimates_of_others", lambda *_: dict.fromkeys(names, middle))
     broken = Permuted(**{field.name: getattr(estimator, field.name) for field in fields(estimator)})
     metrics = evaluate(broken, splits["train"], splits["validation"], splits["test"]).metrics
     assert metrics["nll"] > metrics["nll_gaussian"] + 1

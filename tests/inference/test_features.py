@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
 from cosmokeras.config import Config
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
-from cosmokeras.inference.features import moments, observed_spectra, spectra
+from cosmokeras.inference.features import moments, observed_features, spectra
 from cosmokeras.observation import Observer
 
 
@@ -34,8 +37,19 @@ def test_spectra_of_white_noise() -> None:
     assert found[256:] == pytest.approx(spectra(noise[256:], 4), abs=1e-5)
 
 
-def test_observed_spectra_are_spectra_of_observed_maps(grf: Config, splits: dict[str, Split]) -> None:
+def test_features_in_a_stream_are_those_of_observed_maps(grf: Config, splits: dict[str, Split]) -> None:
+    """More maps than one batch; features of any sort."""
     split, observer = splits["validation"].head(300), Observer(grf)
-    found = observed_spectra(split, observer, 5, [1, 2])
+    maps = observed(split, observer, 1)
+    found = observed_features(split, observer, lambda obs: spectra(obs, 5), [1, 2])
     assert found.shape == (2, 300, 5)
-    assert found[0] == pytest.approx(spectra(observed(split, observer, 1), 5), abs=1e-5)
+    assert found[0] == pytest.approx(spectra(maps, 5), abs=1e-5)
+    assert observed_features(split, observer, moments, [1])[0] == pytest.approx(moments(maps), abs=1e-5)
+
+
+def test_each_seed_is_another_noise_draw(config: Callable[..., Config], tiny: dict[str, Any]) -> None:
+    cfg = config({**tiny, "data.kind": "lensing", "lensing.survey": "cosmos", "real.source": "cosmos"})
+    split = Split([np.zeros((4, 32, 32, 1), np.float32)], np.array([0]), np.zeros((4, 1)), np.arange(4))
+    found = observed_features(split, Observer(cfg), moments, [1, 2, 1])
+    assert np.array_equal(found[0], found[2])
+    assert np.abs(found[0] - found[1]).min() > 0

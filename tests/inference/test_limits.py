@@ -10,6 +10,7 @@ from scipy.stats import kstest
 
 from cosmokeras.config import Config
 from cosmokeras.errors import UserError
+from cosmokeras.inference import limits
 from cosmokeras.inference.limits import exact_mean, exact_posterior
 from cosmokeras.inference.posterior import prior_rmse
 
@@ -69,6 +70,14 @@ def test_scale_and_offset_of_a_map_do_not_matter(grf: Config, make_split) -> Non
     for other in (1e-6 * maps, 1e6 * maps, -maps, maps + 3 * maps.std(), np.roll(maps, (5, 9), axis=(1, 2))):
         assert exact_posterior(grf, other)[1] == pytest.approx(plain, abs=1e-9)
     assert np.abs(exact_posterior(grf, np.roll(maps, 1, axis=0))[1] - plain).max() > 1e-3
+
+
+def test_few_maps_at_a_time_are_as_good_as_all(grf: Config, make_split, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = make_split(grf, 10, 1, 5).arrays[0]
+    grid, together = exact_posterior(grf, maps)
+    monkeypatch.setattr(limits, "CHUNK", 3 * max(len(grid), 32**2))
+    assert exact_posterior(grf, maps)[1] == pytest.approx(together, abs=1e-12)
+    assert exact_mean(grf, maps) == pytest.approx(together @ grid)
 
 
 def test_two_free_parameters(config: Callable[..., Config], tiny, make_split) -> None:

@@ -189,30 +189,56 @@ def residuals(path: Path, truth: Array, mean: Array, std: Array | None, names: S
             row[1].legend(loc="upper right")
 
 
-def coverage(path: Path, pit: Array, names: Sequence[str], bins: int = 12) -> None:
-    """Test widths of posteriors with the marginal CDF of the truth, `pit` (n, p), uniform if they are right.
+def coverage(
+    path: Path, pit: Array, credibility: Array, cosmology: Array, names: Sequence[str], bins: int = 12
+) -> None:
+    """Test widths of posteriors by what is uniform from 0 to 1 if they are right.
 
-    Left: fraction of truths inside central intervals of each probability; right: histogram of `pit`. Grey bands hold
-    95 % of right posteriors (binomial, point by point). Talts et al. 2018, arXiv:1804.06788.
+    `pit` (n, p): marginal CDF of the truth; `credibility` (n,): of TARP, all parameters together. Left: fraction of
+    truths inside central intervals of each probability. Middle: histogram of `pit`, which is that of ranks (Talts et
+    al. 2018, arXiv:1804.06788). Right: fraction of maps up to each credibility (Lemos et al. 2023, arXiv:2302.03026).
+    Maps of one `cosmology` (n,) are not independent: middle and right show the first of each. Grey bands hold 95 % of
+    right posteriors, point by point, were there one map for each cosmology.
     """
-    n, level = len(pit), np.linspace(0, 1, 101)
-    with canvas(path, 8, 4) as figure:
-        left, right = figure.subplots(1, 2)
-        left.fill_between(level, *np.array(binom.interval(0.95, n, level)) / n, color=PALE, lw=0)
-        left.plot([0, 1], [0, 1], color=GREY, lw=1)
-        right.axhspan(*np.array(binom.interval(0.95, n, 1 / bins)) * bins / n, color=PALE, lw=0, label="95 % band")
-        right.axhline(1, color=GREY, lw=1)
+    first = np.unique(cosmology, return_index=True)[1]
+    n, level = len(first), np.linspace(0, 1, 101)
+    band = np.array(binom.interval(0.95, n, level)) / n
+    with canvas(path, 8, 3.4) as figure:
+        left, middle, right = figure.subplots(1, 3)
+        for axes in (left, right):
+            axes.fill_between(level, *band, color=PALE, lw=0)
+            axes.plot([0, 1], [0, 1], color=GREY, lw=1)
+            axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        middle.axhspan(*np.array(binom.interval(0.95, n, 1 / bins)) * bins / n, color=PALE, lw=0, label="95 % band")
+        middle.axhline(1, color=GREY, lw=1)
         for i, name in enumerate(names):
+            look = {"color": COLOURS[i % len(COLOURS)], "ls": ("-", "--", ":", "-.")[i % 4]}
             inside = np.abs(2 * pit[:, i, None] - 1) <= level
-            left.plot(level, inside.mean(axis=0), color=COLOURS[i % len(COLOURS)], label=pretty(name))
-            density, edges = np.histogram(pit[:, i], bins, (0, 1), density=True)
-            right.stairs(density, edges, baseline=None, color=COLOURS[i % len(COLOURS)], lw=1.6)
-        left.set(xlabel="probability of the central interval", ylabel="fraction of truths inside", aspect="equal")
-        left.set(xlim=(0, 1), ylim=(0, 1))
-        left.legend(title=f"{n} test maps", loc="upper left")
-        right.set(xlabel="posterior CDF at the truth", ylabel="density", xlim=(0, 1))
-        right.set_ylim(0, max(1.8, 1.15 * right.get_ylim()[1]))
-        right.legend(loc="upper left")
+            left.plot(level, inside.mean(axis=0), label=pretty(name), **look)
+            density, edges = np.histogram(pit[first, i], bins, (0, 1), density=True)
+            middle.stairs(density, edges, baseline=None, lw=1.6, **look)
+        right.plot(level, np.mean(credibility[first, None] <= level, axis=0), color=INK)
+        left.set(xlabel="probability of the central interval", ylabel="fraction of truths inside")
+        left.legend(title=f"{len(pit)} maps", loc="upper left")
+        middle.set(xlabel="posterior CDF at the truth", ylabel="density", xlim=(0, 1))
+        middle.set_ylim(0, max(1.8, 1.15 * middle.get_ylim()[1]))
+        middle.legend(title=f"{n} cosmologies", loc="upper left")
+        right.set(xlabel="TARP credibility", ylabel="fraction of maps up to it")
+
+
+def saliency(path: Path, k: Array, slopes: Array, names: Sequence[str], xlabel: str) -> None:
+    """Draw d (posterior mean) / d ln C_ell, slopes (p, channels, bands), against the wavenumbers k (bands,)."""
+    with canvas(path, 7, 3.4 * len(names) + 0.4) as figure:
+        for i, axes in enumerate(figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]):
+            axes.axhline(0, color=GREY, lw=0.8)
+            for c, row in enumerate(slopes[i]):
+                label = f"bin {c + 1}" if slopes.shape[1] > 1 else None
+                axes.plot(k, row, marker="osD^vP"[c % 6], ms=5, color=COLOURS[c % len(COLOURS)], label=label)
+            axes.set(xscale="log", ylabel=f"d {pretty(names[i])} / d ln (power)")
+            axes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_formatter="")
+            if slopes.shape[1] > 1:
+                axes.legend(title="power of")
+        axes.set_xlabel(xlabel)
 
 
 def _density(samples: Array, bounds: Array) -> tuple[list[Array], Array]:

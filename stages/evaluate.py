@@ -18,6 +18,8 @@ def main(args: Namespace) -> None:
     select_backend(cfg.train.backend)
     from cosmokeras.inference.estimator import Estimator
     from cosmokeras.inference.evaluation import evaluate
+    from cosmokeras.inference.saliency import sensitivity
+    from cosmokeras.simulators import simulator
 
     estimator = Estimator.load(cli.MODEL)
     result = evaluate(estimator, *splits, settings=cfg.evaluate)
@@ -30,7 +32,9 @@ def main(args: Namespace) -> None:
     numbers = (result.truth, result.mean, result.std)
     figures.predicted_true(cli.PLOTS / "predicted_true.png", *numbers, names, rmse, references)
     figures.residuals(cli.PLOTS / "residuals.png", *numbers, names)
-    figures.coverage(cli.PLOTS / "coverage.png", result.pit, names)
+    figures.coverage(cli.PLOTS / "coverage.png", result.pit, result.credibility, result.cosmology, names)
+    k, slopes = sensitivity(estimator, result.obs, cfg.evaluate.spectrum_bins)
+    figures.saliency(cli.PLOTS / "saliency.png", k, slopes, names, simulator(cfg.data.kind).LABELS[0])
     for p in names:
         m = metrics[p]
         limit = f", {m['efficiency']:.1%} of the exact limit" if "efficiency" in m else ""

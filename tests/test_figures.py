@@ -66,7 +66,13 @@ def residuals(path: Path, p: int) -> None:
 
 
 def coverage(path: Path, p: int) -> None:
-    figures.coverage(path, np.random.default_rng(4).uniform(size=(400, p)), NAMES[:p])
+    rng = np.random.default_rng(4)
+    figures.coverage(path, rng.uniform(size=(400, p)), rng.uniform(size=400), np.arange(400) // 2, NAMES[:p])
+
+
+def saliency(path: Path, p: int) -> None:
+    slopes = np.random.default_rng(5).normal(size=(p, 4, 8))
+    figures.saliency(path, np.geomspace(70, 3000, 8), slopes, NAMES[:p], r"multipole $\ell$")
 
 
 def posterior(path: Path, p: int) -> None:
@@ -100,6 +106,7 @@ PICTURES = (
     predicted_true,
     residuals,
     coverage,
+    saliency,
     posterior,
     gallery,
     surprise,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal, qmc
 from cosmokeras.config import EvaluateConfig
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
-from cosmokeras.inference.calibration import coverage, tarp, tarp_p_value
+from cosmokeras.inference.calibration import coverage, rank_test, ranks, tarp, tarp_p_value
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.gain import gain
 from cosmokeras.inference.posterior import prior_rmse
@@ -21,17 +21,26 @@ from cosmokeras.observation import Observer
 TEST_NOISE = 3_000_017  # seeds of noise that nothing else uses
 RESIDUAL_NOISE = 5_000_077
 GAUSSIAN_DRAWS = 4096  # for the part of a Gaussian that lies in the prior box
+LEVELS = (50, 68, 95, 99)  # [%] of central intervals
+ALARM = 0.05  # p-value below which a test map counts as a false alarm
+ALARM_MAPS = 2000  # test maps that are tried for one, at most
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics, and the numbers behind the pictures: all (n, d) but `metrics`."""
+    """Metrics, and the numbers behind the pictures: all (n, d) but those below.
+
+    `obs` (n, size, size, channels) are the maps; `credibility` (n,) of TARP; `cosmology` (n,) whose map it is.
+    """
 
     metrics: dict[str, Any]
+    obs: np.ndarray
     truth: np.ndarray
     mean: np.ndarray
     std: np.ndarray
     pit: np.ndarray
+    credibility: np.ndarray
+    cosmology: np.ndarray
 
 
 def rmse(estimates: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -60,13 +69,28 @@ def evaluate(
     others = estimates_of_others(est, training, validation, obs, settings.spectrum_bins)
     metrics: dict[str, Any] = parameter_metrics(est, truth, (mean, pit, drawn), others, test.cosmology)
     metrics["nll"] = round(float(-np.mean(posterior.log_prob(truth))), 6)
+    if est.stretch is not None:
+        metrics["before_stretch"] = before_stretch(est, obs, truth)
     residuals = est.mean(observed(validation, observer, RESIDUAL_NOISE)) - validation.theta[:, columns]
     metrics["nll_gaussian"] = round(gaussian_nll(residuals, mean, truth, est.bounds), 6)
     credibility = tarp(drawn, truth, est.bounds)
     metrics["tarp_ks_p"] = round(tarp_p_value(credibility, test.cosmology), 6)
+    if est.reference is not None:
+        metrics["false_alarms"] = round(float(np.mean(est.surprise(obs[:ALARM_MAPS]) < ALARM)), 6)
     metrics["n_maps"] = len(test)
     metrics["n_cosmologies"] = len(np.unique(test.cosmology))
-    return Evaluation(metrics, truth, mean, std, pit)
+    return Evaluation(metrics, obs, truth, mean, std, pit, credibility, test.cosmology)
+
+
+def before_stretch(est: Estimator, obs: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """What the network's posteriors were worth as they came, before validation maps asked for a stretch."""
+    raw = replace(est, stretch=None).posterior(obs)
+    found: dict[str, Any] = {"nll": round(float(-np.mean(raw.log_prob(truth))), 6)}
+    pit = raw.cdf(truth)
+    for level in LEVELS:
+        inside = coverage(pit, level / 100).round(6).tolist()
+        found[f"coverage_{level}"] = dict(zip(est.parameters, inside, strict=True))
+    return found
 
 
 def parameter_metrics(
@@ -97,19 +121,23 @@ def parameter_metrics(
         "gain_likelihood": others["likelihood"],
         "gain_higher_order": better(others["higher_order_likelihood"], others["higher_order_network"], true),
     }
+    spread = np.concatenate([prior_rmse(est.bounds), np.std(true[:, d:], axis=0)])
+    chi2, rank_p = rank_test(ranks(samples, true), samples.shape[1], cosmology)
     gains = {name: gain(estimates - true, mean - true, cosmology) for name, estimates in best.items()}
     values = {
         "rmse": error,
         "bias": np.mean(mean - true, axis=0),
         "r2": 1 - error**2 / np.var(true, axis=0),
-        "prior_rmse": np.concatenate([prior_rmse(est.bounds), np.std(true[:, d:], axis=0)]),
+        "prior_rmse": spread,
         "baseline_rmse": rmse(best["gain"], true),
         "likelihood_rmse": other["likelihood"],
         "spectrum_network_rmse": other["network"],
         "higher_order_rmse": rmse(best["gain_higher_order"], true),
-        "coverage_68": coverage(pit, 0.68),
-        "coverage_95": coverage(pit, 0.95),
+        "sharpness": samples.std(axis=1).mean(axis=0) / spread,
+        "sbc_chi2": chi2,
+        "sbc_p": rank_p,
     }
+    values |= {f"coverage_{level}": coverage(pit, level / 100) for level in LEVELS}
     for name, (ratio, std) in gains.items():
         values |= {name: ratio, f"{name}_std": std}
     if "limit" in other:

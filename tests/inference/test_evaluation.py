@@ -33,9 +33,10 @@ from cosmokeras.observation import Observer
 EACH = {
     *("rmse", "bias", "r2", "prior_rmse", "baseline_rmse", "gain", "coverage_68", "coverage_95"),
     *("likelihood_rmse", "spectrum_network_rmse", "higher_order_rmse"),
+    *("coverage_50", "coverage_99", "sharpness", "sbc_chi2", "sbc_p"),
     *("gain_std", "gain_likelihood", "gain_likelihood_std", "gain_higher_order", "gain_higher_order_std"),
 }
-ALL = {"nll", "nll_gaussian", "tarp_ks_p", "n_maps", "n_cosmologies"}
+ALL = {"nll", "nll_gaussian", "tarp_ks_p", "false_alarms", "n_maps", "n_cosmologies"}
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,8 @@ COMMON = {name: value for name, value in STANDARD.items() if name.startswith("pr
 # Of the networks that are trained here, in minutes each; that of `lensing` is as `params.yaml` has it
 SMALL = {
     "data.n_cosmologies": 1250, "data.realisations": 4, "data.validation": 400, "data.test": 200, "model.width": 8,
-    "train.epochs": 15, "train.init_from": None, "train.freeze": "none", "train.fresh_maps": False,
+    "model.head": "posterior", "train.backend": "tensorflow", "train.epochs": 15, "train.init_from": None,
+    "train.freeze": "none", "train.fresh_maps": False,
 }  # fmt: skip
 NETWORKS: dict[str, dict[str, Any]] = {
     "lensing": {"data.kind": "lensing", "lensing.survey": "des_y3", "lensing.mask": "survey"},

@@ -22,10 +22,14 @@ has four maps, so that 50 maps are 13 cosmologies.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +122,8 @@ def error(maps: Maps, trained: Path, way: str, count: int, seed: int, effort: Ef
     if not (folder / "result.json").exists():
         from cosmokeras.training.loop import train
 
-        run = train(cfg, *some(maps, count, seed), folder / "run")
+        with redirect_stdout(StringIO()):  # a line for each of thousands of epochs
+            run = train(cfg, *some(maps, count, seed), folder / "run")
         write_json(folder / "result.json", {"rmse": rmse(maps, cfg, run.model)})
     return json.loads((folder / "result.json").read_text())["rmse"]
 
@@ -131,8 +136,8 @@ def rmse(maps: Maps, cfg: Config, model: Any) -> float:
     return float(np.sqrt(np.mean(wrong[:, cfg.targets.index(domain_gap.PARAMETER)] ** 2)))
 
 
-def curve(effort: Effort) -> dict[str, Any]:
-    """All errors: way of training -> number of maps -> rms error of each seed; and the prior's."""
+def curve(effort: Effort) -> Iterator[dict[str, Any]]:
+    """Errors so far, after each seed: way of training -> number of maps -> rms error of each seed; and the prior's."""
     from cosmokeras import models
 
     trained = (domain_gap.trained(domain_gap.config("grf", effort.networks)) / cli.MODEL).resolve()
@@ -141,17 +146,17 @@ def curve(effort: Effort) -> dict[str, Any]:
     low, high = cfg.bounds[cfg.parameter_names.index(domain_gap.PARAMETER)]
     result: dict[str, Any] = {"prior_rmse": round(float(high - low) / np.sqrt(12), 5)}
     result |= {"unit": round(maps.unit, 5), "test_maps": len(maps.test)}
-    result |= {way: {} for way in WAYS}
-    untouched = round(rmse(maps, cfg, models.load(trained)), 5)
-    print(f"grf network, 0 2lpt maps: rmse {untouched}", flush=True)
-    for way in ("fine_tuned", "frozen"):
-        result[way]["0"] = [untouched]
-    for count in (n for n in effort.numbers if n <= len(maps.training)):
-        for way in WAYS:
-            seeds = range(1, 1 + (effort.seeds if count <= effort.few else 1))
-            result[way][str(count)] = [round(error(maps, trained, way, count, s, effort), 5) for s in seeds]
-            print(f"{way}, {count} 2lpt maps: rmse {result[way][str(count)]}", flush=True)
-    return result
+    numbers = [n for n in effort.numbers if n <= len(maps.training)]
+    untouched = [round(rmse(maps, cfg, models.load(trained)), 5)]
+    print(f"grf network, 0 2lpt maps: rmse {untouched[0]}", flush=True)
+    for way, frozen in WAYS.items():
+        result[way] = ({} if frozen is None else {"0": untouched}) | {str(n): [] for n in numbers}
+    for seed in range(1, effort.seeds + 1):
+        for count, way in itertools.product(numbers, WAYS):
+            if seed == 1 or count <= effort.few:
+                result[way][str(count)].append(round(error(maps, trained, way, count, seed, effort), 5))
+                print(f"{way}, {count} 2lpt maps, seed {seed}: rmse {result[way][str(count)][-1]}", flush=True)
+        yield result
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -163,12 +168,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
-        result = curve(QUICK if options.quick else FULL)
+        for result in curve(QUICK if options.quick else FULL):
+            write_json(options.metrics, result)
+            gap_pictures.fine_tuning(options.out, result)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    write_json(options.metrics, result)
-    gap_pictures.fine_tuning(options.out, result)
     return 0
 
 

@@ -66,6 +66,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 # The kinds with one channel, which a network of another such kind can be shown
 ONE_CHANNEL = {"lensing": "lensing_one_bin", "2lpt": "2lpt", "grf": "grf"}
+# What a stage writes last
+FINISHED = {"generate": cli.SIMULATIONS / "simulation.json", "train": cli.MODEL / "estimator.json"}
 CHANGES: dict[str, dict[str, variants.Variant]] = {
     "lensing": {
         "gaussian": variants.gaussian,
@@ -125,19 +127,17 @@ def _same(cfg: Config, folder: Path) -> bool:
     return cfg.kind.observed != "survey" or theirs.survey == cfg.survey
 
 
-def trained(cfg: Config) -> Path:
-    """Folder of the work folder in which the stages generate and train have run with these parameters."""
+def trained(cfg: Config, stages: tuple[str, ...] = tuple(FINISHED)) -> Path:
+    """Folder of the work folder in which these stages have run with these parameters."""
     raw = cfg.model_dump(mode="json", exclude={"root"})
     key = {"params": raw, "code": code_fingerprint("dataset", "inference", "models", "simulators", "training")}
     folder = work_folder("domain-gap", fingerprint(key)).resolve()
     with locked(folder):
-        if (folder / cli.MODEL / "estimator.json").exists():
-            return folder
         write_text(folder / "params.yaml", yaml.safe_dump(raw))
         if not (folder / "data").exists():
             (folder / "data").symlink_to(ROOT / "data")
         env = {**os.environ, "PYTHONPATH": str(ROOT), "COSMOKERAS_WORK": str(folder.parents[1])}
-        for stage in ("generate", "train"):
+        for stage in (one for one in stages if not (folder / FINISHED[one]).exists()):
             done = subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=env)
             if done.returncode:
                 raise UserError(f"stages.{stage} failed in {folder}; its last line says why")

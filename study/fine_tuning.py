@@ -9,11 +9,11 @@ metrics/fine_tuning.json, and a picture of it. Networks and maps are those of `s
 kept in the work folder.
 
 The scales of the maps: grf maps are shown each in units of its own standard deviation, 2lpt maps as they are, since
-their amplitude tells Omega_m. A network of the first would find the second about four times too faint. Here 2lpt maps
-are divided by one number, the same for all maps and all ways of training: the rms of the first 50 training maps. That
-is the same as dividing the filters of the first layers by it: nothing is lost, and differences in amplitude stay. With
-0 maps the network of Gaussian fields is asked as it is, in these units. `models.standardise` sets the offset and scale
-of features from the first maps; `starting_model` then takes those of the grf network with its weights.
+their amplitude tells Omega_m. To a network of the first the second are of another scale. Here 2lpt maps are divided by
+one number, the same for all maps and all ways of training: the rms of the first 50 training maps (`unit`). That is the
+same as dividing the filters of the first layers by it: nothing is lost, and differences in amplitude stay. With 0 maps
+the network of Gaussian fields is asked as it is, in these units. `models.standardise` sets the offset and scale of
+features from the first maps; `starting_model` then takes those of the grf network with its weights.
 
 Of N maps four fifths are trained on, a fifth chooses the epoch: no way of training sees more than N maps. A cosmology
 has four maps, so that 50 maps are 13 cosmologies.
@@ -61,7 +61,7 @@ class Effort:
 
 
 FULL = Effort()
-QUICK = Effort(numbers=(16, 32), seeds=2, few=16, steps=4, epochs=1, networks=domain_gap.QUICK)
+QUICK = Effort(numbers=(16,), seeds=1, steps=4, epochs=1, networks=domain_gap.QUICK)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def curve(effort: Effort) -> Iterator[dict[str, Any]]:
 
     trained = (domain_gap.trained(domain_gap.config("grf", effort.networks)) / cli.MODEL).resolve()
     cfg = domain_gap.config("2lpt", effort.networks)
-    maps = read_maps(domain_gap.trained(cfg), cfg)
+    maps = read_maps(domain_gap.trained(cfg, ("generate",)), cfg)
     low, high = cfg.bounds[cfg.parameter_names.index(domain_gap.PARAMETER)]
     result: dict[str, Any] = {"prior_rmse": round(float(high - low) / np.sqrt(12), 5)}
     result |= {"unit": round(maps.unit, 5), "test_maps": len(maps.test)}

@@ -91,8 +91,12 @@ def fine_tuning(path: Path, result: dict[str, Any]) -> None:
             scatter = [np.std(e, ddof=1) if len(e) > 1 else 0.0 for e in errors]
             mean = [np.mean(e) for e in errors]
             axes.errorbar(x, mean, scatter, capsize=3, ls=("-", "--", ":")[i], label=label, lw=1.4, **look_of(i, 5))
-        axes.set(xscale="log", xlabel="2lpt maps", ylim=(0, None), ylabel=r"rms error of $\Omega_m$, unseen 2lpt maps")
+        axes.set(xscale="log", yscale="log", xlabel="2lpt maps", ylabel=r"rms error of $\Omega_m$, unseen 2lpt maps")
+        axes.set_yticks([0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2], minor=False)
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_xticks([left, *numbers], ["0", *(f"{n:,}" for n in numbers)])
         axes.minorticks_off()
+        low, high = axes.get_ylim()
+        axes.set_ylim(0.95 * low, 1.05 * high)
         axes.set_title("Bars: scatter over seeds of weights, order and choice of maps")
         axes.legend()

@@ -36,7 +36,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 BOTH_TENSORFLOWS := from importlib.metadata import version as v; v('tensorflow'), v('tensorflow-cpu')
 
 help:  ## these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(BASE_STAMP)  ## .venv with the pinned versions; every other target begins with it
 
@@ -92,3 +92,12 @@ $(DEV_STAMP): WANTED := $(if $(EXTRAS),$(EXTRAS)$(comma))$(DEV)
 		$(VENV) -m pip uninstall --quiet --yes tensorflow-cpu && $(PIP) --force-reinstall --no-deps tensorflow; fi
 	@find .venv -maxdepth 1 -name '.installed-*' ! -name '.installed-$(HASH)-*' -delete
 	@touch $@ $(BASE_STAMP)
+
+.PHONY: domain-gap fine-tuning
+domain-gap: $(DEV_STAMP)  ## networks on maps that they do not know: metrics/domain_gap.json and its picture (an hour)
+	@$(DVC) pull data.dvc
+	@$(VENV) -m study.domain_gap
+
+fine-tuning: $(DEV_STAMP)  ## 2lpt maps that a network trained on Gaussian fields needs: metrics/fine_tuning.json (an hour)
+	@$(DVC) pull data.dvc
+	@$(VENV) -m study.fine_tuning

@@ -53,12 +53,13 @@ class Expected:
         whiten = np.linalg.inv(np.linalg.cholesky(correlation))
         return cls(bounds, mean, log_variance, whiten, np.linalg.pinv(design.T @ design), np.asarray(sizes))
 
-    def _design(self, theta: np.ndarray) -> np.ndarray:
+    def design(self, theta: np.ndarray) -> np.ndarray:
+        """Polynomials (n, terms) of the mean at theta (n, p)."""
         return regression.polynomial(theta, self.bounds, DEGREE.get(theta.shape[1], 2))
 
     def mean_and_sigma(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and scatter of single maps, both (n, f), at theta (n, p)."""
-        return self._design(theta) @ self.mean, regression.sigma(theta, self.bounds, self.log_variance)
+        return self.design(theta) @ self.mean, regression.sigma(theta, self.bounds, self.log_variance)
 
     def residuals(self, features: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """Features (n, f) less their mean at theta (n, p), as unit normal numbers."""
@@ -67,7 +68,7 @@ class Expected:
 
     def error(self, theta: np.ndarray) -> np.ndarray:
         """Variance (n,) of the mean at theta (n, p) for the training maps being finite, in units of single maps'."""
-        design = self._design(theta)
+        design = self.design(theta)
         return np.einsum("ni,ij,nj->n", design, self.covariance, design)
 
     def uphill(self, theta: np.ndarray) -> np.ndarray:
@@ -138,14 +139,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class SurveyReference(Expected):
-    """For patches of one sky: features at the parameters, and residuals (n, f) of validation maps at `theta` (n, p).
+    """For patches of one sky: features at the parameters, residuals `left` (n, f) of validation maps at `theta` (n, p).
 
     A survey's mean features are compared with those at the parameters that fit them best: what single maps hide in
-    their scatter shows in the mean of many.
+    their scatter shows in the mean of many. `usual` (terms,) is the mean square of residuals as a function of the
+    parameters: 1 but for what a constant correlation leaves out.
     """
 
     left: np.ndarray
     theta: np.ndarray
+    usual: np.ndarray
     NAMES: ClassVar[tuple[str, ...]] = (*TESTS, "scatter")
 
     @classmethod
@@ -158,7 +161,9 @@ class SurveyReference(Expected):
     ) -> SurveyReference:
         """From (features (n, f), free parameters (n, p)) of training and of validation maps."""
         expected = Expected.learn(*training, bounds, sizes)
-        return cls(**vars(expected), left=expected.residuals(*validation), theta=validation[1])
+        left, theta = expected.residuals(*validation), validation[1]
+        usual = np.linalg.lstsq(expected.design(theta), np.mean(left**2, axis=1), rcond=None)[0]
+        return cls(**vars(expected), left=left, theta=theta, usual=usual)
 
     def judge(self, features: np.ndarray, seed: int = 0) -> Verdict:
         """How surprising the features (patches, f) are together."""
@@ -167,11 +172,12 @@ class SurveyReference(Expected):
         place = np.repeat(theta[None], patches, axis=0)
         each = self.residuals(features, place)
         uphill = self.uphill(theta[None])
-        free = _projection(jacobian)
-        found = self.tests(each.mean(axis=0, keepdims=True) @ free / uncertainty, uphill)[0]
-        found = np.append(found, np.mean(each**2))
+        fit = _projection(jacobian)
+        found = self.tests(each.mean(axis=0, keepdims=True) @ fit / uncertainty, uphill)[0]
+        found = np.append(found, np.mean(each**2) / (self.design(theta[None]) @ self.usual))
 
-        known = self._surveys(theta, patches, uncertainty, free, uphill, np.random.default_rng(seed))
+        means, squares = self._draws(theta, patches, uncertainty, np.random.default_rng(seed))
+        known = np.column_stack([self.tests(means @ fit / uncertainty, uphill), squares])
         # surveys whose patches are too much alike are as suspect as those whose patches differ too much
         found[-1], known[:, -1] = (np.abs(x - np.median(known[:, -1])) for x in (found[-1], known[:, -1]))
         parts = np.array([_rank(column, np.array([x]))[0] for column, x in zip(known.T, found, strict=True)])
@@ -194,22 +200,27 @@ class SurveyReference(Expected):
         error = float(np.sqrt(1 / patches + self.error(best.x[None])[0]))
         return best.x, best.jac[:, best.active_mask == 0], error
 
-    def _surveys(
-        self, theta: np.ndarray, patches: int, uncertainty: float, free: np.ndarray, uphill: np.ndarray,
-        rng: np.random.Generator,
-    ) -> np.ndarray:  # fmt: skip
-        """Tests (draws, 5) of surveys put together from the validation maps nearest to theta (p,)."""
+    def _draws(
+        self, theta: np.ndarray, patches: int, uncertainty: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Surveys put together from the validation maps nearest to theta (p,): mean residuals, and their mean squares.
+
+        Returns
+        -------
+        (draws, f), (draws,)
+        """
         low, high = self.bounds.T
         away = np.sum(((self.theta - theta) / (high - low)) ** 2, axis=1)
         count = min(len(away), max(round(NEAR[0] * len(away)), NEAR[1]))
-        near = self.left[np.argpartition(away, count - 1)[:count]]
+        nearest = np.argpartition(away, count - 1)[:count]
+        near = self.left[nearest]
         drawn = rng.integers(0, count, (DRAWS, patches)) + count * np.arange(DRAWS)[:, None]
         times = np.bincount(drawn.ravel(), minlength=DRAWS * count).reshape(DRAWS, count)  # of each map in each survey
         # what is not known of the mean moves all patches of a survey together
         missing = np.sqrt(max(uncertainty**2 - 1 / patches, 0.0))
         means = times @ near / patches + missing * rng.standard_normal((DRAWS, near.shape[1]))
-        squares = times @ np.mean(near**2, axis=1) / patches
-        return np.column_stack([self.tests(means @ free / uncertainty, uphill), squares])
+        squares = np.mean(near**2, axis=1) / (self.design(self.theta[nearest]) @ self.usual)
+        return means, times @ squares / patches
 
 
 def _projection(jacobian: np.ndarray) -> np.ndarray:

@@ -184,7 +184,11 @@ def test_an_unlikely_sky_is_a_warning_or_an_error(lensing_run: Path) -> None:
     output = run(lensing_run, sys.executable, "-W", "ignore", "-m", "stages.infer")
     warning = next(line for line in output.splitlines() if line.startswith("WARNING: MOCK"))
     assert "does not look like the training set" in warning
-    assert json.loads((lensing_run / "metrics" / "infer.json").read_text())["in_distribution"] is False
+    metrics = json.loads((lensing_run / "metrics" / "infer.json").read_text())
+    assert metrics["in_distribution"] is False
+    assert len(metrics["surprise_features"]) == 3
+    assert all(name in warning for name in metrics["surprise_features"])
+    assert min(metrics["surprise_tests"].values()) < 0.01
     params = yaml.safe_load((lensing_run / "params.yaml").read_text())
     params["infer"]["refuse"] = True
     (lensing_run / "params.yaml").write_text(yaml.safe_dump(params))

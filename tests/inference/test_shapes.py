@@ -1,0 +1,68 @@
+"""Moments, peaks and troughs of smoothed maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from scipy.stats import kurtosis, skew
+
+from cosmokeras.inference import shapes
+
+RNG = np.random.default_rng(3)
+MAPS = RNG.gamma(2.0, size=(5, 24, 24, 3)).astype(np.float32)
+WEIGHTS = np.array([0.2, 0.5, 0.8], np.float32)
+
+
+def test_every_feature_has_a_name() -> None:
+    for channels in (1, 3):
+        found = shapes.measure(MAPS[..., :channels], WEIGHTS[:channels])
+        assert found.shape == (5, len(shapes.names(channels)))
+    assert len(set(shapes.names(3))) == len(shapes.names(3))
+
+
+def test_moments_are_those_of_scipy() -> None:
+    names, found = shapes.names(3), shapes.measure(MAPS, WEIGHTS)
+    summed = (MAPS @ WEIGHTS).reshape(5, -1)
+    for what, function in (("skewness", skew), ("kurtosis", kurtosis)):
+        own = found[:, names.index(f"{what} of bin 2")]
+        assert own == pytest.approx(function(MAPS[..., 1].reshape(5, -1), axis=1), abs=1e-3)
+        assert found[:, names.index(f"{what} of the sum of bins")] == pytest.approx(function(summed, axis=1), abs=1e-3)
+
+
+def test_maps_are_smoothed_by_the_scale_that_is_named() -> None:
+    scale = shapes.SCALES[-1]
+    inner = slice(12, 36)  # edges are treated differently
+    wide = RNG.gamma(0.3, size=(1, 48, 48)).astype(np.float32)
+    expected = gaussian_filter(wide[0], scale, truncate=8)[inner, inner]
+    found = shapes._smooth(wide[None], scale)[0, 0][inner, inner]
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert shapes._smooth(np.ones((1, 1, 16, 16), np.float32), scale) == pytest.approx(
+        np.ones((1, 1, 16, 16)), abs=1e-5
+    )
+
+
+def test_peaks_are_counted_above_their_neighbours_and_inside() -> None:
+    image = np.zeros((1, 16, 16, 1), np.float32)
+    image[0, [4, 8, 12], [4, 8, 12]] = 10.0
+    image[0, 8, 9] = 9.0  # on the slope of one
+    image[0, 0, 0] = 10.0  # on the edge: who knows what is beyond
+    names, weights = shapes.names(1), np.ones(1, np.float32)
+    found = shapes.measure(image, weights)[0]
+    assert found[names.index("peaks above 2 sigma in the map")] == 3
+    assert found[names.index("troughs below -2 sigma in the map")] == 0
+    found = shapes.measure(-image, weights)[0]
+    assert found[names.index("troughs below -3 sigma in the map")] == 3
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_upside_down_is_that_of_the_map_times_minus_one(channels: int) -> None:
+    maps, weights = MAPS[..., :channels], WEIGHTS[:channels]
+    assert shapes.upside_down(shapes.measure(maps, weights)) == pytest.approx(shapes.measure(-maps, weights), abs=1e-4)
+
+
+def test_weights_are_those_of_most_signal() -> None:
+    signal = gaussian_filter(RNG.standard_normal((200, 32, 32)), (0, 3, 3)) * 10
+    maps = signal[..., None] * np.array([0.0, 1.0, 2.0]) + RNG.standard_normal((200, 32, 32, 3))
+    weights = shapes.signal_weights(maps.astype(np.float32))
+    assert weights == pytest.approx(np.array([0.0, 1.0, 2.0]) / np.sqrt(5), abs=0.03)

@@ -15,7 +15,7 @@ from cosmokeras.inference.measures import Measures
 from cosmokeras.inference.surprise import MapReference, SurveyReference
 from cosmokeras.observation import Observer
 
-REFERENCE_MAPS = 4096  # training maps that define what features look like
+REFERENCE_MAPS = 16384  # training maps, at most, that define what features look like
 DRAWS = 6  # noise draws of each validation map for the response
 SEED = 2_000_003  # of the noise; none of these draws was seen in training
 

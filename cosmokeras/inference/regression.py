@@ -36,7 +36,7 @@ def fit(
     log_variance = np.linalg.lstsq(wide, np.log(residual**2 + 1e-30), rcond=None)[0]
     standard = residual * np.exp(-0.5 * wide @ log_variance)
     # the mean log of a squared normal is below the log of its mean: set the scale from the residuals themselves
-    scale = np.mean(standard**2, axis=0)
+    scale = np.maximum(np.mean(standard**2, axis=0), 1e-300)  # there may be no scatter at all
     log_variance[0] += np.log(scale)
     return mean, log_variance, standard / np.sqrt(scale)
 

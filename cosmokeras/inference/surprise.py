@@ -22,6 +22,8 @@ from cosmokeras.inference import regression, shapes
 FAMILIES = ("spectra", "shapes", "summaries")
 TESTS = (*FAMILIES, "asymmetry")
 DEGREE = {1: 6, 2: 5, 3: 4}  # of the polynomials of the mean, by number of parameters; beyond, 2
+MOST = 1e6  # residual of a survey that counts, in sigma: maps may be anything
+MAPS_PER_TERM = 8  # of these polynomials, at least; with fewer maps the degree is lower
 DRAWS = 4000  # surveys put together from validation maps
 NEAR = 0.25, 500  # part, and least number, of the validation maps that these are drawn from: those most like the survey
 
@@ -32,7 +34,8 @@ class Expected:
 
     `bounds` (p, 2); `mean` and `log_variance` are coefficients of `regression`; `whiten` (f, f) is lower triangular and
     makes the residuals of a feature those that the features before it do not explain; `covariance` (terms, terms) is
-    that of the mean's coefficients in units of the scatter; `sizes` (3,) are numbers of features of each family.
+    that of the mean's coefficients in units of the scatter; `sizes` (3,) are numbers of features of each family;
+    `degree` () is that of the polynomials.
     """
 
     bounds: np.ndarray
@@ -41,21 +44,29 @@ class Expected:
     whiten: np.ndarray
     covariance: np.ndarray
     sizes: np.ndarray
+    degree: np.ndarray
 
     @classmethod
     def learn(cls, features: np.ndarray, theta: np.ndarray, bounds: np.ndarray, sizes: np.ndarray) -> Expected:
         """From features (n, f) of maps at theta (n, p)."""
         degree = DEGREE.get(theta.shape[1], 2)
+        while degree > 1 and MAPS_PER_TERM * regression.polynomial(theta, bounds, degree).shape[1] > len(theta):
+            degree -= 1
         mean, log_variance, standard = regression.fit(features, theta, bounds, degree)
+        # what is the same in all training maps, such as peaks that are never so high, counts in its own units
+        same = features.std(axis=0) < 1e-6
+        log_variance[:, same], standard[:, same] = 0.0, 0.0
         shrink = min(1.0, features.shape[1] / len(features))
-        correlation = (1 - shrink) * np.atleast_2d(np.corrcoef(standard.T)) + shrink * np.eye(features.shape[1])
+        correlation = (1 - shrink) * standard.T @ standard / len(standard)
+        np.fill_diagonal(correlation, 1.0)
         design = regression.polynomial(theta, bounds, degree)
         whiten = np.linalg.inv(np.linalg.cholesky(correlation))
-        return cls(bounds, mean, log_variance, whiten, np.linalg.pinv(design.T @ design), np.asarray(sizes))
+        spread = np.linalg.pinv(design.T @ design)
+        return cls(bounds, mean, log_variance, whiten, spread, np.asarray(sizes), np.asarray(degree))
 
     def design(self, theta: np.ndarray) -> np.ndarray:
         """Polynomials (n, terms) of the mean at theta (n, p)."""
-        return regression.polynomial(theta, self.bounds, DEGREE.get(theta.shape[1], 2))
+        return regression.polynomial(theta, self.bounds, int(self.degree))
 
     def mean_and_sigma(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and scatter of single maps, both (n, f), at theta (n, p)."""
@@ -192,7 +203,8 @@ class SurveyReference(Expected):
         low, high = self.bounds.T
 
         def misfit(theta: np.ndarray) -> np.ndarray:
-            return self.residuals(mean[None], theta[None])[0] / np.sqrt(1 / patches + self.error(theta[None])[0])
+            off = self.residuals(mean[None], theta[None])[0] / np.sqrt(1 / patches + self.error(theta[None])[0])
+            return np.clip(off, -MOST, MOST)
 
         nodes = low + (high - low) * qmc.Sobol(len(low), rng=0).random(64)
         start = nodes[np.argmin([np.sum(misfit(node) ** 2) for node in nodes])]

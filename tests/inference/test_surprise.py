@@ -50,8 +50,8 @@ class Judge:
     survey: SurveyReference
 
     @classmethod
-    def trained(cls, rng: np.random.Generator) -> Judge:
-        theta, held_out = prior(4000, rng), prior(2000, rng)
+    def trained(cls, rng: np.random.Generator, count: int = 4000) -> Judge:
+        theta, held_out = prior(count, rng), prior(count // 2, rng)
         maps, others = simulate(theta, rng), simulate(held_out, rng)
         measures = Measures.fit(maps, learned(maps))
         x, y = measures(maps, learned(maps)), measures(others, learned(others))
@@ -174,6 +174,16 @@ def test_sixteen_patches_show_what_one_does_not(judge: Judge, change: dict[str, 
     verdicts = judge.surveys(maps)
     assert np.mean([v.p < 0.01 for v in verdicts]) > 0.9
     assert np.mean([v.tests[test] < 0.01 for v in verdicts]) > 0.9
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [12, 48, 300])
+def test_few_training_maps_are_enough_for_an_answer(fresh: np.ndarray, count: int) -> None:
+    few = Judge.trained(np.random.default_rng(8), count)
+    assert (few.p(fresh[:200]) < 0.05).mean() < 0.3
+    assert few.surveys(fresh[:PATCHES])[0].p > 0
+    for maps in (100 * fresh[:PATCHES], np.zeros_like(fresh[:PATCHES])):
+        assert 0 < few.surveys(maps)[0].p <= few.surveys(fresh[:PATCHES])[0].p
 
 
 def test_patches_that_are_too_much_alike_are_surprising(judge: Judge, fresh: np.ndarray) -> None:

@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install repro test smoke lint physics validate bench clean
+.PHONY: help install repro test smoke lint physics validate bench domain-gap fine-tuning clean
 
 EXTRAS ?=
 DEV := dev,sphere
@@ -69,6 +69,14 @@ bench: $(DEV_STAMP)  ## maps per second of each simulator and of training, besid
 	@$(VENV) -m benchmarks.simulators
 	@$(VENV) -m benchmarks.training
 
+domain-gap: $(DEV_STAMP)  ## networks on maps that they do not know: metrics/domain_gap.json and its picture (an hour)
+	@$(DVC) pull data.dvc
+	@$(VENV) -m study.domain_gap
+
+fine-tuning: $(DEV_STAMP)  ## 2lpt maps that a network trained on Gaussian fields needs: metrics/fine_tuning.json (an hour)
+	@$(DVC) pull data.dvc
+	@$(VENV) -m study.fine_tuning
+
 clean:  ## remove .venv, caches and unfinished work; outputs, metrics and plots stay
 	rm -rf .venv .work build dist .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -92,12 +100,3 @@ $(DEV_STAMP): WANTED := $(if $(EXTRAS),$(EXTRAS)$(comma))$(DEV)
 		$(VENV) -m pip uninstall --quiet --yes tensorflow-cpu && $(PIP) --force-reinstall --no-deps tensorflow; fi
 	@find .venv -maxdepth 1 -name '.installed-*' ! -name '.installed-$(HASH)-*' -delete
 	@touch $@ $(BASE_STAMP)
-
-.PHONY: domain-gap fine-tuning
-domain-gap: $(DEV_STAMP)  ## networks on maps that they do not know: metrics/domain_gap.json and its picture (an hour)
-	@$(DVC) pull data.dvc
-	@$(VENV) -m study.domain_gap
-
-fine-tuning: $(DEV_STAMP)  ## 2lpt maps that a network trained on Gaussian fields needs: metrics/fine_tuning.json (an hour)
-	@$(DVC) pull data.dvc
-	@$(VENV) -m study.fine_tuning

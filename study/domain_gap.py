@@ -27,14 +27,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
+from benchmarks.checks.stages import run_in
 from cosmokeras import cli
 from cosmokeras.code import code_fingerprint
 from cosmokeras.config import Config, fingerprint, load_params
 from cosmokeras.cosmology import sample_prior
 from cosmokeras.errors import UserError
-from cosmokeras.files import locked, work_folder, write_json, write_text
+from cosmokeras.files import locked, work_folder, write_json
 from study import gap_pictures, variants
 from study.setting import ROOT, STANDARD
 
@@ -133,14 +133,11 @@ def trained(cfg: Config, stages: tuple[str, ...] = tuple(FINISHED)) -> Path:
     key = {"params": raw, "code": code_fingerprint("dataset", "inference", "models", "simulators", "training")}
     folder = work_folder("domain-gap", fingerprint(key)).resolve()
     with locked(folder):
-        write_text(folder / "params.yaml", yaml.safe_dump(raw))
-        if not (folder / "data").exists():
-            (folder / "data").symlink_to(ROOT / "data")
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "COSMOKERAS_WORK": str(folder.parents[1])}
         for stage in (one for one in stages if not (folder / FINISHED[one]).exists()):
-            done = subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=env)
-            if done.returncode:
-                raise UserError(f"stages.{stage} failed in {folder}; its last line says why")
+            try:
+                run_in(folder, raw, [stage])
+            except subprocess.CalledProcessError:
+                raise UserError(f"stages.{stage} failed in {folder}; its last line says why") from None
     return folder
 
 

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from cosmokeras.files import work_folder
+from cosmokeras.files import work_folder, write_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,11 +23,16 @@ def run_stages(name: str, changes: dict[str, dict[str, Any]]) -> tuple[dict[str,
     for section, values in changes.items():
         params[section] |= values
     folder = work_folder("validate", name).resolve()
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    run_in(folder, params, ("generate", "train", "evaluate"))
+    train, evaluate = (json.loads((folder / "metrics" / f"{s}.json").read_text()) for s in ("train", "evaluate"))
+    return train, evaluate
+
+
+def run_in(folder: Path, params: dict[str, Any], stages: Iterable[str]) -> None:
+    """Run stages with these parameters in a folder two levels below the root of the work folders."""
+    write_text(folder / "params.yaml", yaml.safe_dump(params))
     if not (folder / "data").exists():
         (folder / "data").symlink_to(ROOT / "data")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "COSMOKERAS_WORK": str(folder.parents[1])}
-    for stage in ("generate", "train", "evaluate"):
+    for stage in stages:
         subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=env, check=True)
-    train, evaluate = (json.loads((folder / "metrics" / f"{s}.json").read_text()) for s in ("train", "evaluate"))
-    return train, evaluate

@@ -54,7 +54,7 @@ class GaussianLikelihood:
         mean, log_variance, standard = regression.fit(features, theta, bounds, cls._degree(theta.shape[1]))
         freedom = max(1, maps - len(mean))
         log_variance[0] += np.log(maps / freedom)  # what the mean's own terms have taken out of the residuals
-        correlation = shrunk(np.atleast_2d(np.corrcoef(standard.T)), maps)
+        correlation = regression.shrunk(np.atleast_2d(np.corrcoef(standard.T)), maps)
         whiten = np.linalg.inv(np.linalg.cholesky(correlation))
         return cls(bounds, mean, log_variance, whiten, freedom)
 
@@ -65,11 +65,6 @@ class GaussianLikelihood:
     def _mean_and_sigma(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean = regression.polynomial(theta, self.bounds, self._degree(theta.shape[1])) @ self.mean
         return mean, regression.sigma(theta, self.bounds, self.log_variance)
-
-    def whitened(self, features: np.ndarray, theta: np.ndarray) -> np.ndarray:
-        """Residuals (n, f) of features (n, f) at their own theta (n, p): unit normal under the model."""
-        mean, sigma = self._mean_and_sigma(theta)
-        return ((features - mean) / sigma) @ self.whiten.T
 
     def log_likelihood(self, features: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """(n, nodes) for features (n, f) at parameter values theta (nodes, p)."""
@@ -99,12 +94,6 @@ class GaussianLikelihood:
         return np.concatenate(means)
 
 
-def shrunk(correlation: np.ndarray, maps: int) -> np.ndarray:
-    """Correlation matrix (f, f) drawn towards none: the inverse of one from few maps is noisy, or does not exist."""
-    shrink = min(1.0, len(correlation) / maps)
-    return (1 - shrink) * correlation + shrink * np.eye(len(correlation))
-
-
 def compression(features: np.ndarray, theta: np.ndarray, maps: int) -> Callable[[np.ndarray], np.ndarray]:
     """What turns features (n, f) into as many numbers as there are parameters: their best linear estimates (n, p).
 
@@ -115,7 +104,7 @@ def compression(features: np.ndarray, theta: np.ndarray, maps: int) -> Callable[
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-12
     unit = (features - mean) / deviation
     correlation, response = unit.T @ unit / len(unit), unit.T @ (theta - theta.mean(axis=0)) / len(unit)
-    weights = np.linalg.solve(shrunk(correlation, maps), response)
+    weights = np.linalg.solve(regression.shrunk(correlation, maps), response)
     return lambda unknown: (unknown - mean) / deviation @ weights
 
 

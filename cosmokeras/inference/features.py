@@ -1,4 +1,4 @@
-"""Summary statistics of observed maps: binned spectra and one-point moments."""
+"""Summary statistics of observed maps: binned spectra, and any other along the stream of a split."""
 
 from __future__ import annotations
 
@@ -17,15 +17,6 @@ def spectra(obs: np.ndarray, bins: int) -> np.ndarray:
     """Log auto- and plain cross-spectra of observed maps, (n, features); see `cosmokeras.models.layers.Spectra`."""
     layer = Spectra(bins)
     return np.concatenate([keras.ops.convert_to_numpy(layer(part)) for part in _parts(obs)])
-
-
-def moments(obs: np.ndarray) -> np.ndarray:
-    """Log standard deviation, skewness and excess kurtosis of each channel's pixels, (n, 3 channels)."""
-    flat = obs.reshape(len(obs), -1, obs.shape[-1]).astype(np.float64)
-    centred = flat - flat.mean(axis=1, keepdims=True)
-    std = np.sqrt(np.mean(centred**2, axis=1))
-    unit = centred / np.maximum(std, 1e-12)[:, None]
-    return np.concatenate([np.log(std + 1e-12), np.mean(unit**3, axis=1), np.mean(unit**4, axis=1) - 3], axis=1)
 
 
 def observed_features(

@@ -44,3 +44,9 @@ def fit(
 def sigma(theta: np.ndarray, bounds: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
     """Scatter (n, f) at theta (n, p)."""
     return np.exp(0.5 * polynomial(theta, bounds, SCATTER_DEGREE) @ log_variance)
+
+
+def shrunk(correlation: np.ndarray, maps: int) -> np.ndarray:
+    """Correlation matrix (f, f) drawn towards none: the inverse of one from few maps is noisy, or does not exist."""
+    shrink = min(1.0, len(correlation) / maps)
+    return (1 - shrink) * correlation + shrink * np.eye(len(correlation))

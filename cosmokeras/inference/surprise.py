@@ -56,8 +56,7 @@ class Expected:
         # what is the same in all training maps, such as peaks that are never so high, counts in its own units
         same = features.std(axis=0) < 1e-6
         log_variance[:, same], standard[:, same] = 0.0, 0.0
-        shrink = min(1.0, features.shape[1] / len(features))
-        correlation = (1 - shrink) * standard.T @ standard / len(standard)
+        correlation = regression.shrunk(standard.T @ standard / len(standard), len(standard))
         np.fill_diagonal(correlation, 1.0)
         design = regression.polynomial(theta, bounds, degree)
         whiten = np.linalg.inv(np.linalg.cholesky(correlation))
@@ -120,9 +119,7 @@ class MapReference(Expected):
     def judge(self, features: np.ndarray, estimates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """p-values (n,) of maps with features (n, f) and estimates (n, d), and of each test, (n, 4)."""
         found = self.tests(self.residuals(features, estimates), self.uphill(estimates))
-        parts = np.stack([_rank(*pair) for pair in zip(self.known.T, found.T, strict=True)], axis=1)
-        own = np.stack([_own_rank(column) for column in self.known.T], axis=1)
-        return _rank(-own.min(axis=1), -parts.min(axis=1)), parts
+        return _most_surprising(self.known, found)
 
     def distance(self, features: np.ndarray, estimates: np.ndarray) -> np.ndarray:
         """Squared Mahalanobis distances (n,) from training maps of like estimates."""
@@ -191,9 +188,7 @@ class SurveyReference(Expected):
         known = np.column_stack([self.tests(means @ fit / uncertainty, uphill), squares])
         # surveys whose patches are too much alike are as suspect as those whose patches differ too much
         found[-1], known[:, -1] = (np.abs(x - np.median(known[:, -1])) for x in (found[-1], known[:, -1]))
-        parts = np.array([_rank(column, np.array([x]))[0] for column, x in zip(known.T, found, strict=True)])
-        own = np.stack([_own_rank(column) for column in known.T], axis=1)
-        p = _rank(-own.min(axis=1), np.array([-parts.min()]))[0]
+        (p,), (parts,) = _most_surprising(known, found[None])
         expected, sigma = (row[0] for row in self.mean_and_sigma(theta[None]))
         pulls = (mean - expected) / (sigma * uncertainty)
         return Verdict(float(p), dict(zip(self.NAMES, parts.tolist(), strict=True)), pulls)
@@ -239,6 +234,16 @@ def _projection(jacobian: np.ndarray) -> np.ndarray:
     """(f, f) matrix that takes the directions of the parameters (f, free) out of residuals: fitting does so."""
     basis = np.linalg.qr(jacobian)[0]
     return np.eye(len(jacobian)) - basis @ basis.T
+
+
+def _most_surprising(known: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """p-values (m,) that the smallest p-value of all tests is so small by chance, and those of each test (m, k).
+
+    known (n, k) and found (m, k): tests of validation and of other maps or surveys.
+    """
+    parts = np.stack([_rank(*pair) for pair in zip(known.T, found.T, strict=True)], axis=1)
+    own = np.stack([_own_rank(column) for column in known.T], axis=1)
+    return _rank(-own.min(axis=1), -parts.min(axis=1)), parts
 
 
 def _rank(known: np.ndarray, found: np.ndarray) -> np.ndarray:

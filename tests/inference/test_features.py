@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,9 @@ import pytest
 from cosmokeras.config import Config
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
-from cosmokeras.inference.features import moments, observed_features, spectra
+from cosmokeras.inference import shapes
+from cosmokeras.inference.features import observed_features, spectra
 from cosmokeras.observation import Observer
-
-
-def test_moments_of_known_distributions() -> None:
-    rng = np.random.default_rng(0)
-    normal, exponential = 2 * rng.standard_normal((50, 64, 64)), 3 * rng.exponential(size=(50, 64, 64))
-    found = moments(np.stack([normal, exponential], axis=-1)).mean(axis=0)
-    assert found == pytest.approx([np.log(2), np.log(3), 0, 2, 0, 6], abs=0.1)
-
-
-def test_moments_of_an_empty_map_are_finite() -> None:
-    assert np.isfinite(moments(np.zeros((2, 16, 16, 3), np.float32))).all()
 
 
 def test_spectra_of_white_noise() -> None:
@@ -44,12 +35,13 @@ def test_features_in_a_stream_are_those_of_observed_maps(grf: Config, splits: di
     found = observed_features(split, observer, lambda obs: spectra(obs, 5), [1, 2])
     assert found.shape == (2, 300, 5)
     assert found[0] == pytest.approx(spectra(maps, 5), abs=1e-5)
-    assert observed_features(split, observer, moments, [1])[0] == pytest.approx(moments(maps), abs=1e-5)
+    other = partial(shapes.measure, weights=np.ones(1, np.float32))
+    assert observed_features(split, observer, other, [1])[0] == pytest.approx(other(maps), abs=1e-5)
 
 
 def test_each_seed_is_another_noise_draw(config: Callable[..., Config], tiny: dict[str, Any]) -> None:
     cfg = config({**tiny, "data.kind": "lensing", "lensing.survey": "cosmos", "real.source": "cosmos"})
     split = Split([np.zeros((4, 32, 32, 1), np.float32)], np.array([0]), np.zeros((4, 1)), np.arange(4))
-    found = observed_features(split, Observer(cfg), moments, [1, 2, 1])
+    found = observed_features(split, Observer(cfg), partial(spectra, bins=4), [1, 2, 1])
     assert np.array_equal(found[0], found[2])
     assert np.abs(found[0] - found[1]).min() > 0

@@ -30,6 +30,20 @@ def test_moments_are_those_of_scipy() -> None:
         assert found[:, names.index(f"{what} of the sum of bins")] == pytest.approx(function(summed, axis=1), abs=1e-3)
 
 
+def test_moments_of_known_distributions() -> None:
+    rng = np.random.default_rng(0)
+    normal, exponential = 2 * rng.standard_normal((50, 64, 64)), 3 * rng.exponential(size=(50, 64, 64))
+    both = np.stack([normal, exponential], axis=-1).astype(np.float32)
+    found = shapes.measure(both, np.ones(2, np.float32)).mean(axis=0)
+    names = shapes.names(2)
+    wanted = ("skewness of bin 1", "skewness of bin 2", "kurtosis of bin 1", "kurtosis of bin 2")
+    assert found[[names.index(name) for name in wanted]] == pytest.approx([0, 2, 0, 6], abs=0.1)
+
+
+def test_features_of_an_empty_map_are_finite() -> None:
+    assert np.isfinite(shapes.measure(np.zeros((2, 16, 16, 3), np.float32), WEIGHTS)).all()
+
+
 def test_maps_are_smoothed_by_the_scale_that_is_named() -> None:
     scale = shapes.SCALES[-1]
     inner = slice(12, 36)  # edges are treated differently

@@ -84,8 +84,10 @@ def keras_model(cfg: Config, steps: int, xla: bool) -> keras.Model:
     """Our network, compiled as the training stage does."""
     from cosmokeras import models
     from cosmokeras.models.heads import MixtureLoss
+    from cosmokeras.training.devices import find_devices
     from cosmokeras.training.optimizer import ClippedAdamW, schedule
 
+    find_devices()
     model, options = models.build(cfg), cfg.train
     rate = schedule(options.lr, options.epochs * steps, options.warmup)
     optimizer = ClippedAdamW(rate, weight_decay=options.weight_decay, clip=options.clip)

@@ -92,6 +92,10 @@ def _tensorflow() -> Devices:
 
     _refuse_processes("tensorflow", "Keras 3 cannot fit under MultiWorkerMirroredStrategy (keras issue 20585)")
     gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        # Its rewriting of graphs differs from process to process, and the order of additions with it: without it two
+        # runs with one seed end with the same bytes, and no slower. GPUs need it for the layout of their memory.
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]

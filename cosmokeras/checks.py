@@ -9,6 +9,7 @@ import numpy as np
 
 from cosmokeras.errors import UserError
 from cosmokeras.registry import KINDS, RANGES
+from cosmokeras.surveys import SOURCES
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
@@ -31,9 +32,7 @@ def check(config: Config, origin: str) -> None:
         _check_lpt(config, fail)
     if config.kind.observed == "survey":
         _check_lensing(config, fail)
-    elif config.real.source != "mock":
-        source, kind = config.real.source, config.data.kind
-        fail(f"real.source={source}: holds lensing maps; data.kind={kind} goes with real.source=mock")
+    _check_real(config, fail)
 
 
 def _check_prior(config: Config, fail: Callable[[str], None]) -> None:
@@ -103,8 +102,21 @@ def _check_lensing(config: Config, fail: Callable[[str], None]) -> None:
             f"data.size={config.data.size}: a patch of {side:.0f} deg (lensing.pixel_arcmin={config.pixel_arcmin}) is "
             f"larger than the tangent plane allows; size * pixel must be at most {MAX_PATCH_DEG:.0f} deg"
         )
-    if config.real.source == "cosmos" and config.lensing.survey != "cosmos":
+
+
+def _check_real(config: Config, fail: Callable[[str], None]) -> None:
+    name, kind, real = config.real.source, config.data.kind, config.real
+    if name not in SOURCES:
+        fail(f"real.source={name!r}: no such source; allowed: {', '.join(SOURCES)}")
+    source = SOURCES[name]
+    if source.kinds and kind not in source.kinds:
+        good = ", ".join(other for other, one in SOURCES.items() if not one.kinds or kind in one.kinds)
+        fail(f"real.source={name}: holds {' or '.join(source.kinds)} maps; data.kind={kind} goes with {good}")
+    if source.survey and config.lensing.survey != source.survey:
         fail(
-            "real.source=cosmos: its maps are those of lensing.survey=cosmos, "
+            f"real.source={name}: its maps are those of lensing.survey={source.survey}, "
             f"but lensing.survey={config.lensing.survey}; change one of the two"
         )
+    for key in source.needs:
+        if getattr(real, key) is None:
+            fail(f"real.{key}=null: real.source={name} needs it; see the comments in params.yaml")

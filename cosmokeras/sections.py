@@ -113,8 +113,12 @@ class EvaluateConfig(Section):
 class RealConfig(Section):
     """Maps from outside."""
 
-    source: Literal["mock", "cosmos"]
+    source: str
     mirror: str | None
+    path: str | tuple[str, ...] | None = None
+    mask: str | None = None
+    pixel_arcmin: PositiveFloat | None = None
+    offline: bool = False
     max_masked: Annotated[float, Field(ge=0, lt=1)]
 
 

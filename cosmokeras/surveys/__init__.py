@@ -5,6 +5,7 @@ A source module has `load(cfg)` -> RealSky.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,25 @@ from cosmokeras.surveys.sky import RealSky
 if TYPE_CHECKING:
     from cosmokeras.config import Config
 
-__all__ = ["SOURCES", "Patches", "RealSky", "cut_patches", "fetch"]
+__all__ = ["SOURCES", "Patches", "RealSky", "Source", "cut_patches", "fetch"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of maps: `kinds` that its maps are (none: any), the `survey` preset they go with, keys it `needs`."""
+
+    module: str
+    kinds: tuple[str, ...] = ("lensing",)
+    survey: str | None = None
+    needs: tuple[str, ...] = ()
+
 
 SOURCES = {
-    "mock": "cosmokeras.surveys.mock",
-    "cosmos": "cosmokeras.surveys.cosmos",
+    "mock": Source("cosmokeras.surveys.mock", kinds=()),
+    "cosmos": Source("cosmokeras.surveys.cosmos", survey="cosmos"),
 }
 
 
 def fetch(cfg: Config) -> RealSky:
     """The patches of `real.source`, downloaded when they must be. No source ever falls back on another."""
-    return import_module(SOURCES[cfg.real.source]).load(cfg)
+    return import_module(SOURCES[cfg.real.source].module).load(cfg)

@@ -103,7 +103,7 @@ def retrieve(job: Job, retries: int, wait: Callable[[float], None] = time.sleep)
                 again = f" ({tried} further attempts)" if tried else ""
                 kept = f"; {have} bytes are kept and will be continued" if have else ""
                 raise UserError(f"{job.name}: {failure}{again}{kept}; {failure.advice}, {job.by_hand}") from None
-            delay = max(min(2.0**tried, LONGEST_WAIT), min(failure.after, LONGEST_ASKED))
+            delay = max(min(2.0 ** min(tried, 9), LONGEST_WAIT), min(failure.after, LONGEST_ASKED))
             print(f"{job.name}: {failure}; again in {delay:.0f} s", file=sys.stderr, flush=True)
             tried += 1
             wait(delay)

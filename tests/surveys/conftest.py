@@ -21,7 +21,11 @@ CHUNKED = {"Transfer-Encoding": "chunked"}
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves `server.body` with ranges. An entry of `server.plan` is taken for each request and changes the answer."""
+    """Serves `server.body` with ranges. For each request an entry of `server.plan` is taken, which changes the answer.
+
+    `status`, `headers`; `framing`: headers instead of Content-Length; `cut`: bytes of the body after which the
+    connection ends; `hold`: an event to wait for before it ends; `deaf`: do as if there were no If-Range.
+    """
 
     protocol_version = "HTTP/1.1"
 
@@ -29,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
         server, sent = self.server, self.headers
         server.seen.append(dict(sent))
         plan = server.plan.pop(0) if server.plan else {}
-        body, headers, status = plan.get("body", server.body), {}, plan.get("status", 200)
+        body, headers, status = server.body, {}, plan.get("status", 200)
         tags = {key: value for key, value in server.tags.items() if value}
         asked = re.fullmatch(r"bytes=(\d+)-", sent.get("Range", ""))
         same = sent.get("If-Range") in (None, *tags.values()) or plan.get("deaf")
@@ -43,8 +47,7 @@ class Handler(BaseHTTPRequestHandler):
                 body = body[start:]
         self.send_response(status)
         self.close_connection = True
-        length = {"Content-Length": str(len(body))}
-        headers |= plan.get("framing", length)
+        headers |= plan.get("framing", {"Content-Length": str(len(body))})
         for key, value in {**headers, **tags, **plan.get("headers", {})}.items():
             self.send_header(key, value)
         self.end_headers()

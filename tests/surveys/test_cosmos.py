@@ -164,6 +164,21 @@ def test_eb_test_refuses_too_little():
         cosmos.eb_test(mock(), margin_arcmin=60)
 
 
+def test_load_passes_on_where_files_may_come_from(monkeypatch):
+    asked = []
+
+    def refuse(name, mirror=None, offline=False):
+        asked.append((name, mirror, offline))
+        raise UserError("not here")
+
+    monkeypatch.setattr(cosmos, "fetch_file", refuse)
+    cfg = configuration(mirror="/somewhere")
+    cfg.real.offline = True
+    with pytest.raises(UserError, match="not here"):
+        cosmos.load(cfg)
+    assert asked == [("cosmos/ra.fits", "/somewhere", True)]
+
+
 def test_load_checks_before_it_shows_anything(monkeypatch, tmp_path):
     monkeypatch.setattr(cosmos, "fetch_catalogue", lambda mirror, offline=False: mock())
     with pytest.raises(UserError, match="needs at least 36"):

@@ -116,6 +116,17 @@ def test_the_first_copy_is_recorded_wherever_it_comes_from(get, cache, tmp_path,
         get(UNKNOWN, mirror=mirror)
 
 
+def test_a_file_put_there_by_hand_is_recorded_once(server, get, cache):
+    (cache / "cosmos").mkdir(parents=True)
+    (cache / NAME).write_bytes(server.other)
+    assert get(UNKNOWN, offline=True) == (cache / NAME, sha256(server.other), False)
+    record = cache / (NAME + ".sha256")
+    assert json.loads(record.read_text())["sha256"] == sha256(server.other)
+    written = record.stat().st_ino
+    get(UNKNOWN)
+    assert record.stat().st_ino == written, "a cache that one may only read will do"
+
+
 def test_a_damaged_record_is_named(get, cache):
     record = get(UNKNOWN).path.with_name("e1.fits.sha256")
     for text in ("{", "[]", "{}"):

@@ -1,4 +1,4 @@
-"""How long the whole judgement of 10,000 maps takes: network, exact limit, baselines, calibration, surprise, pictures."""
+"""How long the judgement of 10,000 maps takes: network, exact limit, baselines, calibration, surprise, pictures."""
 
 from __future__ import annotations
 

@@ -82,7 +82,9 @@ def read_maps(path: str | tuple[str, ...], channels: int) -> tuple[np.ndarray, s
     if isinstance(path, str):
         return _with_all_axes(images.read_floats(path), path, channels), path
     if len(path) != channels:
-        raise UserError(f"real.path: {len(path)} files in the list, but there are {channels} bins; one file for each bin")
+        raise UserError(
+            f"real.path: {len(path)} files in the list, but there are {channels} bins; one file for each bin"
+        )
     bins = [images.read_floats(one) for one in path]
     for name, one in zip(path, bins, strict=True):
         if one.ndim not in (2, 3):

@@ -20,7 +20,7 @@ import numpy as np
 from cosmokeras.errors import UserError
 from cosmokeras.files import atomic
 from cosmokeras.surveys import images
-from cosmokeras.surveys.download import MANIFEST, fetch_file, load_manifest
+from cosmokeras.surveys.download import fetch_file, load_manifest
 from cosmokeras.surveys.sky import RealSky
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def unpack(values: np.ndarray, mask: np.ndarray, where: str) -> np.ndarray:
 def _file(cfg: Config, name: str, own: Any, key: str) -> Path:
     """The user's own file where there is one, else the published one."""
     if own is None:
-        manifest = Path(cfg.root) / MANIFEST
-        return fetch_file(name, cfg.real.mirror, manifest if manifest.exists() else MANIFEST, offline=cfg.real.offline)
+        return fetch_file(name, cfg.real.mirror, offline=cfg.real.offline)
     if not isinstance(own, str):
         raise UserError(f"real.{key}={list(own)}: real.source=hsc_y3 reads one file")
     return Path(own)

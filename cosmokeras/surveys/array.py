@@ -35,7 +35,7 @@ def load(cfg: Config) -> RealSky:
         images.must_be_noisy(cfg, maps, coverage, where)
         tiles, holes = _tiles(cfg, maps, coverage, where)
         steps = [
-            f"tiles of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin, row by row from the first pixel, no overlap",
+            f"tiles of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin, row by row, no overlap",
             f"at most {cfg.real.max_masked} of the pixels of a tile masked; masked pixels 0",
         ]
     else:
@@ -51,7 +51,7 @@ def load(cfg: Config) -> RealSky:
         provenance={
             "kind": "the user's own maps",
             "statement": "Whether these maps are observed is for those to say who made them",
-            "files": images.checksums([*_paths(cfg.real.path), *([cfg.real.mask] if cfg.real.mask else [])]),
+            "files": {name: images.sha256(name) for name in _files(cfg)},
             "shape": list(maps.shape),
             "steps": steps,
         },
@@ -73,8 +73,9 @@ def must_have_pixel(cfg: Config) -> None:
         )
 
 
-def _paths(path: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (path,) if isinstance(path, str) else path
+def _files(cfg: Config) -> list[str]:
+    path, mask = cfg.real.path, cfg.real.mask
+    return [*([path] if isinstance(path, str) else path), *([mask] if mask else [])]
 
 
 def read_maps(path: str | tuple[str, ...], channels: int) -> tuple[np.ndarray, str]:
@@ -82,9 +83,7 @@ def read_maps(path: str | tuple[str, ...], channels: int) -> tuple[np.ndarray, s
     if isinstance(path, str):
         return _with_all_axes(images.read_floats(path), path, channels), path
     if len(path) != channels:
-        raise UserError(
-            f"real.path: {len(path)} files in the list, but there are {channels} bins; one file for each bin"
-        )
+        raise UserError(f"real.path: a list of {len(path)} files for {channels} bins; give one for each bin")
     bins = [images.read_floats(one) for one in path]
     for name, one in zip(path, bins, strict=True):
         if one.ndim not in (2, 3):

@@ -102,11 +102,14 @@ def load(cfg: Config) -> RealSky:
         provenance={
             "kind": "simulated",
             "statement": STATEMENT,
-            "files": images.checksums([mask_file, maps_file]),
+            "files": {
+                MASK if cfg.real.mask is None else cfg.real.mask: images.sha256(mask_file),
+                MAPS if cfg.real.path is None else cfg.real.path: images.sha256(maps_file),
+            },
             **_terms(cfg),
             "map": cfg.real.map,
             "steps": [
-                f"unmasked pixels put back on {mask.shape[0]} x {mask.shape[1]} pixels of {PIXEL_ARCMIN} arcmin, others 0",
+                f"pixels put back on {mask.shape[0]} x {mask.shape[1]} of {PIXEL_ARCMIN} arcmin, masked ones 0",
                 f"tiles of {size}^2 pixels, the first that fit from the top and the left, no overlap",
                 f"at most {cfg.real.max_masked} of the pixels of a tile masked",
             ],

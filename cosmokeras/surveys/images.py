@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -119,7 +119,7 @@ def grid_corners(height: int, width: int, size: int) -> list[tuple[int, int]]:
 
 
 def masked_fraction(coverage: np.ndarray, size: int) -> np.ndarray:
-    """Masked fraction of all squares of `size` pixels in a map (h, w), at their corners (h - size + 1, w - size + 1)."""
+    """Masked fraction of every square of `size` pixels in a map (h, w), (h - size + 1, w - size + 1) by its corner."""
     total = np.pad(np.cumsum(np.cumsum(coverage < USED, axis=0), axis=1), ((1, 0), (1, 0)))
     return (total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]) / size**2
 
@@ -144,10 +144,7 @@ def cut(images: np.ndarray, corners: list[tuple[int, int]], size: int) -> np.nda
     return np.array([images[y : y + size, x : x + size] for y, x in corners], images.dtype).reshape(shape)
 
 
-def checksums(paths: list[Any]) -> dict[str, str]:
-    """sha256 of files, by their names as given."""
-    out = {}
-    for path in paths:
-        with Path(path).expanduser().open("rb") as file:
-            out[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
-    return out
+def sha256(path: Path | str) -> str:
+    """Of a file, in hexadecimal digits."""
+    with Path(path).expanduser().open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

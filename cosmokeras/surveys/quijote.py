@@ -3,7 +3,8 @@
 `real.path` is a cube, a folder of `df_m_*_z=*.npy`, or a list of either; all are taken to be of one cosmology. A cube
 (N, N, N) holds the density contrast or 1 + it, which its mean tells. Its mass-assignment window (the name says CIC or
 PCS) is divided out, as the simulator divides out its own; its waves are put on the simulator's mesh, and from there on
-it is projected by the simulator's own function. Slabs of one cube are not independent: those of two axes intersect.
+it is projected by the simulator's own function. What the mesh folded onto waves near its Nyquist frequency is amplified
+with them: take a cube of more cells than data.size. Slabs of one cube are not independent: those of two axes intersect.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def on_mesh(cube: np.ndarray, n: int, assignment: str | None) -> np.ndarray:
 
 
 def slabs(cfg: Config, path: Path) -> np.ndarray:
-    """Mean density contrast in slabs along the three axes, (3 slabs, size, size, 1) float32, in the simulator's order."""
+    """Mean density contrast in slabs along the three axes, (3 slabs, size, size, 1), in the simulator's order."""
     told = redshift(path)
     if told is not None and abs(told - cfg.lpt.redshift) > Z_TOLERANCE:
         raise UserError(
@@ -130,8 +131,8 @@ def slabs(cfg: Config, path: Path) -> np.ndarray:
     cube = read_cube(path)
     if len(cube) < cfg.data.size:
         raise UserError(
-            f"{path}: {len(cube)} cells on a side are fewer than data.size={cfg.data.size}; take a finer cube, or lower "
-            "data.size and train again"
+            f"{path}: {len(cube)} cells on a side are fewer than data.size={cfg.data.size}; "
+            "take a finer cube, or lower data.size and train again"
         )
     cube = on_mesh(cube, cfg.lpt.particles, scheme(path))
     return project(cube, slab_count(cfg), cfg.data.size)[..., None].astype(np.float32)
@@ -153,7 +154,7 @@ def load(cfg: Config) -> RealSky:
         provenance={
             "kind": "simulated",
             "statement": "A SIMULATION by others, not an observation: density cubes, taken to be of one cosmology",
-            "files": images.checksums(files),
+            "files": {str(path): images.sha256(path) for path in files},
             "windows": windows,
             "citation": CITATION,
             "steps": [

@@ -104,7 +104,7 @@ def test_a_mask_for_each_map(tmp_path: Path, lensing: Config, load: Callable[...
     np.testing.assert_array_equal(sky.maps, maps * mask[..., None])
 
 
-def test_a_whole_stray_image_extension_is_found(tmp_path: Path, lensing: Config, load: Callable[..., RealSky]) -> None:
+def test_an_image_in_an_extension_is_found(tmp_path: Path, lensing: Config, load: Callable[..., RealSky]) -> None:
     maps = field(lensing, 64, 64)
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(maps)]).writeto(tmp_path / "kappa.fits")
     np.testing.assert_array_equal(load(str(tmp_path / "kappa.fits")).maps, maps[None])
@@ -128,7 +128,7 @@ ARRAYS = {
     "complex": (lambda m: m.astype(complex), "plain numbers"),
     "text": (lambda m: np.full(m.shape, "0.01"), "plain numbers"),
     "objects": (lambda m: np.array([m, None], dtype=object), "Object arrays cannot be loaded"),
-    "per cent": (lambda m: 100 * m, "bin 1 has an rms of .* not in per cent"),
+    "per cent": (lambda m: 100 * m, "bin 1 has an rms of .*not in per cent"),
     "no noise": (lambda m: m / 10, "bin 1 has an rms of"),
     "zero": (lambda m: 0 * m, "bin 1 has an rms of 0"),
     "small": (lambda m: m[:50], "50 x 64 pixels are smaller than data.size=64"),

@@ -31,6 +31,9 @@ class Source:
 SOURCES = {
     "mock": Source("cosmokeras.surveys.mock", kinds=()),
     "cosmos": Source("cosmokeras.surveys.cosmos", survey="cosmos"),
+    "array": Source("cosmokeras.surveys.array", kinds=(), needs=("path",)),
+    "hsc_y3": Source("cosmokeras.surveys.hsc_y3", survey="hsc_y3_fair"),
+    "quijote": Source("cosmokeras.surveys.quijote", kinds=("2lpt",), needs=("path",)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Pictures in one style; numbers come in as arrays and a PNG goes out whole, with stable bytes. See `sky_figures` too."""
+"""Every picture of the project, in one style; numbers come in as arrays and a PNG goes out whole, with stable bytes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STYLE = {
     "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.linewidth": 0.8, "lines.linewidth": 1.6,
     "figure.constrained_layout.w_pad": 0.07,
 }  # fmt: skip
-NAMES = {"omega_m": r"$\Omega_m$", "sigma8": r"$\sigma_8$", "h": "$h$", "omega_b": r"$\Omega_b$", "n_s": "$n_s$", "w0": "$w_0$", "S8": "$S_8$"}  # noqa: E501  # fmt: skip
+NAMES = {"omega_m": r"$\Omega_m$", "sigma8": r"$\sigma_8$", "h": "$h$", "omega_b": r"$\Omega_b$", "n_s": "$n_s$", "w0": "$w_0$"}  # noqa: E501  # fmt: skip
 BOX = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": PALE, "alpha": 0.9}
 
 

@@ -39,12 +39,6 @@ def transfer_kernels(cfg: Config) -> tuple[np.ndarray, np.ndarray]:
     return _kernels((cfg.survey.nside, cfg.pixel_arcmin, cfg.data.size, cfg.survey.sky) if healpix else None)
 
 
-def pixel_noise(cfg: Config) -> np.ndarray:
-    """Noise expected in a wholly observed pixel of an unsmoothed patch, per bin, shape (bins,)."""
-    _, kernel = transfer_kernels(cfg)
-    return noise_sigma(cfg) * np.sqrt(np.sum(kernel**2))
-
-
 @cache
 def _kernels(cut: tuple[Any, ...] | None) -> tuple[np.ndarray, np.ndarray]:
     """Kernels for a HEALPix map cut in this way; None: for galaxies binned on the flat grid."""

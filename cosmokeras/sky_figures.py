@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 from scipy.stats import norm
 
 from cosmokeras.figures import BLUE, GREY, INK, PALE, RUST, SKY, Array, canvas, pretty
+from cosmokeras.places import unwrapped
 
 Row = tuple[str, float, float, float]  # label, value, error down, error up
 
@@ -42,7 +43,7 @@ def comparison(path: Path, rows: Mapping[str, Sequence[Row]], truth: Mapping[str
             axes.set_xlim(low - 0.15 * (high - low), high + 0.4 * (high - low))  # room for the numbers
             axes.set_ylim(place[-1] - 0.6, 0.6 + 0.4 * (name in truth))
             axes.set_yticks(place, labels, fontsize=9)
-            axes.set_xlabel(pretty(name))
+            axes.set_xlabel("$S_8$" if name == "S8" else pretty(name))
             axes.xaxis.set_major_locator(MaxNLocator(6))
 
 
@@ -68,7 +69,7 @@ def null_tests(
         parts = figure.subfigures(2, 1, height_ratios=heights) if heights[1] else [figure]
         _pixels(parts[0], maps, coverage, noise, columns)
         if heights[1]:
-            lower = np.atleast_1d(parts[1].subplots(1, 1 + (located and bool(numbers)), width_ratios=None))
+            lower = np.atleast_1d(parts[1].subplots(1, 1 + (located and bool(numbers))))
             if located:
                 _positions(parts[1], lower[0], *places, 1 - np.mean(coverage, axis=(1, 2), dtype=float))
             if numbers:
@@ -96,23 +97,20 @@ def _pixels(figure: Figure | SubFigure, maps: Array, coverage: Array, noise: Arr
         words = [f"bin {c + 1}"] if channels > 1 else []
         words += [f"mean ${x.mean():+.3f}$", f"width ${x.std():.3f}$", f"skewness ${skewness:+.3f}$"]
         axes.text(0.02, 0.97, "\n".join(words), transform=axes.transAxes, va="top", fontsize=8)
-        axes.set(yscale="log", ylim=(1e-6, 3), xlim=(-6, 6))
-        axes.legend(loc="upper right", fontsize=8)
+        axes.set(yscale="log", ylim=(0.3 / (x.size * np.diff(edges)[0]), 60), xlim=(-6, 6))
+        axes.yaxis.set_major_locator(LogLocator(numticks=5))
+    panels[0].legend(loc="upper right", fontsize=8)
     unit = "expected noise" if noise is not None else "their scatter"
-    figure.supxlabel(
-        f"pixel / {unit}  ({int(seen.sum())} pixels of {len(maps)} patches, beyond 6: end bins)", fontsize=10
-    )
+    figure.supxlabel(f"pixel / {unit}  ({int(seen.sum())} pixels; beyond 6: end bins)", fontsize=10)
     figure.supylabel("density", fontsize=10)
 
 
 def _positions(figure: Figure | SubFigure, axes: Axes, ra: Array, dec: Array, masked: Array) -> None:
     """Centres of the patches, east to the left, shaded by how much of each is masked."""
-    ordered = np.sort(ra % 360)
-    gap = np.argmax(np.diff(ordered, append=ordered[0] + 360))
-    start = ordered[(gap + 1) % len(ordered)]  # the footprint begins behind its largest gap
-    x = start + (ra - start) % 360
-    x = x - 360 * (x.mean() > 180)
-    points = axes.scatter(x, dec, c=100 * masked, cmap="Greys", vmin=0, ec=INK, lw=0.6, s=26)
+    x = unwrapped(ra)
+    points = axes.scatter(
+        x, dec, c=100 * masked, cmap="Greys", vmin=0, vmax=max(1, 100 * masked.max()), ec=INK, lw=0.6, s=26
+    )
     figure.colorbar(points, ax=axes, label="masked [%]", shrink=0.85, aspect=14, pad=0.02)
     margin = 3 if len(ra) > 1 else 1
     axes.set(xlim=(x.max() + margin, x.min() - margin), ylim=(dec.min() - margin, dec.max() + margin))

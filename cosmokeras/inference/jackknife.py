@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cosmokeras.places import unwrapped
+
 BLOCKS = 20
 FEWEST = 8  # patches; a spread of fewer numbers is itself known to no better than 30 %
 
@@ -43,15 +45,6 @@ def neighbours(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     strips = np.array_split(np.argsort(dec, kind="stable"), max(1, round(np.sqrt(min(n, BLOCKS)))))
     rows = [strip[np.argsort(ra[strip], kind="stable")] for strip in strips]
     return np.concatenate([row[:: 1 - 2 * (i % 2)] for i, row in enumerate(rows)])
-
-
-def unwrapped(ra: np.ndarray) -> np.ndarray:
-    """Right ascensions [deg] without a jump inside the footprint: they begin after the largest gap, above -180."""
-    ordered = np.sort(ra % 360)
-    gaps = np.diff(ordered, append=ordered[0] + 360)
-    start = ordered[(np.argmax(gaps) + 1) % len(ordered)]
-    out = start + (ra - start) % 360
-    return out - 360 * (out.mean() > 180)
 
 
 def blocks_of(ra: np.ndarray, dec: np.ndarray) -> list[np.ndarray]:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from cosmokeras.config import Config
 
 FIELDS = {
-    "lensing": "lognormal shells of matter: their spectra are those of theory, higher moments and peaks approximate",
-    "2lpt": "second-order perturbation theory: good on large scales, without collapsed haloes",
-    "grf": "Gaussian fields: nothing but a spectrum is in them",
+    "lensing": "lognormal shells of matter, with the spectra of theory and approximate higher moments and peaks",
+    "2lpt": "second-order perturbation theory, good on large scales and without collapsed haloes",
+    "grf": "Gaussian fields, with nothing but a spectrum in them",
 }
 
 
@@ -103,7 +103,7 @@ def assumptions(cfg: Config) -> dict[str, Any]:
         "kind": cfg.data.kind,
         "unit": cfg.kind.unit,
         "survey": f"{cfg.survey.name}: {cfg.survey.title}" if lensing else None,
-        "pixels": f"{cfg.data.size} x {cfg.data.size}" + (f" of {cfg.pixel_arcmin:g} arcmin" if lensing else ""),
+        "pixels": f"{cfg.data.size} x {cfg.data.size} pixels" + (f" of {cfg.pixel_arcmin:g} arcmin" if lensing else ""),
         "targets": list(cfg.targets),
         "fixed": {name: value for name, value in values.items() if not isinstance(value, tuple)},
         "free": {name: list(value) for name, value in values.items() if isinstance(value, tuple)},
@@ -186,7 +186,7 @@ def _assumed(assumed: Mapping) -> list[str]:
     wanted = [box for name, box in boxes.items() if any(t == name or t.startswith(f"{name}_") for t in targets)]
     others = [box for box in boxes.values() if box not in wanted]
     lines = [
-        f"Training maps `{assumed['kind']}` ({assumed['pixels']} pixels), {FIELDS.get(assumed['kind'], assumed['unit'])}",
+        f"Training maps `{assumed['kind']}`, {assumed['pixels']}: {FIELDS.get(assumed['kind'], assumed['unit'])}",
         "Inferred, with a uniform prior: " + ", ".join(wanted),
         "Marginalised, with a uniform prior: " + (", ".join(others) or "nothing"),
         "Fixed: " + (listed(assumed["fixed"]) or "nothing"),
@@ -200,7 +200,7 @@ def _verdict(metrics: Mapping, threshold: float) -> str:
     tests = ", ".join(f"{name} {p:.2g}" for name, p in metrics["surprise_tests"].items())
     off = "; ".join(f"{name} ({pull:+.1f} sigma)" for name, pull in metrics["surprise_features"].items())
     lines = [
-        f"{verdict}: p = {metrics['surprise_p']:.2g}, {'not ' if yes else ''}below {threshold:g}",
+        f"{verdict}: p = {metrics['surprise_p']:.2g}, {'above' if yes else 'below'} the limit {threshold:g}",
         f"p of each test: {tests}",
         f"Furthest off, of many: {off}",
     ]

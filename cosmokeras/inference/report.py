@@ -168,9 +168,7 @@ def _maps(note: Mapping, metrics: Mapping, real: Mapping, max_masked: float) -> 
         lines.append("Files: " + ", ".join(f"`{name}`" for name in origin["files"]))
     if "citation" in origin:
         lines.append(f"To be cited: {origin['citation']}")
-    lines.append(
-        f"Cuts: patches with more than {max_masked:.0%} of their pixels masked are left out (`real.max_masked`)"
-    )
+    lines.append(f"Cuts: patches of a larger map are left out if over {max_masked:.0%} is masked (`real.max_masked`)")
     if origin.get("steps"):
         lines.append("Made by: " + "; ".join(origin["steps"]))
     return lines
@@ -215,13 +213,12 @@ def _null_tests(real: Mapping) -> list[str]:
 def _stability(names: Sequence[str], metrics: Mapping) -> list[str]:
     if not all("jackknife_std" in metrics[name] for name in names):
         return ["Too few patches to leave some out in turn (jack-knife)"]
-    lines = []
-    for name in names:
-        m = metrics[name]
-        spread = f"{m['jackknife_std']:.4f}, against {m['std']:.4f} of the posterior"
-        pull = f"the block of patches that stands out most does so by {m['jackknife_max_pull']:+.1f} sigma"
-        lines.append(f"Jack-knife over blocks of patches: error of {name} {spread}; {pull}")
-    return lines
+    found = [
+        f"{name} {m['jackknife_std']:.4f} against {m['std']:.4f}, {m['jackknife_max_pull']:+.1f} sigma"
+        for name, m in ((name, metrics[name]) for name in names)
+    ]
+    what = "its error against the posterior's, and the block that stands out most"
+    return [f"Jack-knife over blocks of neighbouring patches, {what}: {'; '.join(found)}"]
 
 
 def _comparison(names: Sequence[str], metrics: Mapping) -> str:
@@ -256,9 +253,8 @@ def caveats(note: Mapping[str, Any], metrics: Mapping[str, Any], assumed: Mappin
         )
     cosmology = [name for name in fixed if name not in NUISANCES]
     if cosmology:
-        lines.append(
-            f"The result holds for the fixed {', '.join(cosmology)}; published ones marginalise over most of them"
-        )
+        others = "; published analyses let most of them vary" if metrics.get("compared") else ""
+        lines.append(f"The result holds for the values at which {', '.join(cosmology)} are fixed{others}")
     if assumed["kind"] == "lensing":
         if "sigma8" in fixed and "omega_m" in free:
             # S8 = sigma8 (Omega_m / 0.3)^0.5 stays: d ln Omega_m = -2 d ln sigma8

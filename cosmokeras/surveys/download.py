@@ -40,7 +40,13 @@ def load_manifest(manifest: Path | str = MANIFEST) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def fetch_file(name: str, mirror: Path | str | None = None, manifest: Path | str = MANIFEST, retries: int = 2) -> Path:
+def fetch_file(
+    name: str,
+    mirror: Path | str | None = None,
+    manifest: Path | str = MANIFEST,
+    retries: int = 2,
+    offline: bool = False,
+) -> Path:
     """Path of a verified local copy of the file `name` of the manifest.
 
     Parameters
@@ -49,6 +55,7 @@ def fetch_file(name: str, mirror: Path | str | None = None, manifest: Path | str
     mirror : folder that holds "<group>/<file>"; default the environment variable COSMOKERAS_REAL_DATA, else download
         into the cache (environment COSMOKERAS_CACHE, default the operating system's cache folder)
     retries : further attempts after a failed download
+    offline : never download
     """
     entries = load_manifest(manifest)
     if name not in entries:
@@ -56,6 +63,8 @@ def fetch_file(name: str, mirror: Path | str | None = None, manifest: Path | str
     mirror = mirror or os.environ.get("COSMOKERAS_REAL_DATA")
     if mirror:
         return _from_mirror(name, entries[name]["sha256"], Path(mirror))
+    if offline:
+        raise UserError(f"{name}: real.offline=true; put it in a folder and name that folder in real.mirror")
     return _download(name, entries[name], retries)
 
 

@@ -1,7 +1,7 @@
 """The official mass maps of DES Y3 (Jeffrey et al. 2021, MNRAS 505, 4626): plain Kaiser-Squires convergence, four bins.
 
-HEALPix NSIDE 1024, RING, celestial: KS_tomo1..4 for the maps, nullB_tomo1..4 (the B mode of the same shear) for the null
-tests, glimpse_mask for the footprint. The other reconstructions of the release (wiener, glimpse) are filtered: no
+HEALPix NSIDE 1024, RING, celestial: KS_tomo1..4 for the maps, nullB_tomo1..4 (the B mode of the same shear) for the
+null tests, glimpse_mask for the footprint. The other reconstructions of the release (wiener, glimpse) are filtered: no
 simulation with shape noise looks like them.
 """
 
@@ -68,8 +68,8 @@ def _without_missing(maps: np.ndarray, mask: np.ndarray, mask_name: str) -> tupl
     number, part = np.count_nonzero(bad), np.count_nonzero(bad) / np.count_nonzero(mask)
     if part > LOST:
         raise UserError(
-            f"{mask_name}: {part:.1%} of its pixels hold marks of missing data (NaN, -1.6e30) in the maps, {LOST:.0%} at "
-            "most are left out; replace the files by the published ones"
+            f"{mask_name}: {part:.1%} of its pixels hold marks of missing data (NaN, -1.6e30) in the maps, but at "
+            f"most {LOST:.0%} are left out; replace the files by the published ones"
         )
     note = [f"{number} pixels of the footprint hold marks of missing data and were masked"] if number else []
     return mask & ~bad, note

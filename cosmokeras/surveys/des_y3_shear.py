@@ -81,8 +81,8 @@ def load(cfg: Config) -> RealSky:
         "frame": {name: round(value, 2) for name, value in frame._asdict().items()},
         "steps": [
             f"{np.count_nonzero(empty)} pixels of the mask without galaxies masked",
-            f"Kaiser & Squires on the sphere of ({frame.sign1:+d} g1, {frame.sign2:+d} g2), 0 outside the mask, l below "
-            f"{3 * nside}; E mode. That keeps three quarters of the power of white noise: simulated noise has them all",
+            f"Kaiser & Squires on the sphere of ({frame.sign1:+d} g1, {frame.sign2:+d} g2), 0 outside the mask, "
+            f"l below {3 * nside}; E mode (3/4 of the power of white noise)",
         ],
         "warnings": _doubts(frame, shear, mask, cfg.survey.n_eff, nside),
     }
@@ -166,13 +166,13 @@ def _only(
     listed = ", ".join(f"{key} {one.dtype}{list(one.shape)}" for key, one in stored.items()) or "no arrays of numbers"
     problem = f"{len(fitting)} data sets could be {what}" if fitting else f"no data set looks like {what}"
     raise UserError(
-        f"{name}: {problem} ({bins} bins x {mask.size} pixels or {np.count_nonzero(mask)} of the mask); it holds: {listed}; "
-        "make convergence maps of it yourself and give them as real.source=healpix"
+        f"{name}: {problem} ({bins} bins x {mask.size} pixels or {np.count_nonzero(mask)} of the mask); it holds: "
+        f"{listed}; make convergence maps of it yourself and give them as real.source=healpix"
     )
 
 
 def _all_pixels(one: np.ndarray, mask: np.ndarray, bins: int) -> np.ndarray | None:
-    """(bins, npix) of an array with its axes in either order, of all pixels or of those of the mask; None if neither."""
+    """(bins, npix) of an array in either order of axes, of all pixels or of those of the mask; None if neither."""
     if one.ndim != 2 or bins not in one.shape:
         return None
     rows = one if one.shape[0] == bins else one.T
@@ -188,9 +188,9 @@ def _all_pixels(one: np.ndarray, mask: np.ndarray, bins: int) -> np.ndarray | No
 def find_frame(g1: np.ndarray, g2: np.ndarray, mask: np.ndarray) -> Frame:
     """Signs that make (g1, g2), (bins, npix), the shear of `spherical_ks`: east and north, E modes, skewed to mass.
 
-    The relative sign comes from products of different bins, in which noise averages to nothing: with the right one E has
-    them all, with the wrong one E and B half each. The overall sign comes from the skewness of the sum of the bins. What
-    is not clear by CLEAR standard deviations stays as it is stored. The standard deviations are those of white noise.
+    The relative sign comes from products of different bins, in which noise averages to nothing: with the right one E
+    has them all, with the wrong one E and B half each. The overall sign comes from the skewness of the sum of the bins.
+    What is not clear by CLEAR standard deviations, those of white noise, stays as it is stored.
     """
     pixels = np.count_nonzero(mask)
     excess, maps = {}, {}

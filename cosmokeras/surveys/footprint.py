@@ -1,6 +1,6 @@
 """Footprints: the masks that simulated maps get from a true one, and an invented one for mock skies, about that of DES.
 
-    python -m cosmokeras.surveys.footprint --healpix MASK.fits --size 64 --pixel 5 --number 128 --out data/masks/NAME.npy
+    python -m cosmokeras.surveys.footprint --healpix MASK.fits --size 64 --pixel 5 --out data/masks/NAME.npy
 
 writes the masks of patches at random places of the footprint in MASK.fits. They go onto simulated maps with
 `lensing.mask: data/masks/NAME.npy` in params.yaml, or with `mask: ../masks/NAME.npy` in a survey preset.
@@ -95,8 +95,8 @@ def write_masks(
     else:
         side = f"{size} x {pixel_arcmin:g} arcmin"
         raise UserError(
-            f"{path}: the footprint holds too few patches of {side} with at most {max_masked:g} masked to make {number} "
-            "masks; take smaller patches or a higher limit"
+            f"{path}: the footprint holds too few patches of {side} with at most {max_masked:g} masked to make "
+            f"{number} masks; take smaller patches or a higher limit"
         )
     chosen = rng.permutation(len(library))[:number]
     masks = np.stack([library[one] for one in chosen]).astype(np.float16)

@@ -34,12 +34,13 @@ def load(cfg: Config) -> RealSky:
     if not paths:
         raise UserError("real.path=[]: name one FITS file, or one for each bin")
     maps, names = read_maps(paths, len(cfg.survey.bins))
+    mask = read_mask(mask_path)
     provenance = {
         "kind": "unknown",
         "statement": STATEMENT,
         "files": {str(path): sha256(path) for path in (*paths, mask_path)},
     }
-    return sky_of(cfg, "healpix", maps, names, read_mask(mask_path), str(mask_path), provenance)
+    return sky_of(cfg, "healpix", maps, names, mask, str(mask_path), provenance)
 
 
 def sky_of(
@@ -69,8 +70,8 @@ def sky_of(
     patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
     if len(patches.maps) == 0:
         raise UserError(
-            f"{mask_name}: no patch of {cfg.data.size} x {cfg.pixel_arcmin:g} arcmin lies in the footprint with at most "
-            f"real.max_masked={cfg.real.max_masked} of it masked; raise that or lower data.size"
+            f"{mask_name}: no patch of {cfg.data.size} x {cfg.pixel_arcmin:g} arcmin lies in the footprint with at "
+            f"most real.max_masked={cfg.real.max_masked} of it masked; raise that or lower data.size"
         )
     sigma = survey.healpix_noise(healpix_nside(survey))
     null_tests = nulls.pixel_nulls(maps, mask, sigma) | nulls.patch_nulls(patches.maps, patches.coverage)

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from cosmokeras.errors import UserError
+from cosmokeras.pixels import ARCMIN, healpix_side
 from cosmokeras.surveys.patches import UNSEEN_LIMIT, read_healpix
 from cosmokeras.surveys.presets import Survey
 
 FACTOR = 3.0  # rms of a bin may be this far off what is expected; harmonics up to l = 2 nside keep 0.58 of the noise
 SIGNAL = 0.02  # rms of the convergence itself in pixels of arcmins, at most about this for sources at z = 1
 QUIET = 0.2  # a piece of sky with less than this part of the expected noise holds no data
+NOTHING = 1e-3  # maps with less than this part of the expected noise are empty inside the mask
+BAND_LIMITED = 0.95  # maps whose rms is below this part of the expected noise are remarked upon
 CELL = 16  # NSIDE of the pieces of sky that are looked at for that
 LEAST = 16  # observed pixels that a piece must have
 
@@ -26,7 +29,7 @@ def healpix_nside(survey: Survey) -> int:
     if survey.made_from != "healpix" or survey.nside is None:
         raise UserError(
             f"lensing.survey={survey.name}: its simulations are not made for HEALPix maps (made_from: "
-            f"{survey.made_from}); copy the preset to a name of yours with `made_from: healpix` and the `nside` of the maps"
+            f"{survey.made_from}); copy the preset to a name of yours with `made_from: healpix` and the maps' `nside`"
         )
     return survey.nside
 
@@ -59,8 +62,8 @@ def read_maps(paths: Sequence[Path], bins: int) -> tuple[np.ndarray, list[str]]:
     if len(maps) != bins:
         what = "map" if len(maps) == 1 else "maps"
         raise UserError(
-            f"{paths[0]}: {len(maps)} {what} given by real.path, but lensing.survey has {bins} bins; give one file with "
-            "a column per bin or a list of files, one per bin in order"
+            f"{paths[0]}: {len(maps)} {what} given by real.path, but lensing.survey has {bins} bins; give one file "
+            "with a column per bin or a list of files, one per bin in order"
         )
     return maps, names
 
@@ -88,9 +91,9 @@ def check_grid(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_na
     want, got = healpix_nside(survey), _nside(maps[0])
     if got != want:
         raise UserError(
-            f"{names[0]}: NSIDE {got}, but maps of lensing.survey={survey.name} are simulated for NSIDE {want}; give maps "
-            f"of NSIDE {want}, or copy the preset to a name of yours with `nside: {got}` and a pixel_arcmin not below "
-            f"{3517.9 / got:.2g}"
+            f"{names[0]}: NSIDE {got}, but maps of lensing.survey={survey.name} are simulated for NSIDE {want}; give "
+            f"maps of NSIDE {want}, or copy the preset to a name of yours with `nside: {got}` and a pixel_arcmin not "
+            f"below {healpix_side(got) / ARCMIN:.1f}"
         )
     if mask.size != maps.shape[1]:
         raise UserError(
@@ -121,13 +124,12 @@ def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_
     nside = _nside(mask)
     noise = survey.healpix_noise(nside)
     for one, name, sigma in zip(maps, names, noise, strict=True):
-        quiet = quiet_part(one, mask, float(sigma))
-        if 0.05 < quiet < 0.95:
+        quiet, rms = quiet_part(one, mask, float(sigma)), float(one[mask].std(dtype=np.float64))
+        if quiet > 0.05:
             raise UserError(
-                f"{mask_name}: {quiet:.0%} of the area that the mask calls observed has hardly any noise in {name}; the "
-                "mask is inverted or reaches beyond the footprint: give that of these maps"
+                f"{mask_name}: {quiet:.0%} of the area that the mask calls observed has hardly any noise in {name}; "
+                "the mask is inverted or reaches beyond the footprint (give that of these maps), or they are smoothed"
             )
-        rms = float(one[mask].std(dtype=np.float64))
         low, high = sigma / FACTOR, FACTOR * np.hypot(sigma, SIGNAL)
         if not low <= rms <= high:
             advice = (
@@ -139,12 +141,27 @@ def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_
                 f"{name}: rms {rms:.3g} inside the mask, but {sigma:.3g} of shape noise is expected of lensing.survey="
                 f"{survey.name} at NSIDE {nside} (allowed {low:.2g} to {high:.2g}); {advice}"
             )
-    swapped = bins_out_of_order(np.array([one[mask].std(dtype=np.float64) for one in maps]), noise)
-    return [] if swapped is None else [swapped]
+    found = np.array([one[mask].std(dtype=np.float64) for one in maps])
+    odd = [bins_out_of_order(found, noise), _less_noise(found / noise)]
+    return [one for one in odd if one is not None]
+
+
+def _less_noise(ratio: np.ndarray) -> str | None:
+    """A warning where most maps, signal included, have less power than the white noise that is simulated for them."""
+    if np.median(ratio) >= BAND_LIMITED:
+        return None
+    listed = ", ".join(f"{one:.2f}" for one in ratio)
+    return (
+        f"rms over the white noise of a pixel, per bin: {listed}; the maps lost noise, as those cut off at some "
+        "multipole do, that simulated maps have: see whether metrics/infer.json finds them surprising"
+    )
 
 
 def quiet_part(one: np.ndarray, mask: np.ndarray, sigma: float) -> float:
-    """Part of the observed pieces of sky in which the rms is under QUIET times the noise `sigma` of a pixel."""
+    """Part of the observed sky, in pieces, in which the rms is under QUIET times the noise `sigma` of a pixel.
+
+    Where even the noisiest pieces have less than `sigma`, theirs counts: a map smoothed all over has no quiet part.
+    """
     import healpy
 
     nside = _nside(mask)
@@ -156,14 +173,18 @@ def quiet_part(one: np.ndarray, mask: np.ndarray, sigma: float) -> float:
     good = hits >= LEAST
     if not good.any():
         good = hits > 0
-    return float(np.sum(hits[good & (square < hits * (QUIET * sigma) ** 2)]) / hits[good].sum())
+    hits, rms = hits[good], np.sqrt(square[good] / hits[good])
+    noisiest = np.quantile(rms, 0.99)
+    if noisiest < NOTHING * sigma:
+        return 1.0
+    return float(hits[rms < QUIET * min(sigma, noisiest)].sum() / hits.sum())
 
 
 def bins_out_of_order(rms: np.ndarray, expected: np.ndarray) -> str | None:
     """A warning where the rms of the bins fit the expected ones much better in another order.
 
-    A factor common to all bins says nothing about their order and is taken out. Bins that differ by less than 5 % cannot
-    be told apart.
+    A factor common to all bins says nothing about their order and is taken out. Bins that differ by less than 5 %
+    cannot be told apart.
     """
     ranks = np.argsort(np.argsort(rms, kind="stable"), kind="stable")
     best = np.argsort(expected, kind="stable")[ranks]  # bin whose noise each map has
@@ -182,9 +203,7 @@ def bins_out_of_order(rms: np.ndarray, expected: np.ndarray) -> str | None:
 
 def _floats(path: Path, maps: np.ndarray) -> np.ndarray:
     if maps.dtype.kind != "f":
-        raise UserError(
-            f"{path}: holds {maps.dtype} numbers, but convergence is a small fraction; write it as floating-point numbers"
-        )
+        raise UserError(f"{path}: holds {maps.dtype} numbers, but convergence is a small fraction; write it as floats")
     with np.errstate(over="ignore"):  # beyond float32 is as good as missing
         return maps.astype(np.float32)
 

@@ -38,7 +38,7 @@ def pixel_nulls(maps: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> dict[s
 
 
 def b_mode_nulls(b_modes: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> dict[str, float]:
-    """Scatter of B-mode maps (bins, npix) over the noise expected in the E mode: bin_N_b_std, no more than bin_N_std."""
+    """Scatter of B-mode maps (bins, npix) over the noise expected in E: bin_N_b_std, no more than bin_N_std."""
     ratio = (one[mask].std(dtype=np.float64) / noise for one, noise in zip(b_modes, sigma, strict=True))
     return {f"bin_{number}_b_std": float(value) for number, value in enumerate(ratio, start=1)}
 

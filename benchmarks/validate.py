@@ -13,7 +13,7 @@ from pathlib import Path
 from cosmokeras.files import write_json
 
 RESULT = Path(__file__).parents[1] / "metrics" / "validate.json"
-CHECKS = ("table", "lensing", "lpt", "sphere", "grf", "two_parameters", "flow", "mocks", "surveys")
+CHECKS = ("table", "lensing", "lpt", "sphere", "grf", "two_parameters", "flow", "mocks", "surveys", "evaluate", "xi")
 
 
 def main() -> int:

@@ -38,10 +38,10 @@ def pretty(name: str) -> str:
 
 
 @contextmanager
-def canvas(path: Path, width: float, height: float) -> Iterator[Figure]:
+def canvas(path: Path, width: float, height: float, layout: str | None = "constrained") -> Iterator[Figure]:
     """Empty figure, width x height [inch]; saved at 150 dots per inch, free of user settings, once all is drawn."""
     with style.context(["default", STYLE]):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout=layout)
         yield figure
         with atomic(path) as handle:
             figure.savefig(handle, format="png", metadata={"Software": None})
@@ -241,25 +241,19 @@ def saliency(path: Path, k: Array, slopes: Array, names: Sequence[str], xlabel: 
         axes.set_xlabel(xlabel)
 
 
-def _density(samples: Array, bounds: Array) -> tuple[list[Array], Array]:
-    """Smooth density of samples (n, d) on a grid inside bounds (d, 2), its maximum 1; also the grid of each axis.
+def _density(samples: Array, bounds: Array) -> tuple[Array, Array]:
+    """Smooth density of samples (n,) on a grid inside bounds (2,), its maximum 1; the grid first.
 
     A histogram smoothed by a Gaussian of Scott's width (Scott 1992), reflected at the bounds: the prior cuts a
     posterior off there, and a plain kernel estimate would fall to half its value.
     """
-    (n, dim), span = samples.shape, np.ptp(bounds, axis=1)
-    spread = np.minimum(samples.std(axis=0), np.subtract(*np.percentile(samples, [75, 25], axis=0)) / 1.35)
-    width = np.maximum(spread, 1e-3 * span) * n ** (-1 / (dim + 4))
-    cells = np.clip(3 * span / width, 60, 3000 if dim == 1 else 600).astype(int)
-    counts, edges = np.histogramdd(samples, cells, bounds)
-    smooth = gaussian_filter(counts, width * cells / span, mode="reflect")
-    return [(edge[1:] + edge[:-1]) / 2 for edge in edges], smooth / max(smooth.max(), 1e-300)
-
-
-def _heights(density: Array, levels: tuple[float, ...] = (0.95, 0.68)) -> list[float]:
-    """Heights above which a density holds these fractions of itself."""
-    ordered = np.sort(density, axis=None)[::-1]
-    return [float(ordered[np.searchsorted(np.cumsum(ordered), level * ordered.sum())]) for level in levels]
+    span = float(np.ptp(bounds))
+    spread = min(samples.std(), np.subtract(*np.percentile(samples, [75, 25])) / 1.35)
+    width = max(spread, 1e-3 * span) * len(samples) ** -0.2
+    cells = int(np.clip(3 * span / width, 60, 3000))
+    counts, edges = np.histogram(samples, cells, bounds)
+    smooth = gaussian_filter(counts.astype(float), width * cells / span, mode="reflect")
+    return (edges[1:] + edges[:-1]) / 2, smooth / max(smooth.max(), 1e-300)
 
 
 def posterior(
@@ -268,43 +262,52 @@ def posterior(
 ) -> None:  # fmt: skip
     """Draw posteriors of single patches (n_patch, n_samples, p) and of all together, combined (n_samples, p).
 
-    One parameter: over the whole prior `bounds` (p, 2). More: a corner plot about the combined posterior, with its
-    68 % and 95 % regions. Densities are scaled to a maximum of 1; `truth`, where known, is dashed.
+    One parameter: over the whole prior `bounds` (p, 2), scaled to a maximum of 1. More: a corner plot of the combined
+    posterior (Foreman-Mackey 2016, JOSS 1, 24) with its 68 % and 95 % regions. `truth`, where known, is dashed.
     """
-    p, bounds = len(names), np.asarray(bounds, dtype=float)
-    known = np.array([(truth or {}).get(name, np.nan) for name in names], dtype=float)
-    low, high = np.percentile(combined, [0.5, 99.5], axis=0)
-    ends = np.stack([np.fmin(1.5 * low - 0.5 * high, known), np.fmax(1.5 * high - 0.5 * low, known)], axis=1)
-    view = bounds if p == 1 else np.clip(ends, bounds[:, :1], bounds[:, 1:])
-    with canvas(path, 7 if p == 1 else 7.5, 4.5 if p == 1 else 7.5) as figure:
+    known, bounds = [(truth or {}).get(name) for name in names], np.asarray(bounds, dtype=float)
+    if len(names) > 1:
+        _corner(path, combined, [pretty(name) for name in names], bounds, known, label)
+        return
+    with canvas(path, 7, 4.5) as figure:
         figure.suptitle(label)
-        grid = figure.subplots(p, p, squeeze=False, sharex="col")
-        for i, j in np.ndindex(p, p):
-            axes = grid[i, j]
-            if j > i:
-                axes.set_axis_off()
-                continue
-            axes.axvline(known[j], color=RUST, ls="--", lw=1.4, zorder=3, label="truth" if truth else None)
-            if i == j:
-                _marginal(axes, patches[:, :, i], combined[:, i], bounds[i], pretty(names[i]))
-            else:
-                (x, y), height = _density(combined[:, [j, i]], bounds[[j, i]])
-                axes.contourf(x, y, height.T, [*_heights(height), 2], colors=[SKY, BLUE])
-                axes.axhline(known[i], color=RUST, ls="--", lw=1.4)
-                axes.set(ylim=view[i], ylabel=pretty(names[i]) if j == 0 else "")
-                axes.tick_params(labelleft=j == 0)
-            axes.set(xlim=view[j], xlabel=pretty(names[j]) if i == p - 1 else "")
-        grid[0, 0].set_ylabel("posterior / its maximum" if p == 1 else "")
-        grid[0, -1].legend(*grid[0, 0].get_legend_handles_labels(), loc="upper right")
+        axes = figure.subplots()
+        if known[0] is not None:
+            axes.axvline(known[0], color=RUST, ls="--", lw=1.4, zorder=3, label="truth")
+        _marginal(axes, patches[:, :, 0], combined[:, 0], bounds[0], pretty(names[0]))
+        axes.set(xlim=bounds[0], xlabel=pretty(names[0]), ylabel="posterior / its maximum")
+        axes.legend(loc="upper right")
+
+
+def _corner(
+    path: Path, samples: Array, names: Sequence[str], bounds: Array, known: Sequence[float | None], label: str
+) -> None:
+    """Draw samples (n, p) in pairs of parameters, within the prior `bounds` (p, 2)."""
+    import corner
+
+    low, high = np.percentile(samples, [0.1, 99.9], axis=0)
+    margin = 0.1 * (high - low)
+    given = np.array([np.nan if one is None else one for one in known])
+    view = np.stack([np.fmin(low - margin, given - margin), np.fmax(high + margin, given + margin)], axis=1)
+    view = np.clip(view, bounds[:, :1], bounds[:, 1:])
+    look = {"bins": 40, "smooth": 1.2, "levels": (0.68, 0.95), "plot_datapoints": False, "fill_contours": True}
+    side = 2.6 * len(names) + 1
+    with canvas(path, side, side, layout=None) as figure:  # corner places its own panels
+        corner.corner(
+            np.asarray(samples, dtype=float), fig=figure, labels=list(names), range=list(view), truths=list(known),
+            color=BLUE, truth_color=RUST, show_titles=True, title_fmt=".3f", quantiles=(0.16, 0.5, 0.84), **look,
+        )  # fmt: skip
+        note = "\n68 % and 95 % regions" + ("\norange lines: truth" if any(one is not None for one in known) else "")
+        figure.text(0.97, 0.97, label + note, ha="right", va="top", fontsize=11)
 
 
 def _marginal(axes: Axes, patches: Array, combined: Array, bounds: Array, name: str) -> None:
     """Draw densities of one parameter: patches (n_patch, n_samples) thin, combined (n_samples,) thick."""
     look = {"color": GREY, "lw": 0.8, "alpha": float(np.clip(12 / len(patches), 0.15, 0.7))}
     for i, samples in enumerate(patches):
-        (x,), height = _density(samples[:, None], bounds[None])
+        x, height = _density(samples, bounds)
         axes.plot(x, height, label=None if i else f"single patches ({len(patches)})", **look)
-    (x,), height = _density(combined[:, None], bounds[None])
+    x, height = _density(combined, bounds)
     axes.fill_between(x, height, color=SKY, alpha=0.25, lw=0)
     axes.plot(x, height, color=BLUE, lw=2.4, label="combined")
     axes.set_title(rf"{name} = ${combined.mean():.3f} \pm {combined.std():.3f}$", fontsize=10)

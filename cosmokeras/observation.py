@@ -32,8 +32,8 @@ def noise_sigma(cfg: Config) -> np.ndarray:
 def transfer_kernels(cfg: Config) -> tuple[np.ndarray, np.ndarray]:
     """Real-space kernels, (2 HALF + 1)^2, that pixels apply to the signal and, on average, to unit white noise.
 
-    For patches cut from a HEALPix map these are the cutter's own (`cosmokeras.surveys.transfer`); for a catalogue
-    binned on the flat grid the signal is averaged over a pixel, and the noise is white.
+    For patches cut from a HEALPix map these are the cutter's own (`cosmokeras.surveys.transfer`); on a flat grid,
+    shear or convergence, the signal is averaged over a pixel, and the noise is white.
     """
     healpix = cfg.survey.made_from == "healpix"
     return _kernels((cfg.survey.nside, cfg.pixel_arcmin, cfg.data.size, cfg.survey.sky) if healpix else None)
@@ -41,7 +41,7 @@ def transfer_kernels(cfg: Config) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def _kernels(cut: tuple[Any, ...] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Kernels for a HEALPix map cut in this way; None: for galaxies binned on the flat grid."""
+    """Kernels for a HEALPix map cut in this way; None: for averages over the pixels of a flat grid."""
     if cut is not None:
         nside, pixel_arcmin, size, sky = cut
         signal, noise = cutting_transfers(nside, pixel_arcmin, size, sky=sky)
@@ -124,8 +124,8 @@ class Observer:
         pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
         which = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.masks), tf.int32, alg="philox")
         coverage = tf.gather(tf.constant(self.masks), which)
-        road = self._observe_shear if self.made_from == "shear" else self._observe_healpix
-        return coverage, road(maps, coverage, draw)
+        roads = {"healpix": self._observe_healpix, "shear": self._observe_shear, "flat": self._observe_flat}
+        return coverage, roads[self.made_from](maps, coverage, draw)
 
     def finish(self, maps: tf.Tensor, coverage: tf.Tensor) -> tf.Tensor:
         """Last steps, which simulated and real maps share: mask, smooth, mask, scale.
@@ -153,12 +153,18 @@ class Observer:
         maps = maps / tf.reduce_max(tf.abs(maps), axis=(1, 2), keepdims=True)
         return maps / tf.math.reduce_std(maps, axis=(1, 2), keepdims=True)
 
+    def _averaged(self, maps: tf.Tensor) -> tf.Tensor:
+        """The signal as the survey's pixels show it."""
+        import tensorflow as tf
+
+        pad = [[0, 0], [HALF, HALF], [HALF, HALF], [0, 0]]
+        return _convolve(tf.pad(maps, pad, "SYMMETRIC"), self.signal_kernel)
+
     def _observe_healpix(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The signal after the mean transfer of the cutter; noise drawn in HEALPix pixels and cut at random places."""
         import tensorflow as tf
 
-        pad = [[0, 0], [HALF, HALF], [HALF, HALF], [0, 0]]
-        signal = _convolve(tf.pad(maps, pad, "SYMMETRIC"), self.signal_kernel)
+        signal = self._averaged(maps)
         pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
         place = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.pixels), tf.int32, alg="philox")
         pixels, parts = (tf.gather(table, place) for table in self._tables())
@@ -182,8 +188,7 @@ class Observer:
         """Shear of the map, averaged in pixels, with shape noise and mask, and back by Kaiser-Squires."""
         import tensorflow as tf
 
-        pad = [[0, 0], [HALF, HALF], [HALF, HALF], [0, 0]]
-        signal = _convolve(tf.pad(maps, pad, "SYMMETRIC"), self.signal_kernel)
+        signal = self._averaged(maps)
         shear = self._filter_complex(tf.cast(signal, tf.complex64), self.spin2)
         shape = [2, tf.shape(maps)[0], self.size, self.size, self.channels]
         noise = tf.random.stateless_normal(shape, seed, alg="philox")
@@ -191,6 +196,13 @@ class Observer:
         used = tf.cast(coverage >= USED, tf.complex64)[..., None]
         shear = (shear + tf.complex(noise[0], noise[1])) * used
         return tf.math.real(self._filter_complex(shear, np.conj(self.spin2)))
+
+    def _observe_flat(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Convergence averaged in flat pixels, with white noise: no transform between shear and convergence."""
+        import tensorflow as tf
+
+        noise = tf.random.stateless_normal(tf.shape(maps), seed, alg="philox")
+        return self._averaged(maps) + noise * tf.constant(self.sigma, tf.float32) * _noise_boost(coverage)
 
     def _filter(self, maps: tf.Tensor, transfer: np.ndarray) -> tf.Tensor:
         import tensorflow as tf

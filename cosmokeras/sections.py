@@ -118,6 +118,7 @@ class RealConfig(Section):
     path: str | tuple[str, ...] | None = None
     mask: str | None = None
     pixel_arcmin: PositiveFloat | None = None
+    map: Annotated[int, Field(ge=0)] = 0
     offline: bool = False
     max_masked: Annotated[float, Field(ge=0, lt=1)]
 

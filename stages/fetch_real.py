@@ -6,9 +6,9 @@ from argparse import Namespace
 
 import numpy as np
 
-from cosmokeras import cli, load_params
+from cosmokeras import cli, load_params, sky_figures
 from cosmokeras.files import atomic, write_json, write_text
-from cosmokeras.observation import USED
+from cosmokeras.observation import USED, noise_sigma, transfer_kernels
 from cosmokeras.surveys import fetch
 
 
@@ -31,6 +31,11 @@ def main(args: Namespace) -> None:
     }
     write_json(cli.METRICS / "real.json", metrics)
     what = "observed" if sky.observed else "simulated (mock)"
+    noise = None
+    if cfg.kind.observed == "survey":  # of a wholly observed pixel
+        noise = noise_sigma(cfg) * np.sqrt(np.sum(transfer_kernels(cfg)[1] ** 2))
+    picture, title = cli.PLOTS / "null_tests.png", f"{sky.name}: {what} patches"
+    sky_figures.null_tests(picture, sky.maps, sky.coverage, (sky.ra, sky.dec), noise, sky.null_tests, title)
     masked = metrics["masked_fraction"]
     print(f"{sky.name}: {len(sky.maps)} {what} patches, {masked:.1%} masked; see {cli.REAL}/provenance.json")
 

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 from scipy.ndimage import gaussian_filter
 
-from cosmokeras import figures
+from cosmokeras import figures, sky_figures
 
 NAMES = ("omega_m", "sigma8", "h")
 BOUNDS = np.array([[0.1, 0.5], [0.6, 1.0], [0.5, 0.9]])
@@ -99,6 +99,28 @@ def surprise(path: Path, p: int) -> None:
     figures.surprise(path, reference, real, {1: 0.41, 2: 1e-4}[p], 0.01, "MOCK sky (simulated)")
 
 
+def comparison(path: Path, p: int) -> None:
+    ours = ("this work", 0.274, 0.012, 0.015)
+    rows = {"omega_m": [ours]}
+    if p == 2:
+        theirs = ("DES Y3 3x2pt\nDES Collaboration 2022, PRD 105, 023520", 0.339, 0.031, 0.032)
+        two = ("DES Y3 cosmic shear\nAmon et al. 2022, PRD 105, 023514;\nSecco et al. 2022", 0.759, 0.023, 0.025)
+        rows = {"omega_m": [ours, theirs, ("Planck 2018\nA&A 641, A6", 0.3153, 0.0073, 0.0073)]}
+        rows["S8"] = [("this work", 0.78, 0.02, 0.03), two]
+    sky_figures.comparison(path, rows, {"omega_m": 0.25} if p == 1 else {}, "MOCK sky (simulated)")
+
+
+def null_tests(path: Path, p: int) -> None:
+    n, channels = {1: (1, 1), 2: (30, 4)}[p]
+    rng = np.random.default_rng(9)
+    maps = rng.normal(0, 0.03, (n, 32, 32, channels))
+    seen = np.ones((n, 32, 32))
+    seen[:, :4] = rng.uniform(0, 1, (n, 1, 1))
+    places = rng.uniform(-30, 60, n) % 360, rng.uniform(-60, 0, n)
+    numbers = {"e_excess_sigma": 19.53, "b_excess_sigma": 1.97, "pixel_noise": 0.0255} if p == 1 else {}
+    sky_figures.null_tests(path, maps, seen, places, np.full(channels, 0.03), numbers, "MOCK sky (simulated)")
+
+
 PICTURES = (
     example_maps,
     spectra,
@@ -110,6 +132,8 @@ PICTURES = (
     posterior,
     gallery,
     surprise,
+    comparison,
+    null_tests,
 )
 
 
@@ -151,15 +175,23 @@ def test_nothing_is_written_when_drawing_fails(tmp_path: Path) -> None:
 
 
 def test_density_keeps_its_height_at_the_prior_edge() -> None:
-    samples = np.random.default_rng(7).uniform(0.1, 0.5, (20000, 1))
-    _, height = figures._density(samples, BOUNDS[:1])
+    samples = np.random.default_rng(7).uniform(0.1, 0.5, 20000)
+    _, height = figures._density(samples, BOUNDS[0])
     assert height[[0, -1]] == pytest.approx(height.mean(), rel=0.1)  # a plain kernel estimate gives half of it
 
 
-def test_contours_hold_their_share_of_a_normal() -> None:
-    samples = np.random.default_rng(8).normal([0.3, 0.8], [0.03, 0.02], (50000, 2))
-    (x, _), height = figures._density(samples, BOUNDS[:2])
-    outer, inner = figures._heights(height)
-    # 68 % and 95 % of a two-dimensional normal lie within exp(-r^2 / 2) = 0.32 and 0.05 of the maximum
-    assert (outer, inner) == pytest.approx((0.05, 0.32), rel=0.15)
-    assert x[np.argmax(height.max(axis=1))] == pytest.approx(0.3, abs=0.01)
+def test_null_tests_of_maps_without_noise_or_places(tmp_path: Path) -> None:
+    nowhere = np.full(2, np.nan)
+    arguments = fake_maps(2, 3), np.full((2, 48, 48), 0.6), (nowhere, nowhere), None, {}, "toy"
+    sky_figures.null_tests(tmp_path / "a.png", *arguments)
+    assert imread(tmp_path / "a.png").shape[1] >= 800
+
+
+def test_comparison_draws_the_truth_and_each_published_value(tmp_path: Path) -> None:
+    ours, theirs = ("this work", 0.3, 0.02, 0.02), ("paper", 0.35, 0.01, 0.01)
+    sizes = {}
+    for name, rows, truth in (("alone", [ours], {}), ("truth", [ours], {"h": 0.31}), ("other", [ours, theirs], {})):
+        sky_figures.comparison(tmp_path / f"{name}.png", {"h": rows}, truth, "title")
+        sizes[name] = imread(tmp_path / f"{name}.png").shape
+    assert sizes["other"][0] > sizes["alone"][0]  # a row more
+    assert (tmp_path / "alone.png").read_bytes() != (tmp_path / "truth.png").read_bytes()

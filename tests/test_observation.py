@@ -195,10 +195,52 @@ def test_map_cut_from_healpix_keeps_its_mean_and_loses_little(config: Callable[.
     assert (out - kappa)[inside] == pytest.approx(0, abs=4e-4)
 
 
-@pytest.mark.parametrize(("survey", "rel"), [("des_y3", 0.03), ("cosmos", 0.01)])
+FLAT = {"lensing.survey": "hsc_y3_fair", "real.source": "mock", "lensing.mask": "none", "lensing.smoothing_arcmin": 0.0}
+
+
+def test_flat_noise_is_white_and_of_the_galaxies_in_a_pixel(config: Callable[..., Config]) -> None:
+    """Variance and correlation of neighbours; the challenge of hsc_y3_fair states 0.4 / sqrt(2 n A)."""
+    cfg = config(FLAT)
+    assert noise_sigma(cfg) == pytest.approx([0.4 / np.sqrt(2 * 30 * 4)], rel=1e-4)
+    observer = Observer(cfg)
+    assert observer.scale * noise_sigma(cfg) == pytest.approx([1.0], rel=1e-6)
+    zero = np.zeros((200, 64, 64, 1), np.float32)
+    coverage, maps = (part.numpy() for part in observer.survey(zero, np.array([0, 1])))
+    assert (coverage == 1).all()
+    found = covariance(maps[..., 0].astype(float)) / noise_sigma(cfg)[0] ** 2
+    assert found[0] == pytest.approx(1, rel=0.01)
+    assert np.abs(found[1:]).max() < 0.01
+    # the mean of a map is as noisy as that of 4096 pixels: nothing was taken off, as Kaiser-Squires takes it
+    assert maps.mean(axis=(1, 2, 3)).std() == pytest.approx(noise_sigma(cfg)[0] / 64, rel=0.15)
+
+
+def test_flat_signal_is_averaged_over_pixels_and_keeps_its_mean(config: Callable[..., Config]) -> None:
+    cfg = config(FLAT)
+    kappa = smooth_map(64, 1)
+    out = noiseless(cfg)(kappa, np.array([0, 0])).numpy()
+    inside = np.s_[:, 5:-5, 5:-5]
+    assert (out - kappa)[inside] == pytest.approx(0, abs=4e-4)
+    # a wave of a quarter of the sampling rate loses what a pixel's average takes
+    wave = 0.01 * np.cos(np.pi / 2 * np.arange(64) + 0.4)[None, None, :, None] * np.ones((1, 64, 1, 1))
+    short = noiseless(cfg)(wave.astype(np.float32), np.array([0, 0])).numpy()
+    assert short[inside] == pytest.approx(np.sinc(0.25) * wave[inside], rel=0.02, abs=1e-4)
+
+
+def test_flat_maps_are_0_under_the_mask_and_noisier_where_partly_covered(config: Callable[..., Config]) -> None:
+    observer = Observer(config(FLAT))
+    coverage = np.ones((1, 64, 64), np.float32)
+    coverage[0, :16], coverage[0, 16:32] = 0.0, 0.64
+    observer.masks = coverage
+    out = observer(np.zeros((100, 64, 64, 1), np.float32), np.array([0, 0])).numpy()[..., 0] * np.sqrt(0.75)
+    assert (out[:, :16] == 0).all()
+    assert out[:, 16:32].std() == pytest.approx(1.25, rel=0.02)
+    assert out[:, 32:].std() == pytest.approx(1, rel=0.02)
+
+
+@pytest.mark.parametrize(("survey", "rel"), [("des_y3", 0.03), ("cosmos", 0.01), ("hsc_y3_fair", 0.01)])
 def test_signal_kernel_is_the_pixel_windows(config: Callable[..., Config], survey: str, rel: float) -> None:
     """Averages over flat pixels, and twice over HEALPix ones, which are squares within 3 %; below half of Nyquist."""
-    source = {"des_y3": "mock", "cosmos": "cosmos"}[survey]
+    source = "cosmos" if survey == "cosmos" else "mock"
     cfg = config({"lensing.survey": survey, "real.source": source, "lensing.mask": "none"})
     kernel, n = transfer_kernels(cfg)[0], 64
     assert kernel.sum() == pytest.approx(1, abs=0.01)

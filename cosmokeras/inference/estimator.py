@@ -155,9 +155,13 @@ class Estimator:
         """Samples (n, d) of the posterior of all maps together, which are patches of one sky."""
         if len(obs) == 1:
             return self.sample(obs, n, seed)[0]
+        return self.combine_means(self.mean(obs), n, seed)
+
+    def combine_means(self, means: np.ndarray, n: int, seed: int) -> np.ndarray:
+        """The same of two patches or more whose posterior means (patches, d) are known: leaving some out is cheap."""
         if self.response is None:
             raise UserError("this estimator was not calibrated for many patches; train it again")
-        return self.response.posterior(self.mean(obs), n, seed)[:, self.cfg.target_columns]
+        return self.response.posterior(means, n, seed)[:, self.cfg.target_columns]
 
     def save(self, folder: Path | str) -> None:
         """Write a folder that `load` needs nothing else for: network, parameters, survey, calibration."""

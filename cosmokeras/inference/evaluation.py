@@ -12,10 +12,11 @@ from cosmokeras.config import EvaluateConfig
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference.calibration import coverage, rank_test, ranks, tarp, tarp_p_value
+from cosmokeras.inference.derived import with_s8
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.gain import gain
 from cosmokeras.inference.posterior import prior_rmse
-from cosmokeras.inference.references import estimates_of_others, with_s8
+from cosmokeras.inference.references import estimates_of_others
 from cosmokeras.observation import Observer
 
 TEST_NOISE = 3_000_017  # seeds of noise that nothing else uses

@@ -8,6 +8,7 @@ from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference import limits
 from cosmokeras.inference.baseline import GaussianLikelihood, compression, network_means
+from cosmokeras.inference.derived import with_s8
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.features import observed_features, spectra
 from cosmokeras.inference.higher_order import L1Norm
@@ -16,14 +17,6 @@ from cosmokeras.observation import Observer
 NOISE = 4_000_037  # seeds of noise that nothing else uses
 DRAWS = 8  # noise draws of each training map
 UNIT_MAPS = 1024  # training maps that set the unit of the l1-norm
-
-
-def with_s8(names: tuple[str, ...], theta: np.ndarray) -> np.ndarray:
-    """Parameters (..., d) with S8 = sigma8 sqrt(omega_m / 0.3) behind them if `names` has both; else as they are."""
-    if not {"omega_m", "sigma8"} <= set(names):
-        return theta
-    s8 = theta[..., names.index("sigma8")] * np.sqrt(theta[..., names.index("omega_m")] / 0.3)
-    return np.concatenate([theta, s8[..., None]], axis=-1)
 
 
 def estimates_of_others(

@@ -79,9 +79,11 @@ def read_catalogue(paths: Mapping[str, Path | str]) -> Catalogue:
     return Catalogue(**columns)
 
 
-def fetch_catalogue(mirror: Path | str | None = None) -> Catalogue:
+def fetch_catalogue(mirror: Path | str | None = None, offline: bool = False) -> Catalogue:
     """The published catalogue, verified; see `cosmokeras.surveys.download.fetch_file`."""
-    return read_catalogue({ours: fetch_file(f"cosmos/{file}.fits", mirror) for ours, file in COLUMNS.items()})
+    return read_catalogue(
+        {ours: fetch_file(f"cosmos/{file}.fits", mirror, offline=offline) for ours, file in COLUMNS.items()}
+    )
 
 
 def _positions(catalogue: Catalogue, projection: Literal["tangent", "plain"]) -> tuple[np.ndarray, np.ndarray]:
@@ -234,7 +236,7 @@ def load(cfg: Any) -> RealSky:
             f"{len(cfg.survey.bins)} bins made from {cfg.survey.made_from}; set lensing.survey=cosmos"
         )
         raise UserError(msg)
-    catalogue = fetch_catalogue(cfg.real.mirror)
+    catalogue = fetch_catalogue(cfg.real.mirror, cfg.real.offline)
     _must_fit(catalogue, size, pixel_arcmin)
     maps = bin_shear(catalogue, size, pixel_arcmin)
     used = coverage(maps.counts)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosmokeras.errors import UserError
-from cosmokeras.files import sha256
-from cosmokeras.surveys.download import MANIFEST, fetch_file, load_manifest
+from cosmokeras.surveys.download import MANIFEST, fetch_verified, load_manifest
 from cosmokeras.surveys.healpix import sky_of
 from cosmokeras.surveys.healpix_input import healpix_nside, missing, read_map, read_mask
 from cosmokeras.surveys.sky import RealSky
@@ -32,7 +31,8 @@ def load(cfg: Config) -> RealSky:
     manifest = Path(cfg.root) / MANIFEST
     names = [f"des_y3/{kind}_tomo{number}.fits" for kind in ("KS", "nullB") for number in BINS]
     names.append("des_y3/glimpse_mask.fits")
-    paths = [fetch_file(name, cfg.real.mirror, manifest, offline=cfg.real.offline) for name in names]
+    copies = [fetch_verified(name, cfg.real.mirror, manifest, offline=cfg.real.offline) for name in names]
+    paths = [copy.path for copy in copies]
     mask = read_mask(paths[-1])
     columns = [read_map(path, column=0) for path in paths[:-1]]
     for path, column in zip(paths, columns, strict=False):
@@ -49,7 +49,7 @@ def load(cfg: Config) -> RealSky:
     provenance = {
         "kind": "observed",
         "statement": "DES Y3 mass maps as published",
-        "files": {name: sha256(path) for name, path in zip(names, paths, strict=True)},
+        "files": {name: copy.sha256 for name, copy in zip(names, copies, strict=True)},
         "url": entry["url"],
         "citation": entry["citation"],
         "licence": entry["licence"],

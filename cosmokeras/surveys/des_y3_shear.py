@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cosmokeras.errors import UserError
-from cosmokeras.files import sha256
 from cosmokeras.surveys import nulls
-from cosmokeras.surveys.download import MANIFEST, fetch_file, load_manifest
+from cosmokeras.surveys.download import MANIFEST, fetch_verified, load_manifest
 from cosmokeras.surveys.healpix import sky_of
 from cosmokeras.surveys.healpix_input import check_grid, healpix_nside, read_mask
 from cosmokeras.surveys.sky import RealSky
@@ -58,7 +57,8 @@ def load(cfg: Config) -> RealSky:
     """Patches of the E mode of the shear; its B mode is in the null tests."""
     nside = healpix_nside(cfg.survey)
     manifest = Path(cfg.root) / MANIFEST
-    path = fetch_file(ARCHIVE, cfg.real.mirror, manifest, offline=cfg.real.offline)
+    copy = fetch_verified(ARCHIVE, cfg.real.mirror, manifest, offline=cfg.real.offline)
+    path = copy.path
     bins = len(cfg.survey.bins)
     mask, shear = read_archive(path, bins)
     names, mask_name = [f"{path} ({DATA}, bin {i + 1})" for i in range(bins)], f"{path} ({MASK})"
@@ -74,7 +74,7 @@ def load(cfg: Config) -> RealSky:
     provenance = {
         "kind": "observed",
         "statement": "DES Y3 shear maps as published; convergence made of them here",
-        "files": {ARCHIVE: sha256(path)},
+        "files": {ARCHIVE: copy.sha256},
         "url": entry["url"],
         "citation": entry["citation"],
         "licence": entry["licence"],

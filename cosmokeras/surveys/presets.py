@@ -105,8 +105,9 @@ class Survey(_Frozen):
 
     `made_from` says how its real maps come about, so that simulated maps take the same road: `healpix` for patches cut
     out of a HEALPix map of `nside` (pixel averages, then nearest-pixel averages on the flat grid), `shear` for a
-    catalogue binned on the flat grid and turned into convergence by Kaiser & Squires (1993, ApJ 404, 441). HEALPix
-    pixels look different at each latitude: `sky` says in boxes where the survey lies.
+    catalogue binned on the flat grid and turned into convergence by Kaiser & Squires (1993, ApJ 404, 441), `flat` for
+    convergence averaged in flat pixels with white noise in each, as flat simulations are published. HEALPix pixels
+    look different at each latitude: `sky` says in boxes where the survey lies.
     """
 
     name: str
@@ -114,7 +115,7 @@ class Survey(_Frozen):
     citation: str
     pixel_arcmin: PositiveFloat
     smoothing_arcmin: float = Field(default=0.0, ge=0.0)  # Gaussian sigma
-    made_from: Literal["healpix", "shear"]
+    made_from: Literal["healpix", "shear", "flat"]
     nside: PositiveInt | None = None
     mask: str | None = None  # .npy of (n, size, size) coverage fractions, relative to the preset's folder
     mock: str | None = None  # a simulated sky of other code, relative to the preset's folder

@@ -60,9 +60,8 @@ def lensed(catalogue: cosmos.Catalogue, size: int, pixel: float, amplitude: floa
 
 def configuration(size=64, pixel=1.5, mirror=None, **survey) -> SimpleNamespace:
     preset = load_survey("cosmos").model_copy(update=survey)
-    return SimpleNamespace(
-        data=SimpleNamespace(size=size), pixel_arcmin=pixel, survey=preset, real=SimpleNamespace(mirror=mirror)
-    )
+    real = SimpleNamespace(mirror=mirror, offline=False)
+    return SimpleNamespace(data=SimpleNamespace(size=size), pixel_arcmin=pixel, survey=preset, real=real)
 
 
 @pytest.mark.parametrize(
@@ -165,8 +164,23 @@ def test_eb_test_refuses_too_little():
         cosmos.eb_test(mock(), margin_arcmin=60)
 
 
+def test_load_passes_on_where_files_may_come_from(monkeypatch):
+    asked = []
+
+    def refuse(name, mirror=None, offline=False):
+        asked.append((name, mirror, offline))
+        raise UserError("not here")
+
+    monkeypatch.setattr(cosmos, "fetch_file", refuse)
+    cfg = configuration(mirror="/somewhere")
+    cfg.real.offline = True
+    with pytest.raises(UserError, match="not here"):
+        cosmos.load(cfg)
+    assert asked == [("cosmos/ra.fits", "/somewhere", True)]
+
+
 def test_load_checks_before_it_shows_anything(monkeypatch, tmp_path):
-    monkeypatch.setattr(cosmos, "fetch_catalogue", lambda mirror: mock())
+    monkeypatch.setattr(cosmos, "fetch_catalogue", lambda mirror, offline=False: mock())
     with pytest.raises(UserError, match="needs at least 36"):
         cosmos.load(configuration(size=32, pixel=1.0))
     with pytest.raises(UserError, match="--size 48 --pixel 1"):

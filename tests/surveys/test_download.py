@@ -1,189 +1,216 @@
-"""Downloads against a server on the loopback: verified, atomic, and never anything but the file that was asked for."""
+"""What is fetched is verified, whole, recorded, and never anything but the file that was asked for."""
 
 from __future__ import annotations
 
 import hashlib
-import socket
+import json
+import shutil
+import signal
+import subprocess
+import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import time
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
-import yaml
 
 from cosmokeras.errors import UserError
-from cosmokeras.surveys.download import fetch_file, load_manifest
+from cosmokeras.surveys.download import fetch_file
 
-GOOD = b"shear" * 1000
+NAME = "cosmos/e1.fits"
+UNKNOWN = {"sha256": None, "bytes": None}
 REPOSITORY = Path(__file__).parents[2]
 
 
-class Handler(BaseHTTPRequestHandler):
-    requests: ClassVar[list[str]] = []
-
-    def do_GET(self):
-        self.requests.append(self.path)
-        status, body = {"/good": (200, GOOD), "/wrong": (200, b"something else"), "/broken": (500, b"oops")}.get(
-            self.path, (404, b"not here")
-        )
-        if self.path == "/shaky":  # fails once
-            status, body = (500, b"oops") if len(self.requests) == 1 else (200, GOOD)
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-@pytest.fixture
-def server():
-    Handler.requests = []
-    one = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=one.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{one.server_port}"
-    one.shutdown()
-    one.server_close()
-    thread.join()
+def start(cache: Path, one: Path) -> subprocess.Popen:
+    code = f"from cosmokeras.surveys.download import fetch_file; fetch_file({NAME!r}, manifest={str(one)!r})"
+    return subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "COSMOKERAS_REAL_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COSMOKERAS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def until(condition, seconds=20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
 
 
-def manifest(folder: Path, url: str, **change) -> Path:
-    entry = {
-        "url": url,
-        "sha256": hashlib.sha256(GOOD).hexdigest(),
-        "bytes": len(GOOD),
-        "licence": "none",
-        "citation": "nobody",
-        "description": "a test",
-        "group": "cosmos",
-    }
-    path = folder / "manifest.yaml"
-    path.write_text(yaml.safe_dump({"files": {"cosmos/e1.fits": {**entry, **change}}}))
-    return path
-
-
-def files_in(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def test_a_good_file_is_fetched_once_and_quietly(server, cache, tmp_path, capfd):
-    one = manifest(tmp_path, f"{server}/good")
-    path = fetch_file("cosmos/e1.fits", manifest=one)
-    assert path == cache / "cosmos/e1.fits"
-    assert path.read_bytes() == GOOD
-    assert fetch_file("cosmos/e1.fits", manifest=one) == path
-    assert Handler.requests == ["/good"]
+def test_a_good_file_is_fetched_once_and_quietly(server, cache, capfd, manifest, files):
+    one = manifest()
+    path = fetch_file(NAME, manifest=one)
+    assert path == cache / NAME
+    assert path.read_bytes() == server.good
+    assert fetch_file(NAME, manifest=one) == path
+    assert len(server.seen) == 1
+    assert files(cache) == ["e1.fits"]
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_damaged_cached_file_is_fetched_again(server, cache, tmp_path):
-    one = manifest(tmp_path, f"{server}/good")
-    fetch_file("cosmos/e1.fits", manifest=one).write_bytes(GOOD[:100])
-    assert fetch_file("cosmos/e1.fits", manifest=one).read_bytes() == GOOD
+def test_a_damaged_cached_file_is_fetched_again(server, get):
+    get().path.write_bytes(server.good[:100])
+    assert get().path.read_bytes() == server.good
+    assert len(server.seen) == 2
 
 
-@pytest.mark.parametrize(
-    ("path", "parts"),
-    [
-        (
-            "wrong",
-            [hashlib.sha256(GOOD).hexdigest(), hashlib.sha256(b"something else").hexdigest(), "nothing was kept"],
-        ),
-        ("missing", ["HTTP 404"]),
-        ("broken", ["HTTP 500"]),
-    ],
-)
-def test_failures_say_what_to_do_and_leave_nothing(server, cache, tmp_path, path, parts):
-    with pytest.raises(UserError) as error:
-        fetch_file("cosmos/e1.fits", manifest=manifest(tmp_path, f"{server}/{path}"), retries=0)
-    message = str(error.value)
-    for part in [*parts, "cosmos/e1.fits", f"{server}/{path}", str(cache / "cosmos/e1.fits")]:
-        assert part in message
-    assert "\n" not in message
-    assert files_in(cache) == []
-
-
-def test_no_network(cache, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/good"
-    with pytest.raises(UserError, match="no connection") as error:
-        fetch_file("cosmos/e1.fits", manifest=manifest(tmp_path, url), retries=0)
-    for part in ("cosmos/e1.fits", url, str(cache / "cosmos/e1.fits")):
+@pytest.mark.parametrize("kind", ["sha256", "md5"])
+def test_wrong_bytes_are_refused_and_not_kept(server, get, cache, kind, files):
+    server.body = server.other
+    right = hashlib.new(kind, server.good).hexdigest()
+    with pytest.raises(UserError, match="nothing was kept") as error:
+        get({"sha256": None, kind: right})
+    for part in (NAME, server.url, right, hashlib.new(kind, server.other).hexdigest(), str(cache / NAME)):
         assert part in str(error.value)
-    assert files_in(cache) == []
+    assert len(server.seen) == 1 and files(cache) == []
 
 
-def test_a_passing_failure_is_tried_again(server, cache, tmp_path):
-    path = fetch_file("cosmos/e1.fits", manifest=manifest(tmp_path, f"{server}/shaky"), retries=1)
-    assert path.read_bytes() == GOOD
-    assert len(Handler.requests) == 2
+def test_an_md5_will_do(get, cache, server, files):
+    got = get({"md5": hashlib.md5(server.good).hexdigest()} | UNKNOWN)
+    assert got == (cache / NAME, sha256(server.good), True)
+    assert files(cache) == ["e1.fits"], "a published checksum needs no record"
 
 
-def test_an_unwritable_cache_is_named(server, cache, tmp_path):
+def test_an_unknown_checksum_is_recorded_and_holds(server, get, cache, tmp_path, files):
+    got = get(UNKNOWN)
+    record = cache / (NAME + ".sha256")
+    assert got == (cache / NAME, sha256(server.good), False)
+    assert json.loads(record.read_text()) == {"sha256": sha256(server.good), "url": server.url}
+    assert get(UNKNOWN) == got and len(server.seen) == 1
+
+    got.path.write_bytes(server.other)  # in the cache
+    with pytest.raises(UserError, match="delete this one to download it again") as error:
+        get(UNKNOWN)
+    assert sha256(server.other) in str(error.value) and str(record) in str(error.value)
+
+    got.path.unlink()
+    server.body = server.other  # a new download
+    with pytest.raises(UserError, match="recorded at first use.*nothing was kept") as error:
+        get(UNKNOWN)
+    assert sha256(server.good) in str(error.value) and files(cache) == ["e1.fits.sha256"]
+
+    mirror = tmp_path / "mirror"
+    (mirror / "cosmos").mkdir(parents=True)
+    (mirror / NAME).write_bytes(server.other)  # a mirror
+    with pytest.raises(UserError, match="recorded at first use") as error:
+        get(UNKNOWN, mirror=mirror)
+    assert str(mirror / NAME) in str(error.value)
+    (mirror / NAME).write_bytes(server.good)
+    assert get(UNKNOWN, mirror=mirror) == (mirror / NAME, sha256(server.good), False)
+
+
+def test_the_first_copy_is_recorded_wherever_it_comes_from(get, cache, tmp_path, server, files):
+    mirror = tmp_path / "mirror"
+    (mirror / "cosmos").mkdir(parents=True)
+    (mirror / NAME).write_bytes(server.other)
+    get(UNKNOWN, mirror=mirror)
+    assert files(mirror) == ["e1.fits"], "a mirror is only read"
+    with pytest.raises(UserError, match="recorded at first use"):
+        get(UNKNOWN)  # the server has server.good
+
+    # a cache that serves as a mirror elsewhere brings its record
+    shutil.rmtree(cache)
+    (mirror / (NAME + ".sha256")).write_text(json.dumps({"sha256": sha256(server.good)}))
+    with pytest.raises(UserError, match=sha256(server.good)):
+        get(UNKNOWN, mirror=mirror)
+
+
+def test_a_file_put_there_by_hand_is_recorded_once(server, get, cache):
+    (cache / "cosmos").mkdir(parents=True)
+    (cache / NAME).write_bytes(server.other)
+    assert get(UNKNOWN, offline=True) == (cache / NAME, sha256(server.other), False)
+    record = cache / (NAME + ".sha256")
+    assert json.loads(record.read_text())["sha256"] == sha256(server.other)
+    written = record.stat().st_ino
+    get(UNKNOWN)
+    assert record.stat().st_ino == written, "a cache that one may only read will do"
+
+
+def test_a_damaged_record_is_named(get, cache):
+    record = get(UNKNOWN).path.with_name("e1.fits.sha256")
+    for text in ("{", "[]", "{}"):
+        record.write_text(text)
+        with pytest.raises(UserError, match="not a record of a sha256") as error:
+            get(UNKNOWN)
+        assert str(record) in str(error.value)
+
+
+def test_an_unwritable_cache_is_named(get, cache):
     cache.write_text("a file where the cache folder should be")
     with pytest.raises(UserError, match="COSMOKERAS_CACHE") as error:
-        fetch_file("cosmos/e1.fits", manifest=manifest(tmp_path, f"{server}/good"), retries=0)
+        get()
     assert str(cache) in str(error.value)
 
 
+def test_two_processes_fetch_one_file_once(server, cache, manifest, files):
+    one, hold = manifest(), threading.Event()
+    server.plan = [{"cut": server.half, "hold": hold}]
+    part = cache / (NAME + ".part")
+    first = start(cache, one)
+    until(lambda: part.exists() and part.stat().st_size == server.half)
+    second = start(cache, one)
+    time.sleep(0.5)  # time to do harm
+    assert second.poll() is None and part.stat().st_size == server.half and len(server.seen) == 1
+    hold.set()  # the first one's connection breaks and it goes on
+    assert (first.wait(20), second.wait(20)) == (0, 0)
+    assert (cache / NAME).read_bytes() == server.good and files(cache) == ["e1.fits"]
+    assert [seen.get("Range") for seen in server.seen] == [None, f"bytes={server.half}-"]
+
+
+def test_a_killed_download_leaves_a_part_that_is_continued(server, get, cache, manifest, files):
+    hold = threading.Event()
+    server.plan = [{"cut": server.half, "hold": hold}]
+    part = cache / (NAME + ".part")
+    process = start(cache, manifest())
+    until(lambda: part.exists() and part.stat().st_size == server.half)
+    process.send_signal(signal.SIGKILL)
+    process.wait(20)
+    hold.set()
+    assert files(cache) == ["e1.fits.part", "e1.fits.part.json"]
+    assert get().path.read_bytes() == server.good
+    assert server.seen[-1]["Range"] == f"bytes={server.half}-"
+
+
+def test_offline_says_where_to_put_the_file(server, get, cache):
+    with pytest.raises(UserError, match="real.offline is true") as error:
+        get(offline=True)
+    for part in (NAME, server.url, str((cache / NAME).absolute())):
+        assert part in str(error.value)
+    assert not cache.exists()
+    (cache / "cosmos").mkdir(parents=True)
+    (cache / NAME).write_bytes(server.other)
+    with pytest.raises(UserError, match=sha256(server.other)) as error:
+        get(offline=True)
+    assert str(cache / NAME) in str(error.value)
+    (cache / NAME).write_bytes(server.good)
+    assert get(offline=True).path == cache / NAME
+    assert server.seen == []
+
+
 @pytest.mark.parametrize("how", ["argument", "environment"])
-def test_a_mirror_is_read_in_place_without_network(server, cache, tmp_path, monkeypatch, how):
-    one = manifest(tmp_path, f"{server}/good")
+def test_a_mirror_is_read_in_place_without_network(server, cache, tmp_path, monkeypatch, how, manifest):
+    one = manifest()
     mirror = tmp_path / "mirror"
     (mirror / "cosmos").mkdir(parents=True)
-    (mirror / "cosmos/e1.fits").write_bytes(GOOD)
+    (mirror / NAME).write_bytes(server.good)
     if how == "environment":
         monkeypatch.setenv("COSMOKERAS_REAL_DATA", str(mirror))
     argument = str(mirror) if how == "argument" else None
-    assert fetch_file("cosmos/e1.fits", argument, one) == mirror / "cosmos/e1.fits"
+    assert fetch_file(NAME, argument, one, offline=True) == mirror / NAME
 
-    (mirror / "cosmos/e1.fits").write_bytes(b"something else")
-    with pytest.raises(UserError, match=hashlib.sha256(b"something else").hexdigest()):
-        fetch_file("cosmos/e1.fits", argument, one)
+    (mirror / NAME).write_bytes(server.other)
+    with pytest.raises(UserError, match=sha256(server.other)):
+        fetch_file(NAME, argument, one)
 
-    (mirror / "cosmos/e1.fits").unlink()
+    (mirror / NAME).unlink()
     with pytest.raises(UserError, match="is missing; put it there") as error:
-        fetch_file("cosmos/e1.fits", argument, one)
-    assert str(mirror / "cosmos/e1.fits") in str(error.value)
-    assert Handler.requests == [], "a mirror never falls back to a download"
+        fetch_file(NAME, argument, one)
+    assert str(mirror / NAME) in str(error.value)
+    assert server.seen == [], "a mirror never falls back to a download"
+    assert not cache.exists(), "published checksums need no cache"
 
 
-def test_an_unknown_name_lists_the_known(cache, tmp_path):
+def test_an_unknown_name_lists_the_known(cache, manifest):
     with pytest.raises(UserError, match="no file 'cosmos/e3.fits'.*known: cosmos/e1.fits"):
-        fetch_file("cosmos/e3.fits", manifest=manifest(tmp_path, "http://127.0.0.1/"))
-
-
-def test_bad_manifests_are_named(tmp_path):
-    with pytest.raises(UserError, match="is missing"):
-        load_manifest(tmp_path / "none.yaml")
-    with pytest.raises(UserError, match="entry 'cosmos/e1.fits': its sha256"):
-        load_manifest(manifest(tmp_path, "http://127.0.0.1/", sha256="abc"))
-    for text in ("files: {a: {url: x}}", "[1, 2]", "files: {a: ["):
-        (tmp_path / "bad.yaml").write_text(text)
-        with pytest.raises(UserError, match="bad.yaml") as error:
-            load_manifest(tmp_path / "bad.yaml")
-        assert "\n" not in str(error.value)
-
-
-def test_the_projects_manifest():
-    entries = load_manifest(REPOSITORY / "data/manifest.yaml")
-    for column in ("ra", "dec", "e1", "e2", "nhweight_int"):
-        entry = entries[f"cosmos/{column}.fits"]
-        assert entry["url"].startswith("https://") and entry["url"].endswith(f"/{column}.fits")
-    for name, entry in entries.items():
-        assert name.startswith(f"{entry['group']}/") and entry["bytes"] > 0
-        assert entry["citation"] and entry["licence"] and entry["description"]
-    assert len({entry["sha256"] for entry in entries.values()}) == len(entries)
+        fetch_file("cosmos/e3.fits", manifest=manifest())

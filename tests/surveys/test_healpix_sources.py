@@ -63,10 +63,15 @@ class Place:
 
     def publish(self) -> None:
         """Write the manifest of what lies in the mirror."""
-        entry = {"url": "https://example.org/x", "licence": "a simulation", "citation": "none", "group": "x"}
+        entry = {"url": "https://example.org/x", "licence": "a simulation", "citation": "none"}
         entry |= {"description": "a simulation"}
         files = {
-            str(path.relative_to(self.mirror)): {**entry, "sha256": sha256(path), "bytes": path.stat().st_size}
+            str(path.relative_to(self.mirror)): {
+                **entry,
+                "group": path.parent.name,
+                "sha256": sha256(path),
+                "bytes": path.stat().st_size,
+            }
             for path in self.mirror.rglob("*.*")
         }
         (self.root / "data" / "manifest.yaml").write_text(yaml.safe_dump({"files": files}))

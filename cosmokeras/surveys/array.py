@@ -1,0 +1,158 @@
+"""Your own flat maps, from .npy or FITS files: convergence of a survey, or whole periodic maps of the other kinds.
+
+`real.path` is one file of shape (h, w), (h, w, channels) or (n, h, w, channels), or a list of files of (h, w) or
+(n, h, w), one for each tomographic bin. `real.mask` is a file of (h, w) or (n, h, w), 1 where observed. All maps of
+a file are taken to be of one sky: the combined posterior is that of all of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cosmokeras.errors import UserError
+from cosmokeras.observation import USED
+from cosmokeras.surveys import images
+from cosmokeras.surveys.sky import RealSky
+
+if TYPE_CHECKING:
+    from cosmokeras.config import Config
+
+PIXEL_TOLERANCE = 0.01  # by which pixels may differ from the trained ones
+MEAN_LIMIT = 0.5  # a density contrast has a mean near 0, 1 + density contrast near 1
+
+
+def load(cfg: Config) -> RealSky:
+    """Patches of data.size out of the maps that real.path names; see the module's docstring."""
+    lensing = cfg.kind.observed == "survey"
+    if lensing:
+        must_have_pixel(cfg)
+    maps, where = read_maps(cfg.real.path, cfg.channels)
+    coverage = _coverage(cfg, maps.shape[:3], where)
+    maps = images.clean(maps, coverage, where)
+    if lensing:
+        images.must_be_noisy(cfg, maps, coverage, where)
+        tiles, holes = _tiles(cfg, maps, coverage, where)
+        steps = [
+            f"tiles of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin, row by row, no overlap",
+            f"at most {cfg.real.max_masked} of the pixels of a tile masked; masked pixels 0",
+        ]
+    else:
+        _must_be_whole(cfg, maps, where)
+        tiles, holes, steps = maps, coverage, [f"whole periodic maps, taken for {cfg.data.size}^2 pixels of a box"]
+    return RealSky(
+        name="array",
+        observed=True,
+        maps=tiles,
+        coverage=holes,
+        ra=np.full(len(tiles), np.nan),
+        dec=np.full(len(tiles), np.nan),
+        provenance={
+            "kind": "the user's own maps",
+            "statement": "Whether these maps are observed is for those to say who made them",
+            "files": {name: images.sha256(name) for name in _files(cfg)},
+            "shape": list(maps.shape),
+            "steps": steps,
+        },
+    )
+
+
+def must_have_pixel(cfg: Config) -> None:
+    """real.pixel_arcmin must be given, and be that of the simulated maps."""
+    own, trained = cfg.real.pixel_arcmin, cfg.pixel_arcmin
+    if own is None:
+        raise UserError(
+            f"real.pixel_arcmin=null: real.source={cfg.real.source} needs the pixel side of your maps [arcmin]; "
+            f"the network's maps have {trained}"
+        )
+    if abs(own / trained - 1) > PIXEL_TOLERANCE:
+        raise UserError(
+            f"real.pixel_arcmin={own}: the simulated maps have lensing.pixel_arcmin={trained}; "
+            "set that to the same and train again, or rebin the maps"
+        )
+
+
+def _files(cfg: Config) -> list[str]:
+    path, mask = cfg.real.path, cfg.real.mask
+    return [*([path] if isinstance(path, str) else path), *([mask] if mask else [])]
+
+
+def read_maps(path: str | tuple[str, ...], channels: int) -> tuple[np.ndarray, str]:
+    """Maps (n, h, w, channels) of a file, or of a list of files of one bin each; and how to name them in a message."""
+    if isinstance(path, str):
+        return _with_all_axes(images.read_floats(path), path, channels), path
+    if len(path) != channels:
+        raise UserError(f"real.path: a list of {len(path)} files for {channels} bins; give one for each bin")
+    bins = [images.read_floats(one) for one in path]
+    for name, one in zip(path, bins, strict=True):
+        if one.ndim not in (2, 3):
+            raise UserError(f"{name}: shape {one.shape}; a list in real.path holds files of (h, w) or (n, h, w)")
+        if one.shape != bins[0].shape:
+            raise UserError(f"{name}: shape {one.shape}, but {path[0]} has {bins[0].shape}; all bins must be alike")
+    maps = np.stack(bins, axis=-1)
+    return maps if maps.ndim == 4 else maps[None], path[0] if channels == 1 else f"{path[0]} and others"
+
+
+def _with_all_axes(array: np.ndarray, name: str, channels: int) -> np.ndarray:
+    if array.ndim not in (2, 3, 4):
+        raise UserError(f"{name}: shape {array.shape}; must be (h, w), (h, w, channels) or (n, h, w, channels)")
+    full = array[..., None] if array.ndim == 2 else array
+    if full.shape[-1] != channels:
+        axis = full.ndim - 3  # where FITS cubes, and torch, have the bins
+        if full.shape[axis] == channels:
+            remedy = f"move the bins to the last axis: numpy.moveaxis(maps, {axis}, -1)"
+        elif channels == 1 and array.ndim == 3:
+            remedy = "for several maps of one bin give (n, h, w, 1): maps[..., None]"
+        else:
+            remedy = "give one map for each bin of lensing.survey, the bins on the last axis"
+        raise UserError(
+            f"{name}: shape {array.shape} has {full.shape[-1]} channels, but {channels} are needed; {remedy}"
+        )
+    return full if full.ndim == 4 else full[None]
+
+
+def _coverage(cfg: Config, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """Observed fraction of each pixel, (n, h, w)."""
+    if cfg.real.mask is None:
+        return np.ones(shape, np.float32)
+    if cfg.kind.observed != "survey":
+        raise UserError(
+            f"real.mask={cfg.real.mask}: {cfg.data.kind} maps are whole and periodic, without a mask; set it to null"
+        )
+    mask = images.read_mask(cfg.real.mask)
+    if mask.shape not in (shape, shape[1:]):
+        raise UserError(
+            f"{cfg.real.mask}: a mask of {mask.shape}, but the maps of {where} need {shape[1:]} or {shape}; "
+            "give the mask of these maps"
+        )
+    return np.broadcast_to(mask, shape)
+
+
+def _tiles(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
+    size, (height, width) = cfg.data.size, maps.shape[1:3]
+    if min(height, width) < size:
+        raise UserError(
+            f"{where}: maps of {height} x {width} pixels are smaller than data.size={size}; lower that and train again"
+        )
+    corners = images.grid_corners(height, width, size)
+    tiles = np.concatenate([images.cut(one, corners, size) for one in maps])
+    holes = np.concatenate([images.cut(one, corners, size) for one in coverage])
+    good = np.mean(holes < USED, axis=(1, 2)) <= cfg.real.max_masked
+    return tiles[good], holes[good]
+
+
+def _must_be_whole(cfg: Config, maps: np.ndarray, where: str) -> None:
+    """Whole maps of the trained size that vary; density contrasts, not densities."""
+    size = cfg.data.size
+    if maps.shape[1:3] != (size, size):
+        raise UserError(
+            f"{where}: maps of {maps.shape[1]} x {maps.shape[2]} pixels, but {cfg.data.kind} maps are periodic and "
+            f"cannot be cut; rebin them to data.size={size}"
+        )
+    means = maps.mean(axis=(1, 2, 3), dtype=np.float64)
+    if (maps.std(axis=(1, 2, 3), dtype=np.float64) == 0).any():
+        raise UserError(f"{where}: a map has the same value in all pixels; give maps that vary")
+    if cfg.data.kind == "2lpt" and (np.abs(means) > MEAN_LIMIT).any():
+        worst = means[np.abs(means).argmax()]
+        raise UserError(f"{where}: a map has a mean of {worst:.3g}, no density contrast; give rho / mean(rho) - 1")

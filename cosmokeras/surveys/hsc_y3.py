@@ -1,0 +1,162 @@
+"""Simulated convergence on the footprint of HSC Year 3, as the FAIR-Universe Cosmology Challenge stores it.
+
+A mask (1424, 176) of 2 arcmin pixels, and skies (n, 132019) float16 of its unmasked pixels alone, row by row. These are
+third-party ray-traced N-body simulations with noise and unpublished cosmologies, not observations. The skies of a file
+may differ in cosmology, so patches of one are taken: real.map says which.
+
+    python -m cosmokeras.surveys.hsc_y3 --mask data/masks/hsc_y3_fair_64x2.npy
+
+writes the footprints that simulations of the `hsc_y3_fair` preset are masked with.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cosmokeras.errors import UserError
+from cosmokeras.files import atomic
+from cosmokeras.surveys import images
+from cosmokeras.surveys.download import fetch_file, load_manifest
+from cosmokeras.surveys.sky import RealSky
+
+if TYPE_CHECKING:
+    from cosmokeras.config import Config
+
+MASK = "hsc_y3/WIDE12H_bin2_2arcmin_mask.npy"
+MAPS = "hsc_y3/sampled_WIDE12H_bin2_2arcmin_kappa_noisy_test.npy"
+PIXEL_ARCMIN = 2.0
+STEP = 32  # pixels between the squares of the mask library
+STATEMENT = (
+    "A SIMULATION by others, not an observation: noisy ray-traced N-body convergence of the FAIR-Universe challenge, "
+    "whose cosmology is not published"
+)
+
+
+def read_mask(path: Path | str) -> np.ndarray:
+    """The footprint, (h, w) bool, True where observed."""
+    mask = images.read_mask(path)
+    if mask.ndim != 2:
+        raise UserError(f"{path}: a mask of shape {mask.shape}; the challenge's is one image (h, w)")
+    return mask >= images.USED
+
+
+def unpack(values: np.ndarray, mask: np.ndarray, where: str) -> np.ndarray:
+    """Images (n, h, w) float32, 0 where masked, of the unmasked pixels (n, pixels) or (pixels,)."""
+    pixels = np.count_nonzero(mask)
+    if values.ndim not in (1, 2) or values.shape[-1] != pixels:
+        raise UserError(
+            f"{where}: shape {values.shape}, but the mask has {pixels} unmasked pixels, which are (n, {pixels}); "
+            "give the mask of these maps in real.mask"
+        )
+    values = np.atleast_2d(values)
+    maps = np.zeros((len(values), *mask.shape), np.float32)
+    maps[:, mask] = values
+    return maps
+
+
+def _file(cfg: Config, name: str, own: Any, key: str) -> Path:
+    """The user's own file where there is one, else the published one."""
+    if own is None:
+        return fetch_file(name, cfg.real.mirror, offline=cfg.real.offline)
+    if not isinstance(own, str):
+        raise UserError(f"real.{key}={list(own)}: real.source=hsc_y3 reads one file")
+    return Path(own)
+
+
+def _sky(cfg: Config, values: np.ndarray, where: Path) -> np.ndarray:
+    """The one sky that real.map names, (1, pixels)."""
+    values = np.atleast_2d(values)
+    if cfg.real.map >= len(values):
+        raise UserError(f"real.map={cfg.real.map}: {where} holds {len(values)} maps, counted from 0")
+    return values[cfg.real.map : cfg.real.map + 1]
+
+
+def load(cfg: Config) -> RealSky:
+    """Tiles of data.size of one sky, placed greedily on the mask."""
+    size = cfg.data.size
+    if abs(cfg.pixel_arcmin / PIXEL_ARCMIN - 1) > 0.01:
+        raise UserError(
+            f"lensing.pixel_arcmin={cfg.pixel_arcmin}: the maps of real.source=hsc_y3 have {PIXEL_ARCMIN} arcmin; "
+            "set it to null"
+        )
+    mask_file, maps_file = _file(cfg, MASK, cfg.real.mask, "mask"), _file(cfg, MAPS, cfg.real.path, "path")
+    mask = read_mask(mask_file)
+    if min(mask.shape) < size:
+        raise UserError(f"data.size={size}: {mask_file} is {mask.shape} pixels; lower data.size and train again")
+    sky = unpack(_sky(cfg, images.read_floats(maps_file), maps_file), mask, str(maps_file))
+    coverage = mask[None].astype(np.float32)
+    sky = images.clean(sky[..., None], coverage, str(maps_file))
+    images.must_be_noisy(cfg, sky, coverage, str(maps_file))
+    corners = images.greedy_corners(mask, size, cfg.real.max_masked)
+    return RealSky(
+        name="hsc_y3",
+        observed=False,
+        maps=images.cut(sky[0], corners, size),
+        coverage=images.cut(coverage[0], corners, size),
+        ra=np.full(len(corners), np.nan),
+        dec=np.full(len(corners), np.nan),
+        provenance={
+            "kind": "simulated",
+            "statement": STATEMENT,
+            "files": {
+                MASK if cfg.real.mask is None else cfg.real.mask: images.sha256(mask_file),
+                MAPS if cfg.real.path is None else cfg.real.path: images.sha256(maps_file),
+            },
+            **_terms(cfg),
+            "map": cfg.real.map,
+            "steps": [
+                f"pixels put back on {mask.shape[0]} x {mask.shape[1]} of {PIXEL_ARCMIN} arcmin, masked ones 0",
+                f"tiles of {size}^2 pixels, the first that fit from the top and the left, no overlap",
+                f"at most {cfg.real.max_masked} of the pixels of a tile masked",
+            ],
+            "corners": [list(corner) for corner in corners],
+        },
+    )
+
+
+def _terms(cfg: Config) -> dict[str, Any]:
+    """Citation and licence of the published files; those of the user's own are not known."""
+    names = [name for name, own in ((MASK, cfg.real.mask), (MAPS, cfg.real.path)) if own is None]
+    if not names:
+        return {}
+    entry = load_manifest()[names[0]]
+    return {key: entry[key] for key in ("url", "citation", "licence")}
+
+
+def mask_library(mask: np.ndarray, size: int, max_masked: float) -> np.ndarray:
+    """Footprints (n, size, size) uint8: the tiles that `load` cuts, and more squares that overlap them."""
+    good = images.masked_fraction(mask, size) <= max_masked
+    regular = [(int(y) * STEP, int(x) * STEP) for y, x in np.argwhere(good[::STEP, ::STEP])]
+    corners = list(dict.fromkeys([*images.greedy_corners(mask, size, max_masked), *regular]))
+    return images.cut(mask.astype(np.uint8), corners, size)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: write the training masks of the `hsc_y3_fair` preset."""
+    parser = argparse.ArgumentParser(prog="python -m cosmokeras.surveys.hsc_y3", description=main.__doc__)
+    parser.add_argument("--mask", required=True, metavar="OUT.npy", help="file to write")
+    parser.add_argument("--footprint", metavar="FILE", help="mask of the survey (default: the published one)")
+    parser.add_argument("--size", type=int, default=64, help="pixels along a side")
+    parser.add_argument("--max-masked", type=float, default=0.1, help="largest masked part of a square")
+    options = parser.parse_args(arguments)
+    try:
+        mask = read_mask(options.footprint or fetch_file(MASK))
+        if not 1 <= options.size <= min(mask.shape):
+            raise UserError(f"--size {options.size}: the footprint is {mask.shape} pixels")
+        library = mask_library(mask, options.size, options.max_masked)
+        if len(library) == 0:
+            raise UserError(f"--max-masked {options.max_masked}: no square is that well covered; raise it")
+        with atomic(Path(options.mask)) as handle:
+            np.save(handle, library)
+    except UserError as error:
+        parser.exit(2, f"{error}\n")
+    print(f"{options.mask}: {len(library)} masks of {options.size}^2 pixels, {np.mean(library == 0):.1%} masked")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

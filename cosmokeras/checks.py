@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ def check(config: Config, origin: str) -> None:
     _check_train(config, fail)
     if config.data.kind == "2lpt":
         _check_lpt(config, fail)
+    _check_mask(config.lensing.mask, fail)
     if config.kind.observed == "survey":
         _check_lensing(config, fail)
     _check_real(config, fail)
@@ -101,6 +103,18 @@ def _check_lensing(config: Config, fail: Callable[[str], None]) -> None:
         fail(
             f"data.size={config.data.size}: a patch of {side:.0f} deg (lensing.pixel_arcmin={config.pixel_arcmin}) is "
             f"larger than the tangent plane allows; size * pixel must be at most {MAX_PATCH_DEG:.0f} deg"
+        )
+
+
+def _check_mask(mask: str, fail: Callable[[str], None]) -> None:
+    if mask in ("survey", "none"):
+        return
+    path = PurePath(mask)
+    # a trained model takes its masks along, under the same name below its own folder
+    if path.suffix != ".npy" or path.is_absolute() or ".." in path.parts:
+        fail(
+            f"lensing.mask={mask!r}: allowed are survey, none, and the name of an .npy file below the folder of "
+            "params.yaml, e.g. data/masks/NAME.npy"
         )
 
 

@@ -35,7 +35,7 @@ from cosmokeras.sections import (
     Section,
     TrainConfig,
 )
-from cosmokeras.surveys.presets import Survey, load_survey
+from cosmokeras.surveys.presets import SURVEY_FOLDER, Survey, load_survey
 
 
 class Config(Section):
@@ -231,23 +231,41 @@ def _one_line(error: ValidationError) -> str:
     return f"{key}={first['input']!r}: {first['msg'].lower()}"
 
 
+def mask_file(config: Config) -> Path | None:
+    """File of masks that simulated maps are observed with, below `config.root`; None where no mask is asked for."""
+    if config.kind.observed != "survey" or config.lensing.mask == "none":
+        return None
+    if config.lensing.mask != "survey":
+        return Path(config.lensing.mask)
+    return SURVEY_FOLDER / config.survey.mask if config.survey.mask is not None else None
+
+
 def survey_masks(config: Config) -> np.ndarray:
     """Coverage maps (n, size, size) that simulated maps are observed with; ones where no mask is asked for."""
-    size = config.data.size
-    if config.kind.observed != "survey" or config.lensing.mask == "none" or config.survey.mask is None:
+    size, name = config.data.size, mask_file(config)
+    if name is None:
         return np.ones((1, size, size), np.float32)
-    path = Path(config.root) / "data" / "surveys" / config.survey.mask
+    path, key = Path(config.root) / name, f"lensing.mask={config.lensing.mask}"
+    own = config.lensing.mask != "survey"
+    remedy = "make it with `python -m cosmokeras.surveys.footprint`" if own else "run `dvc pull data.dvc`"
     try:
         masks = np.load(path, allow_pickle=False)
-    except (OSError, ValueError):
-        raise UserError(f"lensing.mask=survey: {path} is missing or damaged; run `dvc pull data.dvc`") from None
+    except (OSError, ValueError, EOFError):
+        raise UserError(f"{key}: {path} is missing or damaged; {remedy}") from None
     if masks.ndim != 3 or masks.shape[1:] != (size, size):
         # smaller patches are cut out of the survey's; larger ones do not exist
         if masks.ndim != 3 or min(masks.shape[1:]) < size:
             msg = (
-                f"lensing.mask=survey: {path} holds masks of {masks.shape[1:]} pixels, but data.size={size}; "
+                f"{key}: {path} holds masks of {masks.shape[1:]} pixels, but data.size={size}; "
                 "use lensing.mask=none or a smaller data.size"
             )
             raise UserError(msg)
         masks = masks[:, :size, :size]
-    return masks.astype(np.float32)
+    masks = masks.astype(np.float32)
+    if own and not ((masks >= 0) & (masks <= 1)).all():
+        raise UserError(
+            f"{key}: {path} holds numbers outside 0 to 1; a mask is the observed part of each pixel; {remedy}"
+        )
+    if own and not (len(masks) and (masks >= 0.5).any(axis=(1, 2)).all()):
+        raise UserError(f"{key}: {path} holds no mask, or one that hides a whole patch; {remedy}")
+    return masks

@@ -68,7 +68,7 @@ class LensingConfig(Section):
     pixel_arcmin: PositiveFloat | None
     smoothing_arcmin: Annotated[float, Field(ge=0)] | None
     shell_mpc_h: Annotated[float, Field(ge=5.0, le=100.0)]
-    mask: Literal["survey", "none"]
+    mask: str  # survey, none, or an .npy file below the folder of params.yaml
 
 
 class ModelConfig(Section):

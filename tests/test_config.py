@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-from cosmokeras.config import Config, load_params, survey_masks
+from cosmokeras.config import Config, load_params, mask_file, survey_masks
 from cosmokeras.errors import UserError
 from cosmokeras.registry import NUISANCES, RANGES
 
@@ -252,3 +253,41 @@ def test_smaller_patches_are_cut_from_the_masks_of_the_survey(params: Path) -> N
     assert (part == whole[:, :32, :32]).all()
     assert 0.5 < whole.mean() < 1.0
     assert (survey_masks(load_params(params, {"lensing.mask": "none"})) == 1).all()
+
+
+def test_masks_of_ones_own_are_files_below_the_folder_of_the_parameters(params: Path) -> None:
+    rng = np.random.default_rng(1)
+    masks = (rng.uniform(size=(3, 64, 64)) < 0.9).astype(np.float16)
+    np.save(params.parent / "masks.npy", masks)
+    cfg = load_params(params, {"lensing.mask": "masks.npy"})
+    assert mask_file(cfg) == Path("masks.npy")
+    np.testing.assert_array_equal(survey_masks(cfg), masks)
+    assert survey_masks(load_params(params, {"lensing.mask": "masks.npy", "data.size": 32})).shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("value", ["footprint", "masks.fits", "../masks.npy", "/masks.npy", ""])
+def test_a_mask_that_is_no_name_of_a_file_lists_what_is_allowed(params: Path, value: str) -> None:
+    message = complaint(params, {"lensing.mask": value})
+    assert f"lensing.mask={value!r}" in message
+    assert "survey, none" in message
+    assert ".npy" in message
+
+
+@pytest.mark.parametrize(
+    ("masks", "words"),
+    [
+        (None, "missing or damaged"),
+        (np.ones((3, 32, 32)), "data.size=64"),
+        (np.ones((64, 64)), "data.size=64"),
+        (np.full((3, 64, 64), 2.0), "outside 0 to 1"),
+        (np.full((3, 64, 64), np.nan), "outside 0 to 1"),
+        (np.zeros((3, 64, 64)), "hides a whole patch"),
+        (np.zeros((0, 64, 64)), "no mask"),
+    ],
+)
+def test_bad_masks_of_ones_own_are_refused(params: Path, masks: np.ndarray | None, words: str) -> None:
+    if masks is not None:
+        np.save(params.parent / "own.npy", masks)
+    message = complaint(params, {"lensing.mask": "own.npy"})
+    assert "lensing.mask=own.npy" in message
+    assert words in message

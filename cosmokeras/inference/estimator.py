@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -15,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from cosmokeras import __version__, models
-from cosmokeras.config import Config, parse_params
+from cosmokeras.config import Config, mask_file, parse_params
 from cosmokeras.errors import UserError
 from cosmokeras.files import atomic, write_json
 from cosmokeras.inference.combine import Response
@@ -240,7 +241,7 @@ def _copy_survey(cfg: Config, folder: Path) -> None:
     """The survey preset with the files it names, so that the model folder stands alone."""
     source, target = Path(cfg.root) / SURVEY_FOLDER, folder / SURVEY_FOLDER
     names = [f"{cfg.survey.name}.yaml"]
-    names += [cfg.survey.mask] if cfg.survey.mask and cfg.lensing.mask == "survey" else []
+    names += [os.path.relpath(mask, SURVEY_FOLDER)] if (mask := mask_file(cfg)) is not None else []
     names += [term.file for one in cfg.survey.bins for term in one.n_z if isinstance(term, Table)]
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)

@@ -199,9 +199,8 @@ def spectra_ratio(kappa: np.ndarray, cosmology: dict[str, float], survey: Survey
 
 
 def noise_sigma(survey: Survey, nside: int) -> np.ndarray:
-    """Shape noise of a HEALPix pixel, sigma_e / sqrt(n_eff A_pix), one per bin."""
-    area = (healpix_side(nside) * 180 * 60 / np.pi) ** 2  # [arcmin^2]
-    return survey.sigma_e / np.sqrt(survey.n_eff * area)
+    """Shape noise of a HEALPix pixel, one per bin."""
+    return survey.healpix_noise(nside)
 
 
 def add_noise(kappa: np.ndarray, survey: Survey, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -237,7 +236,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.add_argument(f"--{name}", type=float, default=value)
     options = parser.parse_args(arguments)
     from cosmokeras.surveys import mock
-    from cosmokeras.surveys.footprint import des_like_footprint
+    from cosmokeras.surveys.footprint import des_like_footprint, write_masks
 
     start = time.perf_counter()
     survey = load_survey(options.survey)
@@ -257,7 +256,7 @@ def main(arguments: list[str] | None = None) -> None:
     path = options.out / f"{survey.name}_mock.fits.gz"
     truth = {**cosmology, "seed": options.seed, "lmax": lmax}
     mock.write_mock(path, noisy, mask, noise_sigma(survey, options.nside), survey.name, truth)
-    mock.write_masks(options.masks / f"{survey.name}_like.npy", mask, rngs[3])
+    write_masks(options.masks / f"{survey.name}_like.npy", mask, rngs[3])
     megabytes = path.stat().st_size / 1e6
     print(f"{path}: {megabytes:.2f} MB, all in {time.perf_counter() - start:.0f} s, peak {peak_gb():.2f} GB")
 

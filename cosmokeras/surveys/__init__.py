@@ -34,6 +34,9 @@ SOURCES = {
     "array": Source("cosmokeras.surveys.array", kinds=(), needs=("path",)),
     "hsc_y3": Source("cosmokeras.surveys.hsc_y3", survey="hsc_y3_fair"),
     "quijote": Source("cosmokeras.surveys.quijote", kinds=("2lpt",), needs=("path",)),
+    "healpix": Source("cosmokeras.surveys.healpix", needs=("path", "mask")),
+    "des_y3": Source("cosmokeras.surveys.des_y3", survey="des_y3"),
+    "des_y3_shear": Source("cosmokeras.surveys.des_y3_shear", survey="des_y3_karmma"),
 }
 
 

@@ -1,8 +1,22 @@
-"""A footprint for mock skies: about that of DES, but with an outline and star holes of our own invention."""
+"""Footprints: the masks that simulated maps get from a true one, and an invented one for mock skies, about that of DES.
+
+    python -m cosmokeras.surveys.footprint --healpix MASK.fits --size 64 --pixel 5 --out data/masks/NAME.npy
+
+writes the masks of patches at random places of the footprint in MASK.fits. They go onto simulated maps with
+`lensing.mask: data/masks/NAME.npy` in params.yaml, or with `mask: ../masks/NAME.npy` in a survey preset.
+"""
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
+
 import numpy as np
+
+from cosmokeras.errors import UserError
+from cosmokeras.files import atomic
+from cosmokeras.surveys.healpix_input import read_mask
+from cosmokeras.surveys.patches import cut_patches
 
 HOLE_FRACTION = 0.03
 SMALL, LARGE = (2.0, 8.0), (10.0, 30.0)  # radii of star holes [arcmin]
@@ -52,3 +66,83 @@ def des_like_footprint(nside: int, rng: np.random.Generator, hole_fraction: floa
 def _mean_square(low: float, high: float) -> float:
     """Mean of r^2 for r uniform between `low` and `high`."""
     return (low**2 + low * high + high**2) / 3
+
+
+def write_masks(
+    path: Path,
+    mask: np.ndarray,
+    rng: np.random.Generator,
+    number: int = 128,
+    size: int = 64,
+    pixel_arcmin: float = 5.0,
+    max_masked: float = 0.1,
+) -> np.ndarray:
+    """Write coverage maps of patches at random places and orientations in a footprint, to put on simulated maps.
+
+    The footprint is turned at random as a whole and cut as a real one is, again and again until there are `number`
+    patches of `size` pixels of `pixel_arcmin` with at most a part `max_masked` of them masked.
+
+    Returns
+    -------
+    what the .npy file holds: (number, size, size) float16, observed part of each pixel
+    """
+    library: list[np.ndarray] = []
+    for _ in range(100):
+        turned = _turned(mask, rng)
+        library += list(cut_patches(turned.astype(np.float32), turned, size, pixel_arcmin, max_masked).coverage)
+        if len(library) >= number:
+            break
+    else:
+        side = f"{size} x {pixel_arcmin:g} arcmin"
+        raise UserError(
+            f"{path}: the footprint holds too few patches of {side} with at most {max_masked:g} masked to make "
+            f"{number} masks; take smaller patches or a higher limit"
+        )
+    chosen = rng.permutation(len(library))[:number]
+    masks = np.stack([library[one] for one in chosen]).astype(np.float16)
+    with atomic(path) as handle:
+        np.save(handle, masks)
+    return masks
+
+
+def _turned(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The footprint after a random rotation of the sphere, by nearest pixels."""
+    import healpy as hp
+    from scipy.spatial.transform import Rotation
+
+    nside = hp.npix2nside(mask.size)
+    rotation = Rotation.from_quat(rng.standard_normal(4)).as_matrix()  # uniform over all rotations
+    out = np.empty_like(mask)
+    for pixels in np.array_split(np.arange(mask.size), 12):  # a twelfth of the sky at a time to save memory
+        vectors = rotation @ np.stack(hp.pix2vec(nside, pixels))
+        out[pixels] = mask[hp.vec2pix(nside, *vectors)]
+    return out
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write masks for simulated maps: the footprint of a HEALPix mask at random places."""
+    parser = argparse.ArgumentParser(prog="python -m cosmokeras.surveys.footprint", description=main.__doc__)
+    parser.add_argument("--healpix", required=True, type=Path, metavar="MASK.fits", help="footprint, 1 where observed")
+    parser.add_argument("--out", required=True, type=Path, metavar="OUT.npy", help="file to write")
+    parser.add_argument("--size", type=int, default=64, help="pixels along a side (data.size)")
+    parser.add_argument("--pixel", type=float, default=5.0, help="pixel [arcmin] (lensing.pixel_arcmin)")
+    parser.add_argument("--number", type=int, default=128, help="masks to write")
+    parser.add_argument("--max-masked", type=float, default=0.1, help="largest masked part (real.max_masked)")
+    parser.add_argument("--seed", type=int, default=0, help="of places and orientations")
+    options = parser.parse_args(arguments)
+    try:
+        if options.out.suffix != ".npy":
+            raise UserError(f"--out {options.out}: must end in .npy")
+        if options.number < 1:
+            raise UserError(f"--number {options.number}: must be 1 at least")
+        mask, rng = read_mask(options.healpix), np.random.default_rng(options.seed)
+        masks = write_masks(options.out, mask, rng, options.number, options.size, options.pixel, options.max_masked)
+    except UserError as error:
+        parser.exit(2, f"error: {error}\n")
+    holes = float(np.mean(masks < 0.5))
+    print(f"{options.out}: {len(masks)} masks of {options.size}^2 pixels, {holes:.1%} of the pixels masked")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

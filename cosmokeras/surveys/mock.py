@@ -91,40 +91,6 @@ def _replace(path: Path, content: bytes) -> None:
     os.replace(unfinished, path)
 
 
-def write_masks(path: Path, mask: np.ndarray, rng: np.random.Generator, number: int = 128, size: int = 64) -> None:
-    """Write coverage maps of patches at random places and orientations in a footprint, to put on simulated maps.
-
-    The footprint is turned at random as a whole and cut as a real one is, again and again until there are `number`
-    patches with at most a tenth of their pixels masked. The file is .npy, (number, size, size) float16.
-    """
-    library: list[np.ndarray] = []
-    for _ in range(100):
-        turned = _turned(mask, rng)
-        library += list(cut_patches(turned.astype(np.float32), turned, size=size).coverage)
-        if len(library) >= number:
-            break
-    else:
-        raise UserError(f"{path}: the footprint holds too few patches of {size}^2 pixels to make {number} masks")
-    chosen = rng.permutation(len(library))[:number]
-    content = io.BytesIO()
-    np.save(content, np.stack([library[one] for one in chosen]).astype(np.float16))
-    _replace(path, content.getvalue())
-
-
-def _turned(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The footprint after a random rotation of the sphere, by nearest pixels."""
-    import healpy as hp
-    from scipy.spatial.transform import Rotation
-
-    nside = hp.npix2nside(mask.size)
-    rotation = Rotation.from_quat(rng.standard_normal(4)).as_matrix()  # uniform over all rotations
-    out = np.empty_like(mask)
-    for pixels in np.array_split(np.arange(mask.size), 12):  # a twelfth of the sky at a time to save memory
-        vectors = rotation @ np.stack(hp.pix2vec(nside, pixels))
-        out[pixels] = mask[hp.vec2pix(nside, *vectors)]
-    return out
-
-
 def read_mock(path: Path | str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Read a mock sky.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -228,7 +229,8 @@ def read_healpix(path: Path | str, fields: int | str | tuple[int | str, ...] | N
     from astropy.io import fits
 
     try:
-        with fits.open(path) as file:
+        with warnings.catch_warnings(), fits.open(path) as file:
+            warnings.filterwarnings("ignore", module="astropy")  # what matters is checked below
             if hdu >= len(file) or not isinstance(file[hdu], fits.BinTableHDU):
                 raise UserError(f"{path}: HDU {hdu} is not a table; it has {len(file)} HDUs, counted from 0")
             header, table = file[hdu].header, file[hdu].data
@@ -238,8 +240,13 @@ def read_healpix(path: Path | str, fields: int | str | tuple[int | str, ...] | N
             index = None if len(names) == len(table.names) else np.asarray(table[table.names[0]]).ravel()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: not a readable FITS file ({' '.join(str(error).split())})") from None
+    except UserError:
+        raise
+    except (OSError, TypeError, ValueError, LookupError) as error:  # of a truncated file, numpy says that a buffer ends
+        why = " ".join(str(error).split())
+        raise UserError(f"{path}: not a readable FITS file, or cut short ({why}); get it again") from None
+    if len({column.size for column in columns}) > 1:
+        raise UserError(f"{path}: columns of different lengths ({', '.join(names)}); name one column per map")
     # FITS is big-endian; everything after this wants native numbers
     columns = [column.astype(column.dtype.newbyteorder("=")) for column in columns]
     return _full_sky(path, header, np.stack(columns), index)

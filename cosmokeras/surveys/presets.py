@@ -13,6 +13,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from cosmokeras.errors import UserError
+from cosmokeras.pixels import healpix_side
 
 SURVEY_FOLDER = Path("data/surveys")
 
@@ -148,6 +149,11 @@ class Survey(_Frozen):
     def sigma_e(self) -> np.ndarray:
         """Ellipticity dispersions per component, one per bin."""
         return np.array([b.sigma_e for b in self.bins])
+
+    def healpix_noise(self, nside: int) -> np.ndarray:
+        """Shape noise of a HEALPix pixel, sigma_e / sqrt(n_eff A_pix), one per bin."""
+        area = (healpix_side(nside) * 180 * 60 / np.pi) ** 2  # [arcmin^2]
+        return self.sigma_e / np.sqrt(self.n_eff * area)
 
 
 def load_survey(name: str, folder: Path | str = SURVEY_FOLDER) -> Survey:

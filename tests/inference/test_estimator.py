@@ -128,9 +128,10 @@ def test_maps_unlike_the_training_set_are_surprising(estimator: Estimator, obs: 
         assert estimator.survey_surprise(other) < 0.01
 
 
+@pytest.mark.parametrize("mask", ["survey", "masks/own.npy"])
 @pytest.mark.parametrize("survey", ["cosmos"])
 def test_lensing_model_stands_alone(
-    tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, survey: str
+    tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, survey: str, mask: str
 ) -> None:
     """Preset, mask and n(z) table go with the model, which then works from anywhere without the project."""
     import yaml
@@ -139,6 +140,8 @@ def test_lensing_model_stands_alone(
     for name in ("surveys", "masks"):
         shutil.copytree(ROOT / "data" / name, project / "data" / name)
     shutil.copyfile(ROOT / "params.yaml", project / "params.yaml")
+    (project / "masks").mkdir()
+    np.save(project / "masks" / "own.npy", np.ones((1, 32, 32), np.float16))
     preset = project / "data" / "surveys" / f"{survey}.yaml"
     content = yaml.safe_load(preset.read_text())
     content["bins"][0]["n_z"] = [{"kind": "table", "file": "tables/nz.txt"}]
@@ -149,7 +152,7 @@ def test_lensing_model_stands_alone(
 
     cfg = load_params(
         project / "params.yaml",
-        {**tiny, "data.kind": "lensing", "lensing.survey": survey, "real.source": survey},
+        {**tiny, "data.kind": "lensing", "lensing.survey": survey, "lensing.mask": mask, "real.source": survey},
     )
     estimator = Estimator(cfg, models.build(cfg))
     obs = np.random.default_rng(0).standard_normal((3, 32, 32, 1)).astype(np.float32)

@@ -1,0 +1,95 @@
+"""The user's own HEALPix convergence maps: `real.path` and `real.mask`, for any survey preset made for HEALPix maps.
+
+`real.path` is one FITS file with a column per bin or a list of files, one per bin in the order of the preset. Files say
+themselves whether they are RING or NESTED; coordinates are celestial. Paths are relative to the folder of params.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cosmokeras.errors import UserError
+from cosmokeras.files import sha256
+from cosmokeras.surveys import nulls
+from cosmokeras.surveys.healpix_input import check_grid, check_values, healpix_nside, read_maps, read_mask
+from cosmokeras.surveys.patches import cut_patches
+from cosmokeras.surveys.sky import RealSky
+
+if TYPE_CHECKING:
+    from cosmokeras.config import Config
+
+STATEMENT = "Maps given by the user; what they are, this program cannot know"
+
+
+def load(cfg: Config) -> RealSky:
+    """Patches of the maps of `real.path` inside the mask `real.mask`."""
+    healpix_nside(cfg.survey)  # said before large files are read
+    root = Path(cfg.root)
+    given = (cfg.real.path,) if isinstance(cfg.real.path, str) else cfg.real.path
+    paths, mask_path = [root / one for one in given], root / cfg.real.mask
+    if not paths:
+        raise UserError("real.path=[]: name one FITS file, or one for each bin")
+    maps, names = read_maps(paths, len(cfg.survey.bins))
+    mask = read_mask(mask_path)
+    provenance = {
+        "kind": "unknown",
+        "statement": STATEMENT,
+        "files": {str(path): sha256(path) for path in (*paths, mask_path)},
+    }
+    return sky_of(cfg, "healpix", maps, names, mask, str(mask_path), provenance)
+
+
+def sky_of(
+    cfg: Config,
+    name: str,
+    maps: np.ndarray,
+    names: Sequence[str],
+    mask: np.ndarray,
+    mask_name: str,
+    provenance: dict[str, Any],
+    b_modes: np.ndarray | None = None,
+) -> RealSky:
+    """Checked, cut and tested: what all sources of HEALPix maps have in common.
+
+    Parameters
+    ----------
+    name : of the source
+    maps : (bins, npix) float32 convergence, RING, celestial; anything outside the mask
+    names : (bins,) for messages
+    mask : (npix,) bool, True where observed
+    provenance : where the maps come from; "steps" and "warnings" are added to
+    b_modes : (bins, npix) B modes of the same shear, for the null tests
+    """
+    survey = cfg.survey
+    check_grid(maps, names, mask, mask_name, survey)
+    warnings = [*provenance.get("warnings", []), *check_values(maps, names, mask, mask_name, survey)]
+    patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
+    if len(patches.maps) == 0:
+        raise UserError(
+            f"{mask_name}: no patch of {cfg.data.size} x {cfg.pixel_arcmin:g} arcmin lies in the footprint with at "
+            f"most real.max_masked={cfg.real.max_masked} of it masked; raise that or lower data.size"
+        )
+    sigma = survey.healpix_noise(healpix_nside(survey))
+    null_tests = nulls.pixel_nulls(maps, mask, sigma) | nulls.patch_nulls(patches.maps, patches.coverage)
+    if b_modes is not None:
+        null_tests |= nulls.b_mode_nulls(b_modes, mask, sigma)
+    steps = [
+        *provenance.get("steps", []),
+        f"HEALPix NSIDE {survey.nside}, {np.count_nonzero(mask)} observed pixels, {mask.mean():.2%} of the sky",
+        f"gnomonic patches of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin",
+        f"at most {cfg.real.max_masked} of the pixels of a patch masked",
+    ]
+    return RealSky(
+        name=name,
+        observed=True,
+        maps=patches.maps,
+        coverage=patches.coverage,
+        ra=patches.ra,
+        dec=patches.dec,
+        provenance={**provenance, "steps": steps, "warnings": warnings},
+        null_tests=null_tests,
+    )

@@ -1,0 +1,214 @@
+"""HEALPix maps and masks of a survey from files, and whether they can be what they are taken for.
+
+Each problem ends in one line that names the file, what is wrong with it and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cosmokeras.errors import UserError
+from cosmokeras.pixels import ARCMIN, healpix_side
+from cosmokeras.surveys.patches import UNSEEN_LIMIT, read_healpix
+from cosmokeras.surveys.presets import Survey
+
+FACTOR = 3.0  # rms of a bin may be this far off what is expected; harmonics up to l = 2 nside keep 0.58 of the noise
+SIGNAL = 0.02  # rms of the convergence itself in pixels of arcmins, at most about this for sources at z = 1
+QUIET = 0.2  # a piece of sky with less than this part of the expected noise holds no data
+NOTHING = 1e-3  # maps with less than this part of the expected noise are empty inside the mask
+BAND_LIMITED = 0.95  # maps whose rms is below this part of the expected noise are remarked upon
+CELL = 16  # NSIDE of the pieces of sky that are looked at for that
+LEAST = 16  # observed pixels that a piece must have
+
+
+def healpix_nside(survey: Survey) -> int:
+    """NSIDE that the survey's maps have; an error where its maps are not HEALPix."""
+    if survey.made_from != "healpix" or survey.nside is None:
+        raise UserError(
+            f"lensing.survey={survey.name}: its simulations are not made for HEALPix maps (made_from: "
+            f"{survey.made_from}); copy the preset to a name of yours with `made_from: healpix` and the maps' `nside`"
+        )
+    return survey.nside
+
+
+def read_map(path: Path, column: int | None = None) -> np.ndarray:
+    """One map, (npix,) float32 RING. `column` of the file; None: its only one."""
+    maps = read_healpix(path) if column is None else read_healpix(path, fields=column)
+    if len(maps) != 1:
+        raise UserError(f"{path}: holds {len(maps)} maps, but one was asked for; give a file with one column per bin")
+    return _floats(path, maps)[0]
+
+
+def read_maps(paths: Sequence[Path], bins: int) -> tuple[np.ndarray, list[str]]:
+    """Maps of all bins from one file with a column per bin, or from one file per bin.
+
+    Returns
+    -------
+    maps : (bins, npix) float32, RING
+    names : (bins,) what to call each in messages
+    """
+    if len(paths) == 1:
+        maps = _floats(paths[0], read_healpix(paths[0]))
+        names = [f"{paths[0]} (map {number} of {len(maps)})" for number in range(1, len(maps) + 1)]
+    else:
+        columns = [read_map(path) for path in paths]
+        if len({column.size for column in columns}) > 1:
+            sides = ", ".join(f"{path.name} {_nside(one)}" for path, one in zip(paths, columns, strict=True))
+            raise UserError(f"{paths[0].parent}: maps of different NSIDE ({sides}); bring them to one")
+        maps, names = np.stack(columns), [str(path) for path in paths]
+    if len(maps) != bins:
+        what = "map" if len(maps) == 1 else "maps"
+        raise UserError(
+            f"{paths[0]}: {len(maps)} {what} given by real.path, but lensing.survey has {bins} bins; give one file "
+            "with a column per bin or a list of files, one per bin in order"
+        )
+    return maps, names
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Footprint, (npix,) bool RING, from 0/1 numbers of any type or logical values; pixels not in the file are out."""
+    columns = read_healpix(path)
+    if len(columns) != 1:
+        raise UserError(f"{path}: holds {len(columns)} columns, but a mask is one; write it to a file of its own")
+    mask = columns[0]
+    if mask.dtype.kind == "f":
+        if np.isnan(mask).any():
+            raise UserError(f"{path}: {np.count_nonzero(np.isnan(mask))} pixels of the mask are NaN; make them 0")
+        mask = np.where(np.abs(mask) < UNSEEN_LIMIT, mask, 0)
+    odd = ~np.isin(mask, (0, 1))
+    if odd.any():
+        raise UserError(f"{path}: a mask is 0 or 1 (observed), but it holds {mask[odd][0]:.6g}; threshold it first")
+    if not mask.any():
+        raise UserError(f"{path}: the mask is empty, no pixel is 1 (observed); give the footprint of the maps")
+    return mask.astype(bool)
+
+
+def check_grid(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, survey: Survey) -> None:
+    """Maps (bins, npix) and mask (npix,) must be of the NSIDE that was simulated, and finite where observed."""
+    want, got = healpix_nside(survey), _nside(maps[0])
+    if got != want:
+        raise UserError(
+            f"{names[0]}: NSIDE {got}, but maps of lensing.survey={survey.name} are simulated for NSIDE {want}; give "
+            f"maps of NSIDE {want}, or copy the preset to a name of yours with `nside: {got}` and a pixel_arcmin not "
+            f"below {healpix_side(got) / ARCMIN:.1f}"
+        )
+    if mask.size != maps.shape[1]:
+        raise UserError(
+            f"{mask_name}: the mask has NSIDE {_nside(mask)}, the maps have NSIDE {got}; bring it to NSIDE {got} "
+            "(healpy.ud_grade, then 1 where all of a pixel is observed)"
+        )
+    for one, name in zip(maps, names, strict=True):
+        bad = missing(one) & mask
+        if bad.any():
+            raise UserError(
+                f"{name}: NaN, UNSEEN or another mark of missing data in {np.count_nonzero(bad)} of "
+                f"{np.count_nonzero(mask)} pixels of the mask {mask_name}; set the mask to 0 there"
+            )
+
+
+def missing(one: np.ndarray) -> np.ndarray:
+    """Pixels that hold no number: NaN, infinite, or marks such as -1.6e30."""
+    return ~(np.abs(one) < UNSEEN_LIMIT)  # a comparison with NaN is False
+
+
+def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, survey: Survey) -> list[str]:
+    """Convergence of this survey? Its rms is known beforehand: mostly shape noise.
+
+    Returns
+    -------
+    warnings : what looks odd but may be right
+    """
+    nside = _nside(mask)
+    noise = survey.healpix_noise(nside)
+    for one, name, sigma in zip(maps, names, noise, strict=True):
+        quiet, rms = quiet_part(one, mask, float(sigma)), float(one[mask].std(dtype=np.float64))
+        if quiet > 0.05:
+            raise UserError(
+                f"{mask_name}: {quiet:.0%} of the area that the mask calls observed has hardly any noise in {name}; "
+                "the mask is inverted or reaches beyond the footprint (give that of these maps), or they are smoothed"
+            )
+        low, high = sigma / FACTOR, FACTOR * np.hypot(sigma, SIGNAL)
+        if not low <= rms <= high:
+            advice = (
+                "give convergence of this survey: not percent, not ellipticities, not sums over galaxies"
+                if rms > high
+                else "give the plain Kaiser-Squires convergence, noise included: not smoothed, filtered or rescaled"
+            )
+            raise UserError(
+                f"{name}: rms {rms:.3g} inside the mask, but {sigma:.3g} of shape noise is expected of lensing.survey="
+                f"{survey.name} at NSIDE {nside} (allowed {low:.2g} to {high:.2g}); {advice}"
+            )
+    found = np.array([one[mask].std(dtype=np.float64) for one in maps])
+    odd = [bins_out_of_order(found, noise), _less_noise(found / noise)]
+    return [one for one in odd if one is not None]
+
+
+def _less_noise(ratio: np.ndarray) -> str | None:
+    """A warning where most maps, signal included, have less power than the white noise that is simulated for them."""
+    if np.median(ratio) >= BAND_LIMITED:
+        return None
+    listed = ", ".join(f"{one:.2f}" for one in ratio)
+    return (
+        f"rms over the white noise of a pixel, per bin: {listed}; the maps lost noise, as those cut off at some "
+        "multipole do, that simulated maps have: see whether metrics/infer.json finds them surprising"
+    )
+
+
+def quiet_part(one: np.ndarray, mask: np.ndarray, sigma: float) -> float:
+    """Part of the observed sky, in pieces, in which the rms is under QUIET times the noise `sigma` of a pixel.
+
+    Where even the noisiest pieces have less than `sigma`, theirs counts: a map smoothed all over has no quiet part.
+    """
+    import healpy
+
+    nside = _nside(mask)
+    cell = min(CELL, max(nside // 4, 1))
+    seen = np.flatnonzero(mask)
+    cells = healpy.vec2pix(cell, *healpy.pix2vec(nside, seen))
+    hits = np.bincount(cells, minlength=12 * cell**2)
+    square = np.bincount(cells, one[seen].astype(np.float64) ** 2, 12 * cell**2)
+    good = hits >= LEAST
+    if not good.any():
+        good = hits > 0
+    hits, rms = hits[good], np.sqrt(square[good] / hits[good])
+    noisiest = np.quantile(rms, 0.99)
+    if noisiest < NOTHING * sigma:
+        return 1.0
+    return float(hits[rms < QUIET * min(sigma, noisiest)].sum() / hits.sum())
+
+
+def bins_out_of_order(rms: np.ndarray, expected: np.ndarray) -> str | None:
+    """A warning where the rms of the bins fit the expected ones much better in another order.
+
+    A factor common to all bins says nothing about their order and is taken out. Bins that differ by less than 5 %
+    cannot be told apart.
+    """
+    ranks = np.argsort(np.argsort(rms, kind="stable"), kind="stable")
+    best = np.argsort(expected, kind="stable")[ranks]  # bin whose noise each map has
+
+    def misfit(order: np.ndarray) -> float:
+        ratio = np.log(rms / expected[order])
+        return float(np.abs(ratio - np.median(ratio)).max())
+
+    here, there = misfit(np.arange(len(rms))), misfit(best)
+    moved = [i for i, j in enumerate(best) if abs(np.log(expected[i] / expected[j])) > 0.05]
+    if not moved or here < 0.05 or there > here / 2:
+        return None
+    listed = ", ".join(f"map {i + 1} like bin {best[i] + 1}" for i in moved)
+    return f"the noise of the maps fits the bins of the survey better in another order ({listed}); check their order"
+
+
+def _floats(path: Path, maps: np.ndarray) -> np.ndarray:
+    if maps.dtype.kind != "f":
+        raise UserError(f"{path}: holds {maps.dtype} numbers, but convergence is a small fraction; write it as floats")
+    with np.errstate(over="ignore"):  # beyond float32 is as good as missing
+        return maps.astype(np.float32)
+
+
+def _nside(one: np.ndarray) -> int:
+    import healpy
+
+    return int(healpy.npix2nside(one.size))

@@ -1,0 +1,74 @@
+"""Shear to convergence on the sphere: exact where it should be, with the signs of lensing, and fair to noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cosmokeras.surveys.spherical_ks import kaiser_squires_sphere, shear_factor, shear_sphere
+
+healpy = pytest.importorskip("healpy", reason="healpy is not installed: the sphere is not tested")
+NSIDE = 32
+NPIX = 12 * NSIDE**2
+
+
+def gaussian_kappa(lmax: int, seed: int = 0) -> np.ndarray:
+    """A Gaussian field of multipoles 2 to `lmax`."""
+    rng = np.random.default_rng(seed)
+    alm = rng.standard_normal((2, healpy.Alm.getsize(lmax))) / 2**0.5
+    alm = np.where(healpy.Alm.getlm(lmax)[1] == 0, alm[0], alm[0] + 1j * alm[1])
+    ell = np.arange(lmax + 1)
+    return healpy.alm2map(healpy.almxfl(alm, (ell > 1) / (ell + 10.0)), NSIDE, lmax=lmax, pixwin=False)
+
+
+def test_shear_of_a_known_convergence_gives_it_back() -> None:
+    lmax = 2 * NSIDE
+    kappa = gaussian_kappa(lmax)
+    e, b = kaiser_squires_sphere(*shear_sphere(kappa, lmax), lmax=lmax)
+    assert np.abs(e - kappa).max() < 1e-3 * kappa.std()
+    assert np.abs(b).max() < 1e-3 * kappa.std()
+
+
+def test_the_other_sign_of_one_component_mixes_e_and_b() -> None:
+    lmax = 2 * NSIDE
+    kappa = gaussian_kappa(lmax)
+    g1, g2 = shear_sphere(kappa, lmax)
+    e, b = kaiser_squires_sphere(g1, -g2, lmax)
+    assert e.std() == pytest.approx(b.std(), rel=0.1)
+    minus, _ = kaiser_squires_sphere(-g1, -g2, lmax)
+    np.testing.assert_allclose(minus, -kappa, atol=1e-3 * kappa.std())
+
+
+def test_shear_about_a_mass_is_tangential() -> None:
+    """On the equator, x to the east and y to the north."""
+    peak = np.zeros(NPIX)
+    peak[healpy.ang2pix(NSIDE, 0, 0, lonlat=True)] = 1.0
+    kappa = healpy.smoothing(peak, sigma=0.05, iter=1)
+    g1, g2 = shear_sphere(kappa)
+    size = kappa.max()
+    at = {place: healpy.ang2pix(NSIDE, *place, lonlat=True) for place in [(8, 0), (0, 8), (6, 6), (6, -6)]}
+    assert g1[at[8, 0]] < -0.1 * size  # east of it: stretched from north to south
+    assert g1[at[0, 8]] > 0.1 * size
+    assert g2[at[6, 6]] < -0.1 * size  # north-east of it: stretched from north-west to south-east
+    assert g2[at[6, -6]] > 0.1 * size
+
+
+def test_noise_has_as_much_e_as_b_and_the_modes_below_lmax() -> None:
+    rng = np.random.default_rng(1)
+    e, b = kaiser_squires_sphere(*rng.standard_normal((2, NPIX)))
+    expected = 3 * NSIDE / np.sqrt(NPIX)  # root of (lmax + 1)^2 modes of 12 nside^2
+    assert e.std() == pytest.approx(expected, rel=0.03)
+    assert b.std() == pytest.approx(expected, rel=0.03)
+    assert abs(np.corrcoef(e, b)[0, 1]) < 0.05
+
+
+def test_factor_of_high_multipoles_is_minus_one() -> None:
+    factor = shear_factor(1000)
+    assert (factor[:2] == 0).all()
+    assert factor[2] == pytest.approx(-np.sqrt(4 / 6))
+    assert factor[-1] == pytest.approx(-1, abs=1e-5)
+
+
+def test_components_of_different_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        kaiser_squires_sphere(np.zeros(48), np.zeros(12))

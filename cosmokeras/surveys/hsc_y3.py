@@ -4,9 +4,9 @@ A mask (1424, 176) of 2 arcmin pixels, and skies (n, 132019) float16 of its unma
 third-party ray-traced N-body simulations with noise and unpublished cosmologies, not observations. The skies of a file
 may differ in cosmology, so patches of one are taken: real.map says which.
 
-    python -m cosmokeras.surveys.hsc_y3 --mask data/masks/hsc_y3_fair_64x2.npy
+    python -m cosmokeras.surveys.hsc_y3 --mask hsc_masks.npy
 
-writes the footprints that simulations of the `hsc_y3_fair` preset are masked with.
+writes the footprints that simulations of the `hsc_y3_fair` preset are to be masked with (lensing.mask: hsc_masks.npy).
 """
 
 from __future__ import annotations

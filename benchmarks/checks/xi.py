@@ -158,8 +158,8 @@ def draw(path: Path, observed: Observed, mean: np.ndarray, error: np.ndarray) ->
     pairs = np.unique(observed.bins, axis=0)
     with canvas(path, 11, 7.5) as figure:
         for half, plus in zip(figure.subfigures(2, 1), (True, False), strict=True):
-            panels = half.subplots(2, 5, sharex=True).ravel()
-            for axes, pair in zip(panels, pairs, strict=True):
+            panels = half.subplots(2, -(-len(pairs) // 2), sharex=True).ravel()
+            for axes, pair in zip(panels, pairs, strict=False):
                 part = (observed.bins == pair).all(axis=1) & (observed.plus == plus)
                 x, unit = observed.angle[part], 1e4 * observed.angle[part]
                 axes.axhline(0, color="0.8", lw=0.8)
@@ -173,4 +173,4 @@ def draw(path: Path, observed: Observed, mean: np.ndarray, error: np.ndarray) ->
                 axes.minorticks_off()
             half.supylabel(rf"$10^4\,\theta\,\xi_{'+' if plus else '-'}$ [arcmin]", fontsize=11)
             half.supxlabel(r"$\theta$ [arcmin]", fontsize=11)
-        panels[-1].legend(loc="upper right", fontsize=7)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="upper right", ncols=2, bbox_to_anchor=(0.99, 0.54))

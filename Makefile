@@ -61,7 +61,7 @@ physics: $(BASE_STAMP)  ## pictures of what each simulator makes, beside theory,
 	@$(DVC) pull data.dvc
 	@$(VENV) -m study.physics_check
 
-validate: $(DEV_STAMP)  ## slow checks of the whole road against their bars (two hours; needs `make repro` first)
+validate: $(DEV_STAMP)  ## slow checks of the whole road against their bars (two to three hours; needs `make repro` first)
 	@$(VENV) -m benchmarks.validate
 
 bench: $(DEV_STAMP)  ## maps per second of each simulator and of training, beside other people's where they are installed

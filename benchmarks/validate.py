@@ -13,7 +13,20 @@ from pathlib import Path
 from cosmokeras.files import write_json
 
 RESULT = Path(__file__).parents[1] / "metrics" / "validate.json"
-CHECKS = ("table", "lensing", "lpt", "sphere", "grf", "two_parameters", "flow", "mocks", "surveys", "evaluate", "xi")
+CHECKS = (
+    "table",
+    "lensing",
+    "lpt",
+    "sphere",
+    "grf",
+    "two_parameters",
+    "flow",
+    "mocks",
+    "surveys",
+    "evaluate",
+    "xi",
+    "des_y3",
+)
 
 
 def main() -> int:

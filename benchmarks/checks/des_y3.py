@@ -26,7 +26,7 @@ import numpy as np
 import yaml
 
 from benchmarks.checks import bar
-from benchmarks.checks.stages import ROOT
+from benchmarks.checks.stages import ROOT, changed_params
 from cosmokeras.files import write_text
 
 NSIDE, LMAX, SEED = 1024, 2048, 33
@@ -73,10 +73,7 @@ def simulate(site: Path, nside: int, lmax: int) -> None:
 def fetch(folder: Path, site: Path, changes: dict[str, dict[str, Any]], **preset: Any) -> dict[str, Any]:
     """Run `fetch_real` in a folder of its own, with the DES files served from `site`; `preset` changes des_y3.yaml."""
     shutil.copytree(ROOT / "data", folder / "data")
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for section, values in changes.items():
-        params[section] |= values
-    write_text(folder / "params.yaml", yaml.safe_dump(params))
+    write_text(folder / "params.yaml", yaml.safe_dump(changed_params(changes)))
     survey = folder / "data" / "surveys" / "des_y3.yaml"
     write_text(survey, yaml.safe_dump(yaml.safe_load(survey.read_text()) | preset))
     manifest = yaml.safe_load((ROOT / "data" / "manifest.yaml").read_text())

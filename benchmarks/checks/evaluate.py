@@ -6,10 +6,8 @@ import json
 import time
 from typing import Any
 
-import yaml
-
 from benchmarks.checks import bar
-from benchmarks.checks.stages import ROOT, run_in
+from benchmarks.checks.stages import changed_params, run_in
 from cosmokeras.files import work_folder
 
 # The default network, on Gaussian fields, whose exact posterior is known; how well it is trained does not matter here
@@ -24,9 +22,7 @@ MAPS, SECONDS = 10_000, 60
 
 def check() -> tuple[dict[str, Any], bool]:
     """Wall time of the stage `evaluate`, the start of the process included."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for section, values in CHANGES.items():
-        params[section] |= values
+    params = changed_params(CHANGES)
     folder = work_folder("validate", "evaluate").resolve()
     run_in(folder, params, ("generate", "train"))
     start = time.perf_counter()

@@ -19,13 +19,18 @@ ROOT = Path(__file__).parents[2]
 
 def run_stages(name: str, changes: dict[str, dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Metrics of `train` and `evaluate` after generate, train and evaluate with `changes` of params.yaml by section."""
+    folder = work_folder("validate", name).resolve()
+    run_in(folder, changed_params(changes), ("generate", "train", "evaluate"))
+    train, evaluate = (json.loads((folder / "metrics" / f"{s}.json").read_text()) for s in ("train", "evaluate"))
+    return train, evaluate
+
+
+def changed_params(changes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Content of params.yaml with `changes` by section."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for section, values in changes.items():
         params[section] |= values
-    folder = work_folder("validate", name).resolve()
-    run_in(folder, params, ("generate", "train", "evaluate"))
-    train, evaluate = (json.loads((folder / "metrics" / f"{s}.json").read_text()) for s in ("train", "evaluate"))
-    return train, evaluate
+    return params
 
 
 def run_in(folder: Path, params: dict[str, Any], stages: Iterable[str]) -> None:

@@ -26,6 +26,7 @@ CHECKS = (
     "evaluate",
     "xi",
     "des_y3",
+    "skies",
 )
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from cosmokeras import cli, load_params, sky_figures
 from cosmokeras.files import atomic, write_json, write_text
-from cosmokeras.observation import USED, noise_sigma, transfer_kernels
+from cosmokeras.observation import USED, pixel_noise
 from cosmokeras.surveys import fetch
+from cosmokeras.surveys.sky import label
 
 
 def main(args: Namespace) -> None:
@@ -30,14 +31,12 @@ def main(args: Namespace) -> None:
         "null_tests": {name: round(float(value), 6) for name, value in sky.null_tests.items()},
     }
     write_json(cli.METRICS / "real.json", metrics)
-    what = "observed" if sky.observed else "simulated (mock)"
-    noise = None
-    if cfg.kind.observed == "survey":  # of a wholly observed pixel
-        noise = noise_sigma(cfg) * np.sqrt(np.sum(transfer_kernels(cfg)[1] ** 2))
-    picture, title = cli.PLOTS / "null_tests.png", f"{sky.name}: {what} patches"
+    title = label(note)
+    noise = pixel_noise(cfg) if cfg.kind.observed == "survey" else None
+    picture = cli.PLOTS / "null_tests.png"
     sky_figures.null_tests(picture, sky.maps, sky.coverage, (sky.ra, sky.dec), noise, sky.null_tests, title)
     masked = metrics["masked_fraction"]
-    print(f"{sky.name}: {len(sky.maps)} {what} patches, {masked:.1%} masked; see {cli.REAL}/provenance.json")
+    print(f"{title}: {len(sky.maps)} patches, {masked:.1%} masked; see {picture} and {cli.REAL}/provenance.json")
 
 
 if __name__ == "__main__":

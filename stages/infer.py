@@ -14,6 +14,7 @@ from cosmokeras.inference import report
 from cosmokeras.inference.derived import with_s8
 from cosmokeras.inference.jackknife import jackknife
 from cosmokeras.inference.published import compare
+from cosmokeras.surveys.sky import label
 
 SAMPLES = 4000
 
@@ -29,13 +30,13 @@ def main(args: Namespace) -> None:
     select_backend(cfg.train.backend)
     from cosmokeras.inference.estimator import Estimator
 
-    est, label = Estimator.load(cli.MODEL), report.label(note)
+    est, title = Estimator.load(cli.MODEL), label(note)
     obs = est.prepare(maps, coverage)
     verdict, p_patch = est.judge(obs), est.surprise(obs)
     p_survey, likely = verdict.p, verdict.p >= cfg.infer.threshold
     if not likely:
         off = ", ".join(f"{name} ({pull:+.1f} sigma)" for name, pull in verdict.worst(est.feature_names))
-        warning = f"{label} does not look like the training set: p = {p_survey:.2g} < {cfg.infer.threshold}; off: {off}"
+        warning = f"{title} does not look like the training set: p = {p_survey:.2g} < {cfg.infer.threshold}; off: {off}"
         if cfg.infer.refuse:
             raise UserError(f"infer.refuse=true: {warning}; see outputs/real and the survey preset")
         print(f"WARNING: {warning}; take the posterior with care")
@@ -64,15 +65,15 @@ def main(args: Namespace) -> None:
     write_text("outputs/inference.md", report.text(note, metrics, known, real, *limits))
 
     samples = posterior.sample(1000, seed=0)
-    figures.posterior(cli.PLOTS / "posterior.png", samples, combined, est.parameters, est.bounds, note["truth"], label)
-    figures.gallery(cli.PLOTS / "real_maps.png", maps, coverage, ra, dec, label, est.cfg.kind.unit)
+    figures.posterior(cli.PLOTS / "posterior.png", samples, combined, est.parameters, est.bounds, note["truth"], title)
+    figures.gallery(cli.PLOTS / "real_maps.png", maps, coverage, ra, dec, title, est.cfg.kind.unit)
     reference, found = est.reference.distances, est.distance(obs)
-    figures.surprise(cli.PLOTS / "surprise.png", reference, found, p_survey, cfg.infer.threshold, label)
+    figures.surprise(cli.PLOTS / "surprise.png", reference, found, p_survey, cfg.infer.threshold, title)
     truth = {name: m["truth"] for name, m in result.items() if "truth" in m}
-    sky_figures.comparison(cli.PLOTS / "comparison.png", report.beside(result, note["observed"]), truth, label)
+    sky_figures.comparison(cli.PLOTS / "comparison.png", report.beside(result, note["observed"]), truth, title)
     for name, m in result.items():
         pull = f", truth {m['truth']:.4f}, pull {m['pull']:+.2f}" if "truth" in m else ""
-        answer = f"{label}: {name} = {m['mean']:.4f} +- {m['std']:.4f} from {len(obs)} patches"
+        answer = f"{title}: {name} = {m['mean']:.4f} +- {m['std']:.4f} from {len(obs)} patches"
         print(f"{answer}{pull}; see {cli.PLOTS}/posterior.png and outputs/inference.md")
 
 

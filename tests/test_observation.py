@@ -12,12 +12,13 @@ import yaml
 
 from cosmokeras.config import Config, load_params, survey_masks
 from cosmokeras.errors import UserError
-from cosmokeras.observation import Observer, checked, noise_sigma, observe, transfer_kernels
+from cosmokeras.observation import Observer, checked, noise_sigma, observe, pixel_noise
 from cosmokeras.pixels import ARCMIN, pixel_window
 from cosmokeras.surveys import cut_patches
 from cosmokeras.surveys.presets import load_survey
+from cosmokeras.surveys.spherical_ks import kaiser_squires_sphere
 
-NSIDE = 1024
+NSIDE, LMAX = 1024, 2048
 LAGS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
@@ -27,22 +28,67 @@ def covariance(maps: np.ndarray) -> np.ndarray:
     return np.array([np.mean(maps[:, y:, x:] * maps[:, : size - y, : size - x]) for y, x in LAGS])
 
 
-@pytest.fixture(scope="module")
-def noise_on_the_sphere() -> np.ndarray:
-    """Patches of white noise of unit variance per HEALPix pixel, (n, 64, 64), as real maps are cut."""
-    white = np.random.default_rng(1).standard_normal(12 * NSIDE**2, dtype=np.float32)
-    ra, dec = healpy.pix2ang(NSIDE, np.arange(white.size), lonlat=True)
+def cut_as_des(sky: np.ndarray) -> np.ndarray:
+    """Patches (n, 64, 64) of a full sky, as real maps are cut."""
+    ra, dec = healpy.pix2ang(NSIDE, np.arange(sky.size), lonlat=True)
     ra = (ra + 180) % 360 - 180
     boxes = load_survey("des_y3", Path(__file__).parents[1] / "data" / "surveys").sky
     mask = np.any([(ra > w) & (ra < e) & (dec > s) & (dec < n) for w, e, s, n in boxes], axis=0)
-    patches = cut_patches(white, mask, size=64, pixel_arcmin=5.0, max_masked=0.0)
+    patches = cut_patches(sky, mask, size=64, pixel_arcmin=5.0, max_masked=0.0)
     assert len(patches.maps) > 100
     return patches.maps[..., 0].astype(float)
+
+
+@pytest.fixture(scope="module")
+def noise_on_the_sphere() -> np.ndarray:
+    """Patches of white noise of unit variance per HEALPix pixel."""
+    return cut_as_des(np.random.default_rng(1).standard_normal(12 * NSIDE**2, dtype=np.float32))
+
+
+@pytest.fixture(scope="module")
+def noise_through_shear() -> np.ndarray:
+    """Patches of Kaiser-Squires' convergence of shear that is such noise, up to LMAX."""
+    shear = np.random.default_rng(2).standard_normal((2, 12 * NSIDE**2))
+    return cut_as_des(kaiser_squires_sphere(*shear, LMAX, iterations=1)[0])
 
 
 def whole(config: Callable[..., Config], **more: object) -> Config:
     """DES Y3 without its mask."""
     return config({"lensing.mask": "none", **more})
+
+
+def made_directly(cfg: Config) -> Config:
+    """The same survey with maps that were not made of shear: white noise from pixel to pixel."""
+    vars(cfg)["survey"] = cfg.survey.model_copy(update={"lmax": None})
+    return cfg
+
+
+def power(maps: np.ndarray) -> np.ndarray:
+    """Mean power of maps (n, size, size) in 16 bins of |k| up to the corners."""
+    k = np.hypot(*np.meshgrid(*2 * [np.fft.fftfreq(maps.shape[1])]))
+    which = np.minimum(k * 16 / 0.708, 15).astype(int).ravel()
+    mean = np.mean(np.abs(np.fft.fft2(maps)) ** 2, axis=0).ravel() / maps.shape[1] ** 2
+    return np.bincount(which, mean) / np.bincount(which)
+
+
+def test_noise_through_shear_is_that_of_kaiser_squires_on_the_sphere(
+    config: Callable[..., Config], noise_through_shear: np.ndarray
+) -> None:
+    """Covariance of neighbours and power, in units of sigma_e^2 / (n_eff A) of the pixel; next to none above lmax."""
+    sphere = noise_through_shear * np.sqrt(25.0 / (healpy.nside2pixarea(NSIDE, degrees=True) * 3600))
+    cfg = whole(config)
+    sigma = noise_sigma(cfg) * Observer(cfg).scale
+    ours = observe(cfg, np.zeros((150, 64, 64, 4), np.float32), seed=0).astype(float) / sigma
+    ours = np.moveaxis(ours, -1, 1).reshape(-1, 64, 64)
+    near, there = covariance(ours), covariance(sphere)
+    assert near[0] == pytest.approx(there[0], rel=0.01)
+    assert near[0] == pytest.approx(np.mean(pixel_noise(cfg) ** 2 / noise_sigma(cfg) ** 2), rel=0.01)
+    assert near / near[0] == pytest.approx(there / there[0], abs=0.01)
+    assert power(ours)[1:12] == pytest.approx(power(sphere)[1:12], rel=0.05)
+    assert power(ours)[0] == pytest.approx(1, abs=0.03)
+    for one in (ours, sphere):
+        assert power(one)[14:].max() < 0.02, "beyond lmax only what the cutter scatters there"
+    assert there[1] / there[0] > 2 * covariance(cut_as_des(np.random.default_rng(1).standard_normal(12 * NSIDE**2)))[1]
 
 
 def test_healpix_noise_is_that_of_noise_cut_from_a_sphere(
@@ -51,7 +97,7 @@ def test_healpix_noise_is_that_of_noise_cut_from_a_sphere(
     """Variance and correlation of neighbours, in units of sigma_e^2 / (n_eff A) of the flat pixel."""
     area = 25.0 / (healpy.nside2pixarea(NSIDE, degrees=True) * 3600)  # of a flat pixel, in HEALPix pixels
     sphere = covariance(noise_on_the_sphere) * area
-    cfg = whole(config)
+    cfg = made_directly(whole(config))
     observer = Observer(cfg)
     maps = observe(cfg, np.zeros((150, 64, 64, 4), np.float32), seed=0)
     for b in range(4):
@@ -78,7 +124,7 @@ def test_healpix_noise_is_striped_as_on_the_sphere(
         return np.mean(maps**4, axis=(0, 1, 2)) / np.mean(maps**2, axis=(0, 1, 2)) ** 2 - 3
 
     sphere = excess(noise_on_the_sphere[..., None])
-    ours = excess(observe(whole(config), np.zeros((300, 64, 64, 4), np.float32), seed=0)).mean()
+    ours = excess(observe(made_directly(whole(config)), np.zeros((300, 64, 64, 4), np.float32), seed=0)).mean()
     assert ours == pytest.approx(0.031, abs=0.01)
     assert ours == pytest.approx(sphere[0], abs=0.03)
 
@@ -126,7 +172,7 @@ def test_masked_pixels_are_0_and_partly_covered_ones_noisier(config: Callable[..
     variance = maps.var(axis=0).mean(axis=-1) * np.mean(coverage >= 0.5)
     partly = (coverage >= 0.5) & (coverage < 0.9)
     assert partly.sum() > 20
-    boost = observer.boost[(coverage[partly] * 16).astype(int)]
+    boost = observer.road.boost[(coverage[partly] * 16).astype(int)]
     assert boost.min() > 1.05
     assert np.mean(variance[partly] / boost**2) == pytest.approx(1, rel=0.03)
     assert variance[coverage == 1].mean() == pytest.approx(1, rel=0.03)
@@ -153,7 +199,7 @@ def test_masks_of_the_survey_are_all_drawn(config: Callable[..., Config]) -> Non
 def noiseless(cfg: Config) -> Observer:
     """An observer without noise, in the units of the map, with the mask of ones."""
     observer = Observer(cfg)
-    observer.sigma = np.zeros_like(observer.sigma)
+    observer.road.sigma = np.zeros_like(observer.sigma)
     observer.scale = np.ones_like(observer.scale)
     observer.masks = np.ones((1, cfg.data.size, cfg.data.size), np.float32)
     return observer
@@ -237,23 +283,25 @@ def test_flat_maps_are_0_under_the_mask_and_noisier_where_partly_covered(config:
     assert out[:, 32:].std() == pytest.approx(1, rel=0.02)
 
 
-@pytest.mark.parametrize(("survey", "rel"), [("des_y3", 0.03), ("cosmos", 0.01), ("hsc_y3_fair", 0.01)])
-def test_signal_kernel_is_the_pixel_windows(config: Callable[..., Config], survey: str, rel: float) -> None:
+@pytest.mark.parametrize(
+    ("survey", "rel"), [("des_y3", 0.03), ("lsst_y1", 0.03), ("cosmos", 0.01), ("hsc_y3_fair", 0.01)]
+)
+def test_the_signal_goes_through_the_pixel_windows(config: Callable[..., Config], survey: str, rel: float) -> None:
     """Averages over flat pixels, and twice over HEALPix ones, which are squares within 3 %; below half of Nyquist."""
     source = "cosmos" if survey == "cosmos" else "mock"
-    cfg = config({"lensing.survey": survey, "real.source": source, "lensing.mask": "none"})
-    kernel, n = transfer_kernels(cfg)[0], 64
-    assert kernel.sum() == pytest.approx(1, abs=0.01)
-    padded = np.zeros((n, n))
-    padded[: len(kernel), : len(kernel)] = kernel
-    found = np.abs(np.fft.fft2(padded))
+    smoothing = {"lensing.smoothing_arcmin": 0.0}
+    cfg = config({"lensing.survey": survey, "real.source": source, "lensing.mask": "none", **smoothing})
+    n = 64
+    point = np.zeros((1, n, n, cfg.channels), np.float32)
+    point[0, 32, 32] = 1.0
+    found = np.abs(np.fft.fft2(noiseless(cfg)(point, np.array([0, 0])).numpy()[0, ..., 0]))
     side = cfg.pixel_arcmin * ARCMIN
     k = 2 * np.pi * np.fft.fftfreq(n, side)
     ky, kx = np.meshgrid(k, k, indexing="ij")
     expected = np.sinc(ky * side / 2 / np.pi) * np.sinc(kx * side / 2 / np.pi)
-    if survey == "des_y3":
+    if survey in ("des_y3", "lsst_y1"):
         expected = expected * pixel_window(np.hypot(ky, kx), np.sqrt(4 * np.pi / 12) / NSIDE) ** 2
-    low = np.hypot(ky, kx) < np.pi / side / 2
+    low = (np.hypot(ky, kx) < np.pi / side / 2) & (np.hypot(ky, kx) > 0)  # shear does not know the mean
     assert found[low] == pytest.approx(expected[low], rel=rel)
 
 

@@ -48,23 +48,30 @@ def check() -> tuple[dict[str, Any], bool]:
     return found, all(good)
 
 
-def simulate(site: Path, nside: int, lmax: int) -> None:
+def simulate(
+    site: Path,
+    nside: int,
+    lmax: int,
+    seed: int = SEED,
+    omega_m: float | None = None,
+    presets: Path = ROOT / "data" / "surveys",
+) -> None:
     """Write KS_tomo1..4, nullB_tomo1..4 and glimpse_mask, HEALPix FITS in RING order, into a folder."""
     import healpy
 
-    from cosmokeras.simulators.sphere import FIDUCIAL, full_sky_kappa
+    from cosmokeras.simulators.sphere import FIDUCIAL, full_sky_kappa, through_shear
     from cosmokeras.surveys.footprint import des_like_footprint
     from cosmokeras.surveys.presets import load_survey
-    from cosmokeras.surveys.spherical_ks import kaiser_squires_sphere, shear_sphere
 
     site.mkdir(parents=True)
-    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(SEED).spawn(3)]
-    survey = load_survey("des_y3", ROOT / "data" / "surveys")
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
+    survey = load_survey("des_y3", presets)
     mask = des_like_footprint(nside, rngs[1])
-    for number, kappa in enumerate(full_sky_kappa(FIDUCIAL, survey, nside, lmax, rngs[0]), start=1):
-        sigma = survey.healpix_noise(nside)[number - 1]
-        shear = [mask * (g + sigma * rngs[2].standard_normal(g.size)) for g in shear_sphere(kappa, lmax)]
-        for name, one in zip(("KS", "nullB"), kaiser_squires_sphere(*shear), strict=True):
+    cosmology = FIDUCIAL if omega_m is None else {**FIDUCIAL, "omega_m": omega_m}
+    for number, kappa in enumerate(full_sky_kappa(cosmology, survey, nside, lmax, rngs[0]), start=1):
+        sigma = float(survey.healpix_noise(nside)[number - 1])
+        modes = through_shear(kappa, sigma, mask, lmax, rngs[2])
+        for name, one in zip(("KS", "nullB"), modes, strict=True):
             path = site / f"{name}_tomo{number}.fits"
             healpy.write_map(str(path), one.astype(np.float32), coord="C", dtype=np.float32)
     healpy.write_map(str(site / "glimpse_mask.fits"), mask.astype(np.float32), coord="C", dtype=np.float32)

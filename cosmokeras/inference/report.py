@@ -14,6 +14,7 @@ from cosmokeras.inference.derived import names_with_s8, with_s8
 from cosmokeras.inference.jackknife import Jackknife
 from cosmokeras.inference.published import PUBLISHED
 from cosmokeras.registry import NUISANCES
+from cosmokeras.surveys.sky import label, nature
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
@@ -23,11 +24,6 @@ FIELDS = {
     "2lpt": "second-order perturbation theory, good on large scales and without collapsed haloes",
     "grf": "Gaussian fields, with nothing but a spectrum in them",
 }
-
-
-def label(note: Mapping[str, Any]) -> str:
-    """Title of a sky's pictures, which says whether it was observed."""
-    return f"{note['source']} (observed)" if note["observed"] else "MOCK sky (simulated, not observed)"
 
 
 def summary(
@@ -158,9 +154,9 @@ def _result(name: str, m: Mapping[str, float]) -> str:
 def _maps(note: Mapping, metrics: Mapping, real: Mapping, max_masked: float) -> list[str]:
     origin = note["provenance"]
     n = metrics["n_patches"]
-    what = "an observation" if note["observed"] else "a simulation, not an observation"
     lines = [
-        f"Source `{note['source']}`, {what}: {n} patch{'es' if n > 1 else ''}, {real['masked_fraction']:.1%} masked"
+        f"Source `{note['source']}`, {nature(note)}: {n} patch{'es' if n > 1 else ''}, "
+        f"{real['masked_fraction']:.1%} masked"
     ]
     if "statement" in origin:
         lines.append(f"In its own words: {origin['statement']}")

@@ -29,6 +29,7 @@ from cosmokeras.cosmology import ccl_cosmology
 from cosmokeras.errors import UserError
 from cosmokeras.pixels import healpix_side, pixel_window
 from cosmokeras.surveys.presets import Survey, load_survey
+from cosmokeras.surveys.spherical_ks import kaiser_squires_sphere, shear_sphere
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -198,19 +199,29 @@ def spectra_ratio(kappa: np.ndarray, cosmology: dict[str, float], survey: Survey
     return (measured @ weights.T) / (expected @ weights.T)
 
 
-def noise_sigma(survey: Survey, nside: int) -> np.ndarray:
-    """Shape noise of a HEALPix pixel, one per bin."""
-    return survey.healpix_noise(nside)
-
-
 def add_noise(kappa: np.ndarray, survey: Survey, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """White shape noise on the pixels of `mask`; 0 outside. Shape (bins, npix), float32."""
+    """Noisy convergence as the survey's maps have it, 0 outside of `mask`; (bins, npix) float32.
+
+    White shape noise in each pixel; for a survey with an `lmax` the noise is that of shear, which is masked and turned
+    into convergence by Kaiser-Squires.
+    """
     import healpy as hp
 
     noisy = np.zeros_like(kappa)
-    for row, signal, sigma in zip(noisy, kappa, noise_sigma(survey, hp.npix2nside(kappa.shape[1])), strict=True):
-        row[mask] = signal[mask] + sigma * rng.standard_normal(np.count_nonzero(mask), dtype=np.float32)
+    for row, signal, sigma in zip(noisy, kappa, survey.healpix_noise(hp.npix2nside(kappa.shape[1])), strict=True):
+        if survey.lmax is not None:
+            row[mask] = through_shear(signal, float(sigma), mask, survey.lmax, rng)[0][mask]
+        else:
+            row[mask] = signal[mask] + sigma * rng.standard_normal(np.count_nonzero(mask), dtype=np.float32)
     return noisy
+
+
+def through_shear(
+    kappa: np.ndarray, sigma: float, mask: np.ndarray, lmax: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """E and B convergence (npix,) of the masked, noisy shear of `kappa` (npix,); `sigma` per component and pixel."""
+    shear = [g + sigma * rng.standard_normal(g.size) for g in shear_sphere(kappa, lmax)]
+    return kaiser_squires_sphere(*(mask * g for g in shear), lmax)
 
 
 def peak_gb() -> float:
@@ -255,7 +266,7 @@ def main(arguments: list[str] | None = None) -> None:
     noisy = add_noise(kappa, survey, mask, rngs[2])
     path = options.out / f"{survey.name}_mock.fits.gz"
     truth = {**cosmology, "seed": options.seed, "lmax": lmax}
-    mock.write_mock(path, noisy, mask, noise_sigma(survey, options.nside), survey.name, truth)
+    mock.write_mock(path, noisy, mask, survey.kappa_noise(options.nside), survey.name, truth)
     write_masks(options.masks / f"{survey.name}_like.npy", mask, rngs[3])
     megabytes = path.stat().st_size / 1e6
     print(f"{path}: {megabytes:.2f} MB, all in {time.perf_counter() - start:.0f} s, peak {peak_gb():.2f} GB")

@@ -49,7 +49,7 @@ def load(cfg: Config) -> RealSky:
         ra=np.full(len(tiles), np.nan),
         dec=np.full(len(tiles), np.nan),
         provenance={
-            "kind": "the user's own maps",
+            "kind": "unknown",
             "statement": "Whether these maps are observed is for those to say who made them",
             "files": {name: images.sha256(name) for name in _files(cfg)},
             "shape": list(maps.shape),

@@ -68,7 +68,8 @@ def load(cfg: Config) -> RealSky:
     mask &= ~empty
     g1, g2 = (np.where(mask, component, 0.0) for component in (shear.g1, shear.g2))
     frame = find_frame(g1, g2, mask)
-    pairs = [kaiser_squires_sphere(frame.sign1 * a, frame.sign2 * b) for a, b in zip(g1, g2, strict=True)]
+    lmax = cfg.survey.lmax
+    pairs = [kaiser_squires_sphere(frame.sign1 * a, frame.sign2 * b, lmax) for a, b in zip(g1, g2, strict=True)]
     e, b = (np.where(mask, np.stack(column), 0.0).astype(np.float32) for column in zip(*pairs, strict=True))
     entry = load_manifest(manifest)[ARCHIVE]
     provenance = {
@@ -82,7 +83,7 @@ def load(cfg: Config) -> RealSky:
         "steps": [
             f"{np.count_nonzero(empty)} pixels of the mask without galaxies masked",
             f"Kaiser & Squires on the sphere of ({frame.sign1:+d} g1, {frame.sign2:+d} g2), 0 outside the mask, "
-            f"l below {3 * nside}; E mode (3/4 of the power of white noise)",
+            f"l up to {3 * nside - 1 if lmax is None else lmax}; E mode",
         ],
         "warnings": _doubts(frame, shear, mask, cfg.survey.n_eff, nside),
     }

@@ -73,7 +73,7 @@ def sky_of(
             f"{mask_name}: no patch of {cfg.data.size} x {cfg.pixel_arcmin:g} arcmin lies in the footprint with at "
             f"most real.max_masked={cfg.real.max_masked} of it masked; raise that or lower data.size"
         )
-    sigma = survey.healpix_noise(healpix_nside(survey))
+    sigma = survey.kappa_noise(healpix_nside(survey))
     null_tests = nulls.pixel_nulls(maps, mask, sigma) | nulls.patch_nulls(patches.maps, patches.coverage)
     if b_modes is not None:
         null_tests |= nulls.b_mode_nulls(b_modes, mask, sigma)

@@ -122,7 +122,7 @@ def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_
     warnings : what looks odd but may be right
     """
     nside = _nside(mask)
-    noise = survey.healpix_noise(nside)
+    noise = survey.kappa_noise(nside)
     for one, name, sigma in zip(maps, names, noise, strict=True):
         quiet, rms = quiet_part(one, mask, float(sigma)), float(one[mask].std(dtype=np.float64))
         if quiet > 0.05:
@@ -147,13 +147,13 @@ def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_
 
 
 def _less_noise(ratio: np.ndarray) -> str | None:
-    """A warning where most maps, signal included, have less power than the white noise that is simulated for them."""
+    """A warning where most maps, signal included, have less power than the noise that is simulated for them."""
     if np.median(ratio) >= BAND_LIMITED:
         return None
     listed = ", ".join(f"{one:.2f}" for one in ratio)
     return (
-        f"rms over the white noise of a pixel, per bin: {listed}; the maps lost noise, as those cut off at some "
-        "multipole do, that simulated maps have: see whether metrics/infer.json finds them surprising"
+        f"rms over the noise that simulated maps have in a pixel, per bin: {listed}; if these maps were made with "
+        "another lmax than the preset says (null: white noise), copy it to a name of yours and change its `lmax`"
     )
 
 

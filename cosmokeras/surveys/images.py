@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosmokeras.errors import UserError
-from cosmokeras.observation import USED, noise_sigma
+from cosmokeras.observation import USED, pixel_noise
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
@@ -104,7 +104,7 @@ def clean(maps: np.ndarray, coverage: np.ndarray, where: str) -> np.ndarray:
 def must_be_noisy(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str) -> None:
     """Refuse convergence whose rms is not that of a survey of this depth: in per cent, smoothed, or without noise."""
     used = coverage >= USED
-    for number, expected in enumerate(noise_sigma(cfg)):
+    for number, expected in enumerate(pixel_noise(cfg)):
         rms = float(np.sqrt(np.mean(maps[..., number][used].astype(np.float64) ** 2)))
         if not expected / NOISE_FACTOR < rms < expected * NOISE_FACTOR:
             raise UserError(

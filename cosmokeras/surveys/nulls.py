@@ -25,8 +25,8 @@ def pixel_nulls(maps: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> dict[s
 
     Returns
     -------
-    for each bin N: bin_N_mean, 0 to the size of the monopole; bin_N_std, 1 for white noise, sqrt((lmax + 1)^2 /
-    (12 nside^2)) for noise that went through harmonics, slightly more with signal; bin_N_skewness, positive for lensing
+    for each bin N: bin_N_mean, 0 to the size of the monopole; bin_N_std, 1 for noise, slightly more with signal;
+    bin_N_skewness, positive for lensing
     """
     found = {}
     for number, (one, noise) in enumerate(zip(maps, sigma, strict=True), start=1):

@@ -106,8 +106,10 @@ class Survey(_Frozen):
     `made_from` says how its real maps come about, so that simulated maps take the same road: `healpix` for patches cut
     out of a HEALPix map of `nside` (pixel averages, then nearest-pixel averages on the flat grid), `shear` for a
     catalogue binned on the flat grid and turned into convergence by Kaiser & Squires (1993, ApJ 404, 441), `flat` for
-    convergence averaged in flat pixels with white noise in each, as flat simulations are published. HEALPix pixels
-    look different at each latitude: `sky` says in boxes where the survey lies.
+    convergence averaged in flat pixels with white noise in each, as flat simulations are published. HEALPix maps that
+    were made of shear by Kaiser-Squires on the sphere end at the multipole `lmax`, with their noise; without one their
+    noise is white from pixel to pixel. HEALPix pixels look different at each latitude: `sky` says in boxes where the
+    survey lies.
     """
 
     name: str
@@ -117,6 +119,7 @@ class Survey(_Frozen):
     smoothing_arcmin: float = Field(default=0.0, ge=0.0)  # Gaussian sigma
     made_from: Literal["healpix", "shear", "flat"]
     nside: PositiveInt | None = None
+    lmax: PositiveInt | None = None
     mask: str | None = None  # .npy of (n, size, size) coverage fractions, relative to the preset's folder
     mock: str | None = None  # a simulated sky of other code, relative to the preset's folder
     sky: tuple[Box, ...] = Field(default=((0.0, 360.0, -90.0, 90.0),), min_length=1)  # roughly the footprint
@@ -151,9 +154,14 @@ class Survey(_Frozen):
         return np.array([b.sigma_e for b in self.bins])
 
     def healpix_noise(self, nside: int) -> np.ndarray:
-        """Shape noise of a HEALPix pixel, sigma_e / sqrt(n_eff A_pix), one per bin."""
+        """Shape noise of a HEALPix pixel, sigma_e / sqrt(n_eff A_pix), one per bin; per component of the shear."""
         area = (healpix_side(nside) * 180 * 60 / np.pi) ** 2  # [arcmin^2]
         return self.sigma_e / np.sqrt(self.n_eff * area)
+
+    def kappa_noise(self, nside: int) -> np.ndarray:
+        """Noise of a HEALPix pixel of the convergence: of its (lmax + 1)^2 modes, out of 12 nside^2, one per bin."""
+        kept = 1.0 if self.lmax is None else (self.lmax + 1) ** 2 / (12 * nside**2)
+        return self.healpix_noise(nside) * np.sqrt(kept)
 
 
 def load_survey(name: str, folder: Path | str = SURVEY_FOLDER) -> Survey:

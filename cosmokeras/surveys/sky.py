@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,3 +40,19 @@ class RealSky:
             raise UserError(
                 f"real.source={self.name}: no patch is left inside the mask; raise real.max_masked or lower data.size"
             )
+
+
+def nature(note: Mapping[str, Any]) -> str:
+    """What the patches of outputs/real are, by its provenance.json."""
+    kind = note["provenance"].get("kind", "observed" if note["observed"] else "simulated")
+    words = {"observed": "an observation", "simulated": "a simulation, not an observation"}
+    return words.get(kind, "maps given by the user")
+
+
+def label(note: Mapping[str, Any]) -> str:
+    """Title of a sky's pictures, which says whether it was observed."""
+    return (
+        "MOCK sky (a simulation, not an observation)"
+        if note["source"] == "mock"
+        else f"{note['source']} ({nature(note)})"
+    )

@@ -1,0 +1,244 @@
+"""How a survey's noisy convergence comes about from a noise-free one: a class for each `made_from` of a preset.
+
+TensorFlow operations on batches, (n, size, size, channels) float32, so that the input pipeline applies them afresh in
+every epoch. Each road also tells the mean power of its noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from cosmokeras.kaiser_squires import spin2_phase
+from cosmokeras.pixels import ARCMIN, healpix_side
+from cosmokeras.surveys.band_noise import band_boost, band_covariance, band_power, band_variance
+from cosmokeras.surveys.transfer import cutting_transfers, noise_boost, noise_geometry, signal_transfer
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from cosmokeras.config import Config
+
+HALF = 4  # half width [pixels] of the kernels that stand for pixel windows
+MARGIN = 8  # pixels around a patch that keep what wraps around away from it
+USED = 0.5  # a pixel counts as observed when at least this part of it is
+
+
+class Road(Protocol):
+    """A road from noise-free to noisy convergence."""
+
+    noise_power: np.ndarray  # (size, size) in fft2 order, over that of white noise in flat pixels
+
+    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Noisy maps; `coverage` (n, size, size), `seed` two integers."""
+        ...
+
+
+def road(cfg: Config, sigma: np.ndarray) -> Road:
+    """The road of the survey of `cfg`; `sigma` (bins,) is the shape noise of a flat pixel."""
+    if cfg.survey.made_from == "healpix" and cfg.survey.lmax is not None:
+        return SphereRoad(cfg, sigma)
+    return {"healpix": HealpixRoad, "shear": ShearRoad, "flat": FlatRoad}[cfg.survey.made_from](cfg, sigma)
+
+
+def _kernel(transfer: np.ndarray, steepness: float) -> np.ndarray:
+    """The kernel, (2 HALF + 1)^2, closest to a transfer (n, n) in fft2 order.
+
+    Modes count by |k|^-steepness: the lensing signal falls steeply, and its large scales must come through exactly.
+    """
+    n = len(transfer)
+    k = np.fft.fftfreq(n)
+    lags = np.arange(-HALF, HALF + 1)
+    # separable cosines and sines of the kernel's lags, all modes at once
+    waves = np.exp(-2j * np.pi * np.outer(k, lags))
+    design = np.einsum("ya,xb->yxab", waves, waves).reshape(n * n, -1)
+    weight = (np.hypot(k[:, None], k[None]) + 0.5 / n).ravel() ** (-steepness / 2)
+    both = np.concatenate([design.real, design.imag]) * np.tile(weight, 2)[:, None]
+    wanted = np.concatenate([transfer.ravel() * weight, np.zeros(n * n)])
+    kernel = np.linalg.solve(both.T @ both, both.T @ wanted)
+    return kernel.reshape(len(lags), len(lags))
+
+
+@cache
+def _window_kernel() -> np.ndarray:
+    """Averages over the pixels of a flat grid."""
+    window = np.sinc(np.fft.fftfreq(64))  # along one axis
+    return _kernel(np.outer(window, window), steepness=3.0)
+
+
+@cache
+def _healpix_kernels(nside: int, pixel_arcmin: float, size: int, sky: Any) -> tuple[np.ndarray, np.ndarray]:
+    signal, noise = cutting_transfers(nside, pixel_arcmin, size, sky=sky)
+    return _kernel(signal, steepness=3.0), _kernel(noise, steepness=0.0)
+
+
+def _averaged(maps: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
+    """The signal as the survey's pixels show it."""
+    import tensorflow as tf
+
+    pad = [[0, 0], [HALF, HALF], [HALF, HALF], [0, 0]]
+    filters = np.repeat(kernel[:, :, None, None], maps.shape[-1], axis=2)
+    padded = tf.pad(maps, pad, "SYMMETRIC")
+    return tf.nn.depthwise_conv2d(padded, tf.constant(filters, tf.float32), (1, 1, 1, 1), "VALID")
+
+
+def filter_complex(maps: tf.Tensor, transfer: np.ndarray) -> tf.Tensor:
+    """Maps (n, ny, nx, channels), times a transfer (ny, nx) in Fourier space; complex64."""
+    import tensorflow as tf
+
+    first = tf.transpose(tf.cast(maps, tf.complex64), (0, 3, 1, 2))
+    first = tf.signal.ifft2d(tf.signal.fft2d(first) * tf.constant(transfer, tf.complex64))
+    return tf.transpose(first, (0, 2, 3, 1))
+
+
+def _flat_boost(coverage: tf.Tensor) -> tf.Tensor:
+    """Noise of a pixel that was observed in part grows as 1 / sqrt(coverage)."""
+    import tensorflow as tf
+
+    return tf.math.rsqrt(tf.maximum(coverage, USED))[..., None]
+
+
+def _steps_boost(coverage: tf.Tensor, boost: np.ndarray) -> tf.Tensor:
+    """Noise by the number of observed sub-points of the cutter."""
+    import tensorflow as tf
+
+    hits = tf.cast(tf.round(tf.maximum(coverage, USED) * (len(boost) - 1)), tf.int32)
+    return tf.gather(tf.constant(boost, tf.float32), hits)[..., None]
+
+
+class HealpixRoad:
+    """The signal after the mean transfer of the cutter; white noise in HEALPix pixels, cut at random places."""
+
+    def __init__(self, cfg: Config, sigma: np.ndarray) -> None:
+        where, self.size = (cfg.survey.nside, cfg.pixel_arcmin), cfg.data.size
+        self.sigma = sigma
+        self.signal_kernel, noise_kernel = _healpix_kernels(*where, self.size, cfg.survey.sky)
+        self.noise_power = np.abs(np.fft.fft2(noise_kernel, s=(self.size, self.size))) ** 2
+        self.pixels, parts = noise_geometry(*where, self.size, cfg.survey.sky)
+        # the noise of a HEALPix pixel in units of that of a flat pixel's area
+        self.parts = parts * np.float32(cfg.pixel_arcmin * ARCMIN / healpix_side(cfg.survey.nside))
+        self.boost = noise_boost(*where, cfg.survey.sky)
+        self.tables = _outside_graphs(self.pixels, self.parts)
+
+    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """See `Road`."""
+        import tensorflow as tf
+
+        pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
+        place = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.pixels), tf.int32, alg="philox")
+        pixels, parts = (tf.gather(table, place) for table in self.tables())
+        shape = [tf.shape(maps)[0], int(self.pixels.max()) + 1, len(self.sigma)]
+        white = tf.random.stateless_normal(shape, draw, alg="philox") * tf.constant(self.sigma, tf.float32)
+        noise = tf.reduce_sum(parts[..., None] * tf.gather(white, pixels, batch_dims=1), axis=2)
+        noise = tf.reshape(noise, tf.shape(maps)) * _steps_boost(coverage, self.boost)
+        return _averaged(maps, self.signal_kernel) + noise
+
+
+class SphereRoad:
+    """Shear in HEALPix pixels, made into convergence by Kaiser-Squires on the sphere up to lmax, then cut.
+
+    Signal and noise end at lmax. Patches are continued by their mirror image for the Fourier transforms, so that what
+    wraps around stays outside.
+    """
+
+    def __init__(self, cfg: Config, sigma: np.ndarray) -> None:
+        nside, lmax, pixel, sky = cfg.survey.nside, cfg.survey.lmax, cfg.pixel_arcmin, cfg.survey.sky
+        assert nside is not None and lmax is not None
+        self.size, self.sigma = cfg.data.size, sigma
+        self.wide = self.size + 2 * MARGIN
+        ell = 2 * np.pi * np.hypot(*np.meshgrid(*2 * [np.fft.fftfreq(self.wide, pixel * ARCMIN)]))
+        half = self.wide // 2 + 1
+        self.signal = (signal_transfer(nside, pixel, self.wide, sky) * (ell <= lmax))[:, :half]
+        power = band_power(nside, lmax, pixel, self.wide, sky)
+        self.noise = np.sqrt(power)[:, :half]
+        self.noise_power = _fewer_modes(power, self.size)
+        mean = band_covariance(nside, lmax, pixel, sky).max()  # where a patch touches the sphere
+        self.stripes = np.sqrt(band_variance(nside, lmax, pixel, self.size, sky) / mean).astype(np.float32)[..., None]
+        self.boost = band_boost(nside, lmax, pixel, sky)
+        self.tables = _outside_graphs(self.stripes)
+
+    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """See `Road`."""
+        import tensorflow as tf
+
+        pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
+        place = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.stripes), tf.int32, alg="philox")
+        stripes = tf.gather(self.tables()[0], place)
+        white = tf.random.stateless_normal(
+            [tf.shape(maps)[0], self.wide, self.wide, len(self.sigma)], draw, alg="philox"
+        )
+        noise = self._filter(white * tf.constant(self.sigma, tf.float32), self.noise) * stripes
+        pad = [[0, 0], [MARGIN, MARGIN], [MARGIN, MARGIN], [0, 0]]
+        signal = self._filter(tf.pad(maps, pad, "SYMMETRIC"), self.signal)
+        return signal + noise * _steps_boost(coverage, self.boost)
+
+    def _filter(self, maps: tf.Tensor, transfer: np.ndarray) -> tf.Tensor:
+        """Filtered, and without the margin."""
+        import tensorflow as tf
+
+        first = tf.transpose(maps, (0, 3, 1, 2))
+        modes = tf.signal.rfft2d(first) * tf.constant(transfer, tf.complex64)
+        inner = slice(MARGIN, MARGIN + self.size)
+        first = tf.signal.irfft2d(modes, [self.wide, self.wide])[:, :, inner, inner]
+        return tf.transpose(first, (0, 2, 3, 1))
+
+
+def _fewer_modes(power: np.ndarray, n: int) -> np.ndarray:
+    """Power of the n x n modes of a smaller patch, from that of a larger one, by way of the covariance."""
+    lags = np.fft.fftfreq(n, 1 / n).astype(int)
+    return np.maximum(np.fft.fft2(np.fft.ifft2(power).real[np.ix_(lags, lags)]).real, 0.0)
+
+
+class ShearRoad:
+    """Shear of the map, averaged in flat pixels, with shape noise and mask, and back by Kaiser-Squires."""
+
+    def __init__(self, cfg: Config, sigma: np.ndarray) -> None:
+        self.size, self.sigma = cfg.data.size, sigma
+        self.spin2 = spin2_phase((self.size, self.size))
+        self.noise_power = np.ones((self.size, self.size))
+
+    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """See `Road`."""
+        import tensorflow as tf
+
+        shear = filter_complex(_averaged(maps, _window_kernel()), self.spin2)
+        shape = [2, tf.shape(maps)[0], self.size, self.size, len(self.sigma)]
+        noise = tf.random.stateless_normal(shape, seed, alg="philox")
+        noise = noise * tf.constant(self.sigma, tf.float32) * _flat_boost(coverage)
+        used = tf.cast(coverage >= USED, tf.complex64)[..., None]
+        shear = (shear + tf.complex(noise[0], noise[1])) * used
+        return tf.math.real(filter_complex(shear, np.conj(self.spin2)))
+
+
+class FlatRoad:
+    """Convergence averaged in flat pixels, with white noise: no transform between shear and convergence."""
+
+    def __init__(self, cfg: Config, sigma: np.ndarray) -> None:
+        self.sigma = sigma
+        self.noise_power = np.ones((cfg.data.size, cfg.data.size))
+
+    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """See `Road`."""
+        import tensorflow as tf
+
+        noise = tf.random.stateless_normal(tf.shape(maps), seed, alg="philox")
+        noise = noise * tf.constant(self.sigma, tf.float32) * _flat_boost(coverage)
+        return _averaged(maps, _window_kernel()) + noise
+
+
+def _outside_graphs(*arrays: np.ndarray) -> Callable[[], list[tf.Tensor]]:
+    """Arrays as tensors outside of any graph, made once: as constants they would be copied into each graph."""
+    kept: list[Any] = []
+
+    def tensors() -> list[tf.Tensor]:
+        import tensorflow as tf
+
+        if not kept:
+            with tf.init_scope():
+                kept.extend(tf.constant(one) for one in arrays)
+        return kept
+
+    return tensors

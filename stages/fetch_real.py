@@ -36,6 +36,8 @@ def main(args: Namespace) -> None:
     picture = cli.PLOTS / "null_tests.png"
     sky_figures.null_tests(picture, sky.maps, sky.coverage, (sky.ra, sky.dec), noise, sky.null_tests, title)
     masked = metrics["masked_fraction"]
+    if cfg.real.path is not None:
+        print("DVC does not watch real.path: after a change of that file, `dvc repro --force --single-item fetch_real`")
     print(f"{title}: {len(sky.maps)} patches, {masked:.1%} masked; see {picture} and {cli.REAL}/provenance.json")
 
 

@@ -8,6 +8,7 @@ of 10 arcmin, since a sky of the full one takes minutes; the network is trained 
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -108,4 +109,5 @@ def _load(folder: Path, mirror: str) -> RealSky:
     from cosmokeras import load_params
     from cosmokeras.surveys import des_y3
 
+    os.environ["COSMOKERAS_CACHE"] = mirror  # it records what the first file of a name was: each sky has its own
     return des_y3.load(load_params(folder / "params.yaml", {"real.mirror": mirror}))

@@ -131,14 +131,3 @@ def band_power(nside: int, lmax: int, pixel_arcmin: float, n: int, sky: Sky = WH
     lags = np.zeros((n, n))
     lags[near] = area * band_covariance(nside, lmax, pixel_arcmin, sky) - np.fft.ifft2(coherent).real[near]
     return np.maximum(coherent + np.fft.fft2(lags).real, 0.0)
-
-
-def band_boost(nside: int, lmax: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) -> np.ndarray:
-    """As `transfer.noise_boost`, for this noise."""
-    from cosmokeras.surveys.transfer import boost_of
-
-    def variance(kept: np.ndarray, centres: np.ndarray) -> np.ndarray:
-        apart = np.linalg.norm(centres[:, :, None] - centres[:, None], axis=0)
-        return np.einsum("hi,ij,hj->h", kept, band_correlation(lmax * apart), kept)
-
-    return boost_of(nside, pixel_arcmin, sky, variance)

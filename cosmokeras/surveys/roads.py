@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from cosmokeras.kaiser_squires import spin2_phase
-from cosmokeras.pixels import ARCMIN, healpix_side
-from cosmokeras.surveys.band_noise import band_boost, band_covariance, band_power, band_variance
-from cosmokeras.surveys.transfer import cutting_transfers, noise_boost, noise_geometry, signal_transfer
+from cosmokeras.pixels import ARCMIN, healpix_side, pixel_window
+from cosmokeras.surveys.band_noise import band_covariance, band_power, band_variance
+from cosmokeras.surveys.transfer import cutting_transfers, noise_boost, noise_geometry
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -140,8 +140,9 @@ class HealpixRoad:
 class SphereRoad:
     """Shear in HEALPix pixels, made into convergence by Kaiser-Squires on the sphere up to lmax, then cut.
 
-    Signal and noise end at lmax. Patches are continued by their mirror image for the Fourier transforms, so that what
-    wraps around stays outside.
+    What is not observed is missing before the inversion, which spreads the loss: next to star holes signal and noise
+    are lower, and beyond lmax there is next to nothing, holes or not. Patches are continued by their mirror images for
+    the Fourier transforms, so that what wraps around stays outside.
     """
 
     def __init__(self, cfg: Config, sigma: np.ndarray) -> None:
@@ -149,15 +150,16 @@ class SphereRoad:
         assert nside is not None and lmax is not None
         self.size, self.sigma = cfg.data.size, sigma
         self.wide = self.size + 2 * MARGIN
-        ell = 2 * np.pi * np.hypot(*np.meshgrid(*2 * [np.fft.fftfreq(self.wide, pixel * ARCMIN)]))
-        half = self.wide // 2 + 1
-        self.signal = (signal_transfer(nside, pixel, self.wide, sky) * (ell <= lmax))[:, :half]
+        k = 2 * np.pi * np.fft.fftfreq(self.wide, pixel * ARCMIN)
+        spin2 = spin2_phase((self.wide, self.wide))
+        self.to_shear = spin2 * pixel_window(np.hypot(k[:, None], k), healpix_side(nside))
         power = band_power(nside, lmax, pixel, self.wide, sky)
-        self.noise = np.sqrt(power)[:, :half]
+        spin2[0, 0] = 1.0  # the mean of a patch is a long wave of the sky
+        self.to_shear[0, 0] = 1.0
+        self.to_kappa = np.conj(spin2) * np.sqrt(power)
         self.noise_power = _fewer_modes(power, self.size)
         mean = band_covariance(nside, lmax, pixel, sky).max()  # where a patch touches the sphere
         self.stripes = np.sqrt(band_variance(nside, lmax, pixel, self.size, sky) / mean).astype(np.float32)[..., None]
-        self.boost = band_boost(nside, lmax, pixel, sky)
         self.tables = _outside_graphs(self.stripes)
 
     def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -166,24 +168,23 @@ class SphereRoad:
 
         pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
         place = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.stripes), tf.int32, alg="philox")
-        stripes = tf.gather(self.tables()[0], place)
-        white = tf.random.stateless_normal(
-            [tf.shape(maps)[0], self.wide, self.wide, len(self.sigma)], draw, alg="philox"
-        )
-        noise = self._filter(white * tf.constant(self.sigma, tf.float32), self.noise) * stripes
-        pad = [[0, 0], [MARGIN, MARGIN], [MARGIN, MARGIN], [0, 0]]
-        signal = self._filter(tf.pad(maps, pad, "SYMMETRIC"), self.signal)
-        return signal + noise * _steps_boost(coverage, self.boost)
+        first = self._wide(tf.transpose(maps, (0, 3, 1, 2)))
+        seen = self._wide(coverage[:, None])
+        shear = tf.signal.ifft2d(tf.signal.fft2d(tf.complex(first, 0.0)) * tf.constant(self.to_shear, tf.complex64))
+        noise = tf.random.stateless_normal(tf.concat([[2], tf.shape(first)], axis=0), draw, alg="philox")
+        # of a pixel seen in part the galaxies seen carry that part of the signal, and of the variance of the noise
+        noise *= tf.constant(self.sigma[:, None, None], tf.float32) * tf.sqrt(seen)
+        shear = shear * tf.complex(seen, 0.0) + tf.complex(noise[0], noise[1])
+        kappa = tf.signal.ifft2d(tf.signal.fft2d(shear) * tf.constant(self.to_kappa, tf.complex64))
+        inner = slice(MARGIN, MARGIN + self.size)
+        kappa = tf.math.real(kappa)[:, :, inner, inner]
+        return tf.transpose(kappa, (0, 2, 3, 1)) * tf.gather(self.tables()[0], place)
 
-    def _filter(self, maps: tf.Tensor, transfer: np.ndarray) -> tf.Tensor:
-        """Filtered, and without the margin."""
+    def _wide(self, maps: tf.Tensor) -> tf.Tensor:
+        """Continued by mirror images, (n, channels, wide, wide)."""
         import tensorflow as tf
 
-        first = tf.transpose(maps, (0, 3, 1, 2))
-        modes = tf.signal.rfft2d(first) * tf.constant(transfer, tf.complex64)
-        inner = slice(MARGIN, MARGIN + self.size)
-        first = tf.signal.irfft2d(modes, [self.wide, self.wide])[:, :, inner, inner]
-        return tf.transpose(first, (0, 2, 3, 1))
+        return tf.pad(maps, [[0, 0], [0, 0], [MARGIN, MARGIN], [MARGIN, MARGIN]], "SYMMETRIC")
 
 
 def _fewer_modes(power: np.ndarray, n: int) -> np.ndarray:

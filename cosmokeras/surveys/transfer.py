@@ -12,7 +12,6 @@ drawn in HEALPix pixels and put through the geometry of a place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -83,17 +82,6 @@ def noise_boost(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) -> np.nda
     Masks hide HEALPix pixels as a whole, here those with centres in star holes at random. Losing a small part costs
     more than 1 / sqrt(coverage), as what is left weighs the HEALPix pixels less evenly. 1 where nothing is left.
     """
-    return boost_of(nside, pixel_arcmin, sky, lambda kept, _centres: np.sum(kept**2, axis=1))
-
-
-def boost_of(
-    nside: int, pixel_arcmin: float, sky: Sky, variance: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """`noise_boost` for noise of any kind.
-
-    `variance` of the sums of HEALPix pixels, (holes,), is asked for by how many sub-points each is `kept` with,
-    (holes, pixels), and their centres in the tangent plane, (2, pixels) [rad].
-    """
     import healpy
 
     rng = np.random.default_rng(0)
@@ -109,7 +97,7 @@ def boost_of(
         holes = rng.uniform(-1, 1, (2, 256, 1)) * (side + radius)
         kept = counts * (np.hypot(*(centres[:, None] - holes)) > radius)
         hits = kept.sum(axis=1)
-        np.add.at(total, hits, variance(kept, centres) / np.maximum(hits, 1) ** 2)
+        np.add.at(total, hits, np.sum(kept**2, axis=1) / np.maximum(hits, 1) ** 2)
         np.add.at(number, hits, 1)
     mean = total / np.maximum(number, 1)
     known = np.flatnonzero(mean)
@@ -164,18 +152,14 @@ def signal_displacements(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) 
     return np.concatenate(found, axis=1)
 
 
-def signal_transfer(nside: int, pixel_arcmin: float, n: int, sky: Sky = WHOLE_SKY) -> np.ndarray:
-    """Mean transfer of the signal, n x n modes in fft2 order."""
-    k = 2 * np.pi * np.fft.fftfreq(n, pixel_arcmin * ARCMIN)
-    x, y = signal_displacements(nside, pixel_arcmin, sky)
-    # the average of exp(i k.d) factorises into sums over points; its imaginary part is a sampling error
-    return (np.exp(1j * np.outer(k, y)) @ np.exp(1j * np.outer(x, k))).real / x.size
-
-
 def cutting_transfers(
     nside: int, pixel_arcmin: float, size: int, n: int = 64, sky: Sky = WHOLE_SKY
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean transfer of the signal, amplitude of the noise of a patch of `size` pixels: n x n modes in fft2 order."""
+    k = 2 * np.pi * np.fft.fftfreq(n, pixel_arcmin * ARCMIN)
+    x, y = signal_displacements(nside, pixel_arcmin, sky)
+    # the average of exp(i k.d) factorises into sums over points; its imaginary part is a sampling error
+    signal = (np.exp(1j * np.outer(k, y)) @ np.exp(1j * np.outer(x, k))).real / x.size
     lags = np.zeros((n, n))
     covariance, half = noise_covariance(nside, pixel_arcmin, sky), SPAN // 2
     steps = np.arange(-half, half + 1)
@@ -183,4 +167,4 @@ def cutting_transfers(
     # away from the point of tangency a pixel sees less sky, by cos^3 of the distance, and has more noise
     tangent = tangent_grid(size * pixel_arcmin * ARCMIN, size)
     crowding = np.mean((1 + np.sum(tangent**2, axis=0)) ** 1.5)
-    return signal_transfer(nside, pixel_arcmin, n, sky), np.sqrt(np.maximum(np.fft.fft2(lags).real, 0.0) * crowding)
+    return signal, np.sqrt(np.maximum(np.fft.fft2(lags).real, 0.0) * crowding)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from cosmokeras.pixels import ARCMIN
-from cosmokeras.surveys.band_noise import band_boost, band_correlation, band_covariance, band_power, band_variance
+from cosmokeras.surveys.band_noise import band_correlation, band_covariance, band_power, band_variance
 from cosmokeras.surveys.patches import sub_points, tangent_grid
-from cosmokeras.surveys.transfer import noise_boost
 
 NSIDE, LMAX, PIXEL, SIZE = 64, 128, 80.0, 16
 PLACE = ((30.0, 30.0 + 1e-9, -50.0, -50.0 + 1e-9),)
@@ -62,10 +61,3 @@ def test_covariance_of_neighbours_and_power(patches: np.ndarray) -> None:
     power = band_power(NSIDE, LMAX, PIXEL, 48, AROUND)
     assert power[0, 0] == pytest.approx(1, abs=0.02)
     assert power[20:29, 20:29].max() < 0.02, "above lmax"
-
-
-def test_what_is_left_of_a_pixel_is_less_noisy_than_with_white_noise() -> None:
-    """Neighbours share their noise: averaging over fewer of them loses less."""
-    boost, white = band_boost(1024, 2048, 5.0), noise_boost(1024, 5.0)
-    assert boost[16] == white[16] == 1.0
-    assert (boost[8:16] > 1.0).all() and (boost[8:15] < white[8:15]).all()

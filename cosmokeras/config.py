@@ -240,11 +240,17 @@ def mask_file(config: Config) -> Path | None:
     return SURVEY_FOLDER / config.survey.mask if config.survey.mask is not None else None
 
 
-def survey_masks(config: Config) -> np.ndarray:
-    """Coverage maps (n, size, size) that simulated maps are observed with; ones where no mask is asked for."""
+def survey_masks(config: Config, margin: int = 0) -> np.ndarray:
+    """Coverage maps that simulated maps are observed with; ones where no mask is asked for.
+
+    Returns
+    -------
+    (n, size + 2 margin, size + 2 margin), what the survey sees of the maps and of `margin` pixels around them; where
+    the masks do not tell, the surroundings are the mirror image
+    """
     size, name = config.data.size, mask_file(config)
     if name is None:
-        return np.ones((1, size, size), np.float32)
+        return np.ones((1, *2 * [size + 2 * margin]), np.float32)
     path, key = Path(config.root) / name, f"lensing.mask={config.lensing.mask}"
     own = config.lensing.mask != "survey"
     remedy = "make it with `python -m cosmokeras.surveys.footprint`" if own else "run `dvc pull data.dvc`"
@@ -252,20 +258,23 @@ def survey_masks(config: Config) -> np.ndarray:
         masks = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         raise UserError(f"{key}: {path} is missing or damaged; {remedy}") from None
-    if masks.ndim != 3 or masks.shape[1:] != (size, size):
-        # smaller patches are cut out of the survey's; larger ones do not exist
-        if masks.ndim != 3 or min(masks.shape[1:]) < size:
-            msg = (
-                f"{key}: {path} holds masks of {masks.shape[1:]} pixels, but data.size={size}; "
-                "use lensing.mask=none or a smaller data.size"
-            )
-            raise UserError(msg)
-        masks = masks[:, :size, :size]
+    # smaller patches are cut out of the survey's; larger ones do not exist
+    if masks.ndim != 3 or masks.shape[1] != masks.shape[2] or masks.shape[1] < size:
+        msg = (
+            f"{key}: {path} holds masks of {masks.shape[1:]} pixels, but data.size={size}; "
+            "use lensing.mask=none or a smaller data.size"
+        )
+        raise UserError(msg)
     masks = masks.astype(np.float32)
     if own and not ((masks >= 0) & (masks <= 1)).all():
         raise UserError(
             f"{key}: {path} holds numbers outside 0 to 1; a mask is the observed part of each pixel; {remedy}"
         )
-    if own and not (len(masks) and (masks >= 0.5).any(axis=(1, 2)).all()):
+    taken = min(masks.shape[1], size + 2 * margin)
+    start, rest = (masks.shape[1] - taken) // 2, size + 2 * margin - taken
+    masks = masks[:, start : start + taken, start : start + taken]
+    inner = masks[:, (taken - size) // 2 :, (taken - size) // 2 :][:, :size, :size]
+    if own and not (len(masks) and (inner >= 0.5).any(axis=(1, 2)).all()):
         raise UserError(f"{key}: {path} holds no mask, or one that hides a whole patch; {remedy}")
-    return masks
+    around = (rest // 2, rest - rest // 2)
+    return np.pad(masks, ((0, 0), around, around), "symmetric") if rest else masks

@@ -39,10 +39,10 @@ class Observer:
         self.observed = cfg.kind.observed
         self.size = cfg.data.size
         self.channels = cfg.channels
-        self.masks = survey_masks(cfg)
         if self.observed == "survey":
             self.sigma = noise_sigma(cfg)
             self.road = road(cfg, self.sigma)
+            self.masks = survey_masks(cfg, self.road.margin)
             k = 2 * np.pi * np.fft.fftfreq(self.size, cfg.pixel_arcmin)
             sigma = cfg.smoothing_arcmin
             self.beam = np.exp(-0.5 * sigma**2 * (k[:, None] ** 2 + k[None, :] ** 2)) if sigma > 0 else None
@@ -71,7 +71,8 @@ class Observer:
         pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
         which = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.masks), tf.int32, alg="philox")
         coverage = tf.gather(tf.constant(self.masks), which)
-        return coverage, self.road(maps, coverage, draw)
+        inner = slice(self.road.margin, self.road.margin + self.size)
+        return coverage[:, inner, inner], self.road(maps, coverage, draw)
 
     def finish(self, maps: tf.Tensor, coverage: tf.Tensor) -> tf.Tensor:
         """Last steps, which simulated and real maps share: mask, smooth, mask, scale.

@@ -13,6 +13,7 @@ from cosmokeras.code import code_fingerprint
 from cosmokeras.config import fingerprint, survey_masks
 from cosmokeras.dataset.shards import open_split
 from cosmokeras.files import sha256, sha256_of, work_folder, write_json
+from cosmokeras.surveys.patches import MARGIN
 
 CODE = ("dataset", "models", "observation.py", "kaiser_squires.py", "surveys", "training")  # that a run depends on
 
@@ -31,7 +32,7 @@ def main(args: Namespace) -> None:
 
     key = cfg.model_dump(mode="json", include={"prior", "data", "lensing", "grf", "lpt", "model", "train"})
     key |= {"code": code_fingerprint(*CODE), "maps": sha256(cli.SIMULATIONS / "simulation.json")}
-    key["masks"] = sha256_of(survey_masks(cfg))
+    key["masks"] = sha256_of(survey_masks(cfg, MARGIN))
     if cfg.train.init_from:
         key["init_from"] = sha256(Path(cfg.train.init_from) / "model.keras")
     run = train(cfg, training, validation, work_folder("train", fingerprint(key)), cli.PLOTS / "training")

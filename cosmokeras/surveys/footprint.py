@@ -15,8 +15,9 @@ import numpy as np
 
 from cosmokeras.errors import UserError
 from cosmokeras.files import atomic
+from cosmokeras.pixels import ARCMIN
 from cosmokeras.surveys.healpix_input import read_mask
-from cosmokeras.surveys.patches import cut_patches
+from cosmokeras.surveys.patches import MARGIN, SUBPIXELS, cut_patches, sub_points, tangent_grid
 
 HOLE_FRACTION = 0.03
 SMALL, LARGE = (2.0, 8.0), (10.0, 30.0)  # radii of star holes [arcmin]
@@ -76,20 +77,23 @@ def write_masks(
     size: int = 64,
     pixel_arcmin: float = 5.0,
     max_masked: float = 0.1,
+    margin: int = MARGIN,
 ) -> np.ndarray:
     """Write coverage maps of patches at random places and orientations in a footprint, to put on simulated maps.
 
     The footprint is turned at random as a whole and cut as a real one is, again and again until there are `number`
-    patches of `size` pixels of `pixel_arcmin` with at most a part `max_masked` of them masked.
+    patches of `size` pixels of `pixel_arcmin` with at most a part `max_masked` of them masked. Each goes with `margin`
+    pixels around it: shear that is missing there is missed in the convergence of the patch, too.
 
     Returns
     -------
-    what the .npy file holds: (number, size, size) float16, observed part of each pixel
+    what the .npy file holds: (number, size + 2 margin, size + 2 margin) float16, observed part of each pixel
     """
     library: list[np.ndarray] = []
     for _ in range(100):
         turned = _turned(mask, rng)
-        library += list(cut_patches(turned.astype(np.float32), turned, size, pixel_arcmin, max_masked).coverage)
+        cut = cut_patches(turned.astype(np.float32), turned, size, pixel_arcmin, max_masked)
+        library += [covered(turned, *at, size + 2 * margin, pixel_arcmin) for at in zip(cut.ra, cut.dec, strict=True)]
         if len(library) >= number:
             break
     else:
@@ -103,6 +107,15 @@ def write_masks(
     with atomic(path) as handle:
         np.save(handle, masks)
     return masks
+
+
+def covered(mask: np.ndarray, ra: float, dec: float, size: int, pixel_arcmin: float) -> np.ndarray:
+    """Observed part of the flat pixels of a patch centred at (ra, dec) [deg], (size, size)."""
+    import healpy as hp
+
+    points = tangent_grid(size * pixel_arcmin * ARCMIN, size * SUBPIXELS)
+    hits = mask[sub_points(hp.npix2nside(mask.size), points, ra, dec)]
+    return hits.reshape(size, SUBPIXELS, size, SUBPIXELS).mean(axis=(1, 3))
 
 
 def _turned(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -139,8 +152,9 @@ def main(arguments: list[str] | None = None) -> int:
         masks = write_masks(options.out, mask, rng, options.number, options.size, options.pixel, options.max_masked)
     except UserError as error:
         parser.exit(2, f"error: {error}\n")
-    holes = float(np.mean(masks < 0.5))
-    print(f"{options.out}: {len(masks)} masks of {options.size}^2 pixels, {holes:.1%} of the pixels masked")
+    inner = masks[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+    holes = float(np.mean(inner < 0.5))
+    print(f"{options.out}: {len(masks)} masks of {options.size}^2 pixels and {MARGIN} around, {holes:.1%} masked")
     return 0
 
 

@@ -14,6 +14,7 @@ from cosmokeras.errors import UserError
 
 MAX_SIDE_DEG = 30.0  # a tangent plane is no flat sky beyond: corner pixels of a 30 deg patch see 18 % less sky
 SUBPIXELS = 4  # sub-points along each side of a flat pixel
+MARGIN = 16  # pixels around a patch whose shear is missed in its convergence when it is not observed
 UNSEEN_LIMIT = 1e20  # HEALPix marks missing pixels with -1.6375e30
 _EXPLICIT = ("PIXEL", "INDEX", "IPIX", "HPIX", "PIX")  # customary names of the index column of a partial map
 

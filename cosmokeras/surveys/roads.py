@@ -15,6 +15,7 @@ import numpy as np
 from cosmokeras.kaiser_squires import spin2_phase
 from cosmokeras.pixels import ARCMIN, healpix_side, pixel_window
 from cosmokeras.surveys.band_noise import band_covariance, band_power, band_variance
+from cosmokeras.surveys.patches import MARGIN
 from cosmokeras.surveys.transfer import cutting_transfers, noise_boost, noise_geometry
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from cosmokeras.config import Config
 
 HALF = 4  # half width [pixels] of the kernels that stand for pixel windows
-MARGIN = 8  # pixels around a patch that keep what wraps around away from it
+# Of a pixel seen in part, the part seen holds that part of the signal, and its root of the noise; but the cutter takes
+# the mean over the part alone. With 0.3 for the root the noise behind holes is that of the sphere (test_observation.py).
+PARTLY = 0.3
 USED = 0.5  # a pixel counts as observed when at least this part of it is
 
 
@@ -32,8 +35,10 @@ class Road(Protocol):
 
     noise_power: np.ndarray  # (size, size) in fft2 order, over that of white noise in flat pixels
 
+    margin: int  # pixels around the maps whose coverage matters
+
     def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Noisy maps; `coverage` (n, size, size), `seed` two integers."""
+        """Noisy maps; `coverage` (n, size + 2 margin, size + 2 margin), `seed` two integers."""
         ...
 
 
@@ -112,6 +117,8 @@ def _steps_boost(coverage: tf.Tensor, boost: np.ndarray) -> tf.Tensor:
 class HealpixRoad:
     """The signal after the mean transfer of the cutter; white noise in HEALPix pixels, cut at random places."""
 
+    margin = 0
+
     def __init__(self, cfg: Config, sigma: np.ndarray) -> None:
         where, self.size = (cfg.survey.nside, cfg.pixel_arcmin), cfg.data.size
         self.sigma = sigma
@@ -145,6 +152,8 @@ class SphereRoad:
     the Fourier transforms, so that what wraps around stays outside.
     """
 
+    margin = MARGIN
+
     def __init__(self, cfg: Config, sigma: np.ndarray) -> None:
         nside, lmax, pixel, sky = cfg.survey.nside, cfg.survey.lmax, cfg.pixel_arcmin, cfg.survey.sky
         assert nside is not None and lmax is not None
@@ -169,16 +178,15 @@ class SphereRoad:
         pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
         place = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.stripes), tf.int32, alg="philox")
         first = self._wide(tf.transpose(maps, (0, 3, 1, 2)))
-        seen = self._wide(coverage[:, None])
+        seen = coverage[:, None]
         shear = tf.signal.ifft2d(tf.signal.fft2d(tf.complex(first, 0.0)) * tf.constant(self.to_shear, tf.complex64))
         noise = tf.random.stateless_normal(tf.concat([[2], tf.shape(first)], axis=0), draw, alg="philox")
-        # of a pixel seen in part the galaxies seen carry that part of the signal, and of the variance of the noise
-        noise *= tf.constant(self.sigma[:, None, None], tf.float32) * tf.sqrt(seen)
+        noise *= tf.constant(self.sigma[:, None, None], tf.float32) * seen**PARTLY
         shear = shear * tf.complex(seen, 0.0) + tf.complex(noise[0], noise[1])
         kappa = tf.signal.ifft2d(tf.signal.fft2d(shear) * tf.constant(self.to_kappa, tf.complex64))
         inner = slice(MARGIN, MARGIN + self.size)
-        kappa = tf.math.real(kappa)[:, :, inner, inner]
-        return tf.transpose(kappa, (0, 2, 3, 1)) * tf.gather(self.tables()[0], place)
+        kappa = tf.transpose(tf.math.real(kappa)[:, :, inner, inner], (0, 2, 3, 1))
+        return kappa * tf.gather(self.tables()[0], place)
 
     def _wide(self, maps: tf.Tensor) -> tf.Tensor:
         """Continued by mirror images, (n, channels, wide, wide)."""
@@ -195,6 +203,8 @@ def _fewer_modes(power: np.ndarray, n: int) -> np.ndarray:
 
 class ShearRoad:
     """Shear of the map, averaged in flat pixels, with shape noise and mask, and back by Kaiser-Squires."""
+
+    margin = 0
 
     def __init__(self, cfg: Config, sigma: np.ndarray) -> None:
         self.size, self.sigma = cfg.data.size, sigma
@@ -216,6 +226,8 @@ class ShearRoad:
 
 class FlatRoad:
     """Convergence averaged in flat pixels, with white noise: no transform between shear and convergence."""
+
+    margin = 0
 
     def __init__(self, cfg: Config, sigma: np.ndarray) -> None:
         self.sigma = sigma

@@ -248,9 +248,16 @@ def test_missing_mask_file_says_how_to_get_it(params: Path) -> None:
 
 
 def test_smaller_patches_are_cut_from_the_masks_of_the_survey(params: Path) -> None:
+    """From the middle, with what the masks know of the surroundings and beyond that a mirror image."""
     whole, part = survey_masks(load_params(params)), survey_masks(load_params(params, {"data.size": 32}))
-    assert part.shape == (len(whole), 32, 32)
-    assert (part == whole[:, :32, :32]).all()
+    assert whole.shape[1:] == (64, 64) and part.shape == (len(whole), 32, 32)
+    assert (part == whole[:, 16:-16, 16:-16]).all()
+    around = survey_masks(load_params(params, {"data.size": 32}), margin=16)
+    assert (around == whole).all()
+    wider = survey_masks(load_params(params), margin=20)
+    assert wider.shape[1:] == (104, 104)
+    assert (wider[:, 20:-20, 20:-20] == whole).all()
+    assert (wider[:, :4] == wider[:, 7:3:-1]).all()
     assert 0.5 < whole.mean() < 1.0
     assert (survey_masks(load_params(params, {"lensing.mask": "none"})) == 1).all()
 

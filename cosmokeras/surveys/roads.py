@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HALF = 4  # half width [pixels] of the kernels that stand for pixel windows
 # Of a pixel seen in part, the part seen holds that part of the signal, and its root of the noise; but the cutter takes
-# the mean over the part alone. With 0.3 for the root the noise behind holes is that of the sphere (test_observation.py).
+# the mean over the part alone. With 0.3 for the root the noise behind holes is that of the sphere, as tests show.
 PARTLY = 0.3
 USED = 0.5  # a pixel counts as observed when at least this part of it is
 

@@ -48,12 +48,15 @@ def test_the_command_writes_masks_of_a_footprint_that_are_good_for_training(
     assert main([*arguments, "--out", str(out)]) == 0
     assert "12 masks of 16^2 pixels" in capsys.readouterr().out
     masks = np.load(out)
-    assert (masks.shape, masks.dtype) == ((12, 16, 16), np.float16)
-    assert (masks < 0.5).mean(axis=(1, 2)).max() <= 0.1
-    assert (masks < 0.5).any()
+    assert (masks.shape, masks.dtype) == ((12, 16 + 2 * MARGIN, 16 + 2 * MARGIN), np.float16)
+    inner = masks[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+    assert (inner < 0.5).mean(axis=(1, 2)).max() <= 0.1
+    assert (inner < 0.5).any()
+    assert (masks < 0.5).mean() > 2 * (inner < 0.5).mean(), "the surroundings may lie outside of the footprint"
     small = {"data.size": 16, "model.spectrum_bins": 6, "evaluate.spectrum_bins": 6}
     cfg = load_params(params, {"lensing.mask": "masks/cap.npy", "lensing.pixel_arcmin": 60.0, **small})
-    np.testing.assert_array_equal(survey_masks(cfg), masks.astype(np.float32))
+    np.testing.assert_array_equal(survey_masks(cfg), inner.astype(np.float32))
+    np.testing.assert_array_equal(survey_masks(cfg, MARGIN), masks.astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +97,6 @@ def test_the_true_footprint_of_des_holds_patches_and_gives_masks(tmp_path: Path)
     print(f"{len(patches.ra)} patches of 64 x 4.7 arcmin, {np.mean(patches.coverage < 0.5):.2%} masked")
     assert 90 < len(patches.ra) < 4841 / (64 * 4.7 / 60) ** 2
     masks = write_masks(tmp_path / "des.npy", mask, np.random.default_rng(0), number=32, pixel_arcmin=4.7)
-    assert masks.shape == (32, 64, 64)
-    assert 0.001 < np.mean(masks < 0.5) < 0.06
+    assert masks.shape == (32, 64 + 2 * MARGIN, 64 + 2 * MARGIN)
+    assert 0.001 < np.mean(masks[:, MARGIN:-MARGIN, MARGIN:-MARGIN] < 0.5) < 0.06
     np.testing.assert_array_equal(np.load(tmp_path / "des.npy"), masks)

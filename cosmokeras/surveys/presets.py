@@ -6,11 +6,20 @@ A preset is data, not code: a new survey is one file `data/surveys/NAME.yaml`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from cosmokeras.errors import UserError
 from cosmokeras.pixels import healpix_side
@@ -125,6 +134,13 @@ class Survey(_Frozen):
     sky: tuple[Box, ...] = Field(default=((0.0, 360.0, -90.0, 90.0),), min_length=1)  # roughly the footprint
     z_max: PositiveFloat = 3.0
     bins: list[Bin] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _lmax_of_nside(self) -> Self:
+        if self.lmax is not None and (self.nside is None or not self.nside <= self.lmax < 3 * self.nside):
+            msg = f"lmax {self.lmax} must be from nside to 3 nside - 1, and nside is {self.nside}"
+            raise ValueError(msg)
+        return self
 
     def n_z(self, z: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
         """Redshift distributions at `z`, shape (bins, len(z)), each with unit integral over 0 < z < z_max.

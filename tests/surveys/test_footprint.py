@@ -13,6 +13,7 @@ from cosmokeras.config import load_params, survey_masks
 from cosmokeras.surveys import cut_patches
 from cosmokeras.surveys.footprint import HOLE_FRACTION, des_like_footprint, main, write_masks
 from cosmokeras.surveys.healpix_input import read_mask
+from cosmokeras.surveys.patches import MARGIN
 
 ROOT = Path(__file__).parents[2]
 

@@ -136,7 +136,7 @@ class Config(Section):
         key: dict[str, Any] = {"prior": prior, "data": self.data.model_dump(exclude={"targets"})}
         if self.kind.observed == "survey":
             key["lensing"] = {"pixel_arcmin": self.pixel_arcmin, "shell_mpc_h": self.lensing.shell_mpc_h}
-            key["survey"] = self.survey.model_dump(exclude={"lmax", "mask", "mock", "sky", "smoothing_arcmin"})
+            key["survey"] = self.survey.model_dump(exclude={"mask", "mock", "sky", "smoothing_arcmin"})
         elif self.kind.section:
             key[self.kind.section] = getattr(self, self.kind.section).model_dump()
         return key

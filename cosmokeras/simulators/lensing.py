@@ -23,6 +23,7 @@ from cosmokeras import theory
 from cosmokeras.config import Config
 from cosmokeras.pixels import ARCMIN
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
+from cosmokeras.surveys.patches import MARGIN
 from cosmokeras.table import TheoryTable, theory_table
 
 LABELS = ("multipole $\\ell$", "$C_\\ell$")
@@ -144,24 +145,39 @@ def third_moment_shift(variance: np.ndarray, thickness: float) -> np.ndarray:
 def maps(
     cfg: Config, grid: Grid, theta: np.ndarray, draw: Callable[[int], np.random.Generator], count: int
 ) -> np.ndarray:
-    """Noise-free convergence, (count, size, size, bins) float32, of one cosmology."""
-    size, planes = cfg.data.size, shells(cfg, grid, theta)
+    """Noise-free convergence, (count, size, size, bins) float32, of one cosmology.
+
+    Up to the survey's lmax, where it has one; what is cut off is cut off on a wider map, away from the edges.
+    """
+    size, lmax, planes = cfg.data.size, cfg.survey.lmax, shells(cfg, grid, theta)
+    wide = size if lmax is None else min(size + 2 * MARGIN, grid.n)
     weights = (planes.weights * planes.shift).astype(np.float32)
     half = (planes.variance / 2).astype(np.float32)[:, None, None]
     out = np.empty((count, size, size, len(weights)), np.float32)
     for r in range(count):
-        rng, kappa = draw(r), np.zeros((len(weights), size**2), np.float32)
+        rng, kappa = draw(r), np.zeros((len(weights), wide**2), np.float32)
         for start in range(0, len(half), BATCH):
             part = slice(start, min(start + BATCH, len(half)))
             modes = normal_modes(rng, planes.amplitudes[part].shape)
             modes *= planes.amplitudes[part]
             # the two axes one after the other: only the part that is cut out is transformed along the second
-            columns = fft.ifft(modes, axis=1, workers=1, overwrite_x=True)[:, :size]
-            density = fft.irfft(columns, n=grid.n, axis=2, workers=1)[:, :, :size] - half[part]
+            columns = fft.ifft(modes, axis=1, workers=1, overwrite_x=True)[:, :wide]
+            density = fft.irfft(columns, n=grid.n, axis=2, workers=1)[:, :, :wide] - half[part]
             np.expm1(density, out=density)
             kappa += weights[:, part] @ density.reshape(len(density), -1)
-        out[r] = np.moveaxis(kappa.reshape(-1, size, size), 0, -1)
+        kappa = kappa.reshape(-1, wide, wide)
+        if lmax is not None:
+            kappa, start = _up_to(kappa, lmax, cfg.pixel_arcmin * ARCMIN), (wide - size) // 2
+            kappa = kappa[:, start : start + size, start : start + size]
+        out[r] = np.moveaxis(kappa, 0, -1)
     return out
+
+
+def _up_to(kappa: np.ndarray, lmax: int, pixel: float) -> np.ndarray:
+    """Maps (bins, n, n) without multipoles above `lmax`, which Kaiser-Squires maps do not have."""
+    modes = fft.rfft2(kappa, workers=1)
+    modes *= wavenumbers(kappa.shape[1], pixel) <= lmax
+    return fft.irfft2(modes, s=kappa.shape[1:], workers=1)
 
 
 def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:

@@ -182,11 +182,16 @@ class SphereRoad:
         shear = tf.signal.ifft2d(tf.signal.fft2d(tf.complex(first, 0.0)) * tf.constant(self.to_shear, tf.complex64))
         noise = tf.random.stateless_normal(tf.concat([[2], tf.shape(first)], axis=0), draw, alg="philox")
         noise *= tf.constant(self.sigma[:, None, None], tf.float32) * seen**PARTLY
-        shear = shear * tf.complex(seen, 0.0) + tf.complex(noise[0], noise[1])
-        kappa = tf.signal.ifft2d(tf.signal.fft2d(shear) * tf.constant(self.to_kappa, tf.complex64))
+        signal = self._kappa(shear * tf.complex(seen, 0.0))
+        return signal + self._kappa(tf.complex(noise[0], noise[1])) * tf.gather(self.tables()[0], place)
+
+    def _kappa(self, shear: tf.Tensor) -> tf.Tensor:
+        """E mode of shear (n, channels, wide, wide), without the margin."""
+        import tensorflow as tf
+
+        kappa = tf.math.real(tf.signal.ifft2d(tf.signal.fft2d(shear) * tf.constant(self.to_kappa, tf.complex64)))
         inner = slice(MARGIN, MARGIN + self.size)
-        kappa = tf.transpose(tf.math.real(kappa)[:, :, inner, inner], (0, 2, 3, 1))
-        return kappa * tf.gather(self.tables()[0], place)
+        return tf.transpose(kappa[:, :, inner, inner], (0, 2, 3, 1))
 
     def _wide(self, maps: tf.Tensor) -> tf.Tensor:
         """Continued by mirror images, (n, channels, wide, wide)."""

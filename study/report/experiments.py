@@ -6,20 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from study.report.facts import dvc_json, flat
+from study.report.facts import dvc_json, flat, shown
 
 HEADLINES = (".rmse", ".efficiency", ".gain", ".coverage_68", ".mean", ".std", "nll", "surprise_p")
 FILES = ("metrics/evaluate.json", "metrics/infer.json")
 
 
-def rows(shown: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any], str | None]]:
+def rows(listed: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any], str | None]]:
     """Name, data and error of each row of `dvc exp show --json`: workspace, commits, and the experiments below each."""
-    for one in shown:
-        yield one.get("name") or one["rev"][:7], one.get("data") or {}, _reason(one)
+    for one in listed:
+        yield _name(one, {}), one.get("data") or {}, _reason(one)
         for experiment in one.get("experiments") or []:
             first = experiment["revs"][0]
-            name = experiment.get("name") or first.get("name") or first["rev"][:7]
-            yield name, first.get("data") or {}, _reason(first)
+            yield _name(experiment, first), first.get("data") or {}, _reason(first)
+
+
+def _name(row: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    rev = row.get("rev") or first.get("rev", "")
+    return row.get("name") or first.get("name") or (rev if rev == "workspace" else rev[:7])
 
 
 def _reason(row: Mapping[str, Any]) -> str | None:
@@ -38,26 +42,26 @@ def numbers(data: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def table(shown: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows; no rows if there is nothing beside the workspace and its commit."""
-    listed = list(rows(shown))
-    if not any(one.get("experiments") for one in shown):
+def table(listed: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of text; no rows if there is nothing beside the workspace and its commit."""
+    if not any(one.get("experiments") for one in listed):
         return [], []
-    params = [dict(flat((data.get("params", {}).get("params.yaml") or {}).get("data") or {})) for _, data, _ in listed]
+    found = list(rows(listed))
+    params = [dict(flat((data.get("params", {}).get("params.yaml") or {}).get("data") or {})) for _, data, _ in found]
+    measured = [numbers(data) for _, data, _ in found]
     known = [one for one in params if one]
     keys = list(dict.fromkeys(key for one in known for key in one))
     differing = [key for key in keys if any(one.get(key) != known[0].get(key) for one in known)]
-    measured = [numbers(data) for _, data, _ in listed]
     columns = list(dict.fromkeys(key for one in measured for key in one))
     lines = []
-    for (name, data, error), given, found in zip(listed, params, measured, strict=True):
-        when = (data.get("timestamp") or "")[:16].replace("T", " ")
-        cells = [given.get(key) if given else error or "" for key in differing]
-        lines.append([name, when, *cells, *(found.get(key) for key in columns)])
-    return ["experiment", "when", *differing, *columns], lines
+    for (name, data, error), given, figures in zip(found, params, measured, strict=True):
+        when = error or (data.get("timestamp") or "")[:16].replace("T", " ")
+        first = [f"{figures[key]:.4g}" if key in figures else "" for key in columns]
+        lines.append([name, when, *first, *(shown(given[key]) if key in given else "" for key in differing)])
+    return ["experiment", "when", *columns, *differing], lines
 
 
-def experiments(root: Path) -> tuple[list[str], list[list[Any]]] | None:
+def experiments(root: Path) -> tuple[list[str], list[list[str]]] | None:
     """The table of the project at `root`; None if DVC cannot say."""
-    shown = dvc_json(root, "exp", "show")
-    return None if shown is None else table(shown)
+    listed = dvc_json(root, "exp", "show")
+    return None if listed is None else table(listed)

@@ -175,23 +175,18 @@ def run(metrics: Mapping[str, Any], some: list[Picture]) -> str:
     return rows + pairs(cost) + gallery(some)
 
 
-def experiment_table(found: tuple[list[str], list[list[Any]]] | None) -> str:
+def experiment_table(found: tuple[list[str], list[list[str]]] | None) -> str:
     """What `dvc exp show` has."""
     if found is None:
-        return "<p class='absent'>DVC could not list experiments here (no git repository, or no DVC).</p>"
+        return "<p class='absent'>DVC could not list experiments here: no git repository, or no DVC.</p>"
     header, lines = found
     if not lines:
         return (
             "<p class='absent'>No experiments are recorded in this checkout. "
             "<code>dvc exp run -n NAME -S train.lr=1e-3</code> makes one.</p>"
         )
-
-    def cell(value: Any) -> str:
-        if isinstance(value, float):
-            return f"{value:.4g}"
-        return "" if value is None else escape(value if isinstance(value, str) else facts.shown(value))
-
-    return plain_table(header, [[cell(value) for value in line] for line in lines])
+    note = "<p class='note'>First what was measured, then the parameters in which they differ.</p>"
+    return note + plain_table(header, [list(map(escape, line)) for line in lines])
 
 
 def studies(some: list[Picture]) -> str:

@@ -51,12 +51,13 @@ def parameter_table(given: list[facts.Parameter]) -> str:
     differing = [one for one in given if one.default or one.committed or one.run]
     parts = ["<h3>Parameters</h3>"]
     if differing:
-        header = ["differing", "value", "default of the code", "in the commit", "in the run"]
+        places = {"default of the code": "default", "in the commit": "committed", "in the run": "run"}
+        used = {words: name for words, name in places.items() if any(getattr(one, name) for one in differing)}
         lines = [
-            [code(one.key), escape(one.value), *(escape(x or "") for x in (one.default, one.committed, one.run))]
+            [code(one.key), escape(one.value), *(escape(getattr(one, name) or "") for name in used.values())]
             for one in differing
         ]
-        parts.append(plain_table(header, lines))
+        parts.append(plain_table(["differing", "value", *used], lines))
     else:
         parts.append("<p>None differs from the commit, from the run in dvc.lock or from a default of the code.</p>")
     parts.append("<p class='note'>Keys that may not be left out of params.yaml have no default in the code.</p>")

@@ -182,7 +182,7 @@ def sky(content: Mapping[str, Any], threshold: float) -> list[Reading]:
     words = "The sky looks like the training maps, as far as is tested."
     words = words if likely else "The sky does not look like the training maps: do not quote the posterior."
     value, against = f"{content['surprise_p']:.2g}", f"above {threshold:g}"
-    rows.append(Reading("p that the sky is like the training maps", value, against, words, mark(likely)))
+    rows.append(Reading("p-value of the sky under the training maps", value, against, words, mark(likely)))
     return rows
 
 

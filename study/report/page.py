@@ -11,6 +11,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 
 from cosmokeras.config import Config, load_params
+from cosmokeras.inference.report import assumptions, caveats
 from study.report import facts, readings
 from study.report.experiments import experiments
 from study.report.pictures import Picture, gallery, pictures
@@ -35,7 +36,7 @@ def page(root: Path) -> str:
     sections = {
         "accuracy": ("How good the network is", accuracy(metrics["evaluate"], shown["accuracy"])),
         "widths": ("Whether the error bars are right", widths(metrics["evaluate"], shown["widths"])),
-        "sky": ("What the sky says", sky(metrics.get("infer"), told, cfg.infer.threshold, shown["sky"])),
+        "sky": ("What the sky says", sky(cfg, metrics.get("infer"), told, shown["sky"])),
         "run": ("Maps and training", run(metrics, shown["run"])),
         "experiments": ("Experiments", experiment_table(experiments(root))),
         "studies": ("Studies of the simulators and networks", studies(shown["studies"])),
@@ -143,22 +144,21 @@ def widths(evaluated: Mapping[str, Any], some: list[Picture]) -> str:
     return reading_table([*rows, *readings.posteriors(evaluated)]) + gallery(some)
 
 
-def sky(infer: Mapping[str, Any] | None, told: str | None, threshold: float, some: list[Picture]) -> str:
-    """The posterior of the sky, and the half page of plain words that `infer` wrote."""
+def sky(cfg: Config, infer: Mapping[str, Any] | None, told: str | None, some: list[Picture]) -> str:
+    """The posterior of the sky, and the half page of plain words that `infer` wrote, or at least its caveats."""
     if infer is None:
         return "<p class='absent'>Not run yet: <code>dvc repro infer</code> makes <code>metrics/infer.json</code>.</p>"
     kind = "an observation" if infer["observed"] else "a simulated (mock) sky: it tests the method, not the universe"
     first = f"<p>Source <code>{escape(str(infer['source']))}</code>, {kind}.</p>"
     if told is None:
-        words = (
-            "<p class='absent'>The caveats are in <code>outputs/inference.md</code>, which is not here: "
-            "<code>dvc checkout</code> or <code>dvc repro infer</code> brings it.</p>"
-        )
-    else:
-        html = MarkdownIt("commonmark", {"html": False}).enable("table").render(told)
-        html = html.replace("<h2>", "<h4>").replace("</h2>", "</h4>").replace("<h1>", "<h3>").replace("</h1>", "</h3>")
-        words = f"<div class='told'>{html.replace('<table>', TABLE).replace('</table>', '</table></div>')}</div>"
-    return first + reading_table(readings.sky(infer, threshold)) + gallery(some) + words
+        lines = caveats({"observed": infer["observed"]}, infer, assumptions(cfg))
+        told = "# With what care\n\n" + "\n".join(f"- {line}" for line in lines)
+        told += "\n\nMore is in `outputs/inference.md`, which is not here: `dvc repro infer` writes it."
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(told)
+    for old, new in (("h2>", "h4>"), ("h1>", "h3>"), ("<table>", TABLE), ("</table>", "</table></div>")):
+        html = html.replace(old, new)
+    rows = reading_table(readings.sky(infer, cfg.infer.threshold))
+    return f"{first}{rows}{gallery(some)}<div class='told'>{html}</div>"
 
 
 def run(metrics: Mapping[str, Any], some: list[Picture]) -> str:

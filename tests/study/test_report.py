@@ -162,7 +162,9 @@ def test_a_sky_that_is_off_is_said_at_the_top(project: Path) -> None:
 
 
 def test_the_words_of_infer_are_shown_and_cannot_bring_markup(project: Path) -> None:
-    assert "which is not here" in written(project)
+    text = written(project)
+    assert "which is not here" in text
+    assert "it says nothing about the universe" in text
     (project / "outputs").mkdir()
     words = "# Result\n\n- **bold** <script>alert(1)</script>\n\n## Care\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
     (project / "outputs" / "inference.md").write_text(words)

@@ -208,7 +208,7 @@ cfg = config({
     "data.kind": "grf", "data.size": 32, "grf.box_mpc_h": 256.0, "model.spectrum_bins": 6, "evaluate.spectrum_bins": 6,
 })  # fmt: skip
 low, high = cfg.bounds[0]
-STEPS, BATCH, RATE, DECAY = 1000, 64, 0.02, 1e-4
+STEPS, BATCH, RATE, DECAY = 800, 64, 0.02, 1e-4
 
 
 def draw(count: int, seed: int) -> tuple[Array, Array]:
@@ -218,7 +218,7 @@ def draw(count: int, seed: int) -> tuple[Array, Array]:
     return maps, ((2 * theta - low - high) / (high - low)).astype(np.float32)
 
 
-maps, u = draw(8_000, seed=1)
+maps, u = draw(6_000, seed=1)
 test_maps, test_u = draw(2_000, seed=2)
 
 
@@ -354,7 +354,7 @@ for name, error in rmse.items():
 # ## A picture
 #
 # Losses of both ways on top of each other, falling to the limit; answers against the truth; exact posteriors of four
-# maps with the network's answers as dots; and which waves the kernels let through, each at its own scale.
+# maps with the network's answers as dots; and which waves the kernels let through on average, each at its own scale.
 
 # %%
 scratch_picture.draw(

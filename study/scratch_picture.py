@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from cosmokeras.figures import BLUE, COLOURS, GREY, INK, ORANGE, canvas
+from cosmokeras.figures import BLUE, COLOURS, GREEN, GREY, INK, ORANGE, canvas
 from study.pictures import decades
 
 Array = np.ndarray
@@ -70,12 +70,12 @@ def _posteriors(axes: Axes, true: Array, estimates: Array, omega_m: Array, proba
 
 
 def _filters(axes: Axes, kernels: Sequence[Array], box: float, size: int) -> None:
-    for scale, (kernel, colour) in enumerate(zip(kernels, (BLUE, ORANGE, GREY), strict=True)):
+    for scale, (kernel, colour) in enumerate(zip(kernels, (BLUE, ORANGE, GREEN), strict=True)):
         n = size // 2**scale
         passed = np.abs(np.fft.rfft2(kernel.astype(float), s=(n, n), axes=(0, 1))) ** 2
         k = 2 * np.pi / box * np.arange(1, n // 2 + 1)  # along the x axis
-        lines = axes.plot(k, passed[0, 1:] / passed.max(axis=(0, 1)), color=colour, lw=1.2)
-        lines[0].set_label(f"pixels of {box / n:g} Mpc/h")
-    axes.set(xscale="log", xlabel="k along x [h/Mpc]", ylabel="power let through / its maximum", ylim=(0, None))
+        mean = np.mean(passed[0, 1:] / passed.max(axis=(0, 1)), axis=-1)
+        axes.plot(k, mean, "o-", ms=4, color=colour, label=f"pixels of {box / n:g} Mpc/h")
+    axes.set(xscale="log", xlabel="k along x [h/Mpc]", ylabel="power let through, mean of filters", ylim=(0, None))
     decades(axes)
     axes.legend()

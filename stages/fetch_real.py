@@ -37,7 +37,9 @@ def main(args: Namespace) -> None:
     picture, title = cli.PLOTS / "null_tests.png", f"{sky.name}: {what} patches"
     sky_figures.null_tests(picture, sky.maps, sky.coverage, (sky.ra, sky.dec), noise, sky.null_tests, title)
     masked = metrics["masked_fraction"]
-    print(f"{sky.name}: {len(sky.maps)} {what} patches, {masked:.1%} masked; see {cli.REAL}/provenance.json")
+    print(
+        f"{sky.name}: {len(sky.maps)} {what} patches, {masked:.1%} masked; see {picture} and {cli.REAL}/provenance.json"
+    )
 
 
 if __name__ == "__main__":

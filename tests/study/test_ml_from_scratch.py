@@ -1,4 +1,4 @@
-"""The lesson runs, and what it claims is so: derivatives, convolution, the way of training, and nearness to the limit."""
+"""The lesson runs, and what it claims is so: derivatives, convolution, the way of training, how near the limit."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import yaml
 from tqdm import tqdm
@@ -110,7 +111,7 @@ def read(path: Path, reader: Callable[[Path], Any], stage: str) -> Any:
         return reader(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro {stage}`") from None
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path} is damaged ({reason}); delete it and run `dvc repro {stage}`") from None
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 """Machine learning from nothing: derivatives, a convolution, training, and the best answer there is.
 
-    python -m study.ml_from_scratch      # half a minute; or cell by cell in an editor that knows `# %%`
+    python -m study.ml_from_scratch      # under a minute; or cell by cell in an editor that knows `# %%`
 
 A network is a function with many adjustable numbers, and training is going downhill in them. Here both are written in
 NumPy, checked against TensorFlow and Keras, and used on a problem of cosmology whose exact answer is known: Omega_m
@@ -330,7 +330,7 @@ print(f"in Keras: loss {keras_losses[-200:].mean():.3f} at last; the first 50 lo
 # %% [markdown]
 # ## How good could it have been?
 #
-# A loss of 0.04 says nothing by itself. Modes of a Gaussian field are independent, so the probability of a map at each
+# A loss of 0.05 says nothing by itself. Modes of a Gaussian field are independent, so the probability of a map at each
 # Omega_m can be written down, and with it the posterior. Its mean is the estimate of least mean square error that
 # exists: nothing that looks at the same maps beats it on average. Two things are worth seeing. The network's error is
 # a few per cent above the limit and not at zero, which is where a loss seems to want to go. And a point is not an

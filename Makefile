@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install repro test smoke lint physics validate bench domain-gap fine-tuning clean
+.PHONY: help install repro test smoke lint report physics validate bench domain-gap fine-tuning clean
 
 EXTRAS ?=
 DEV := dev,sphere
@@ -56,6 +56,9 @@ smoke: export COSMOKERAS_WORK := .work
 smoke: $(BASE_STAMP)  ## all stages on tiny numbers in a temporary folder, recorded as the experiment "smoke"
 	@$(DVC) pull data.dvc
 	@$(DVC) exp run --temp --force --name smoke $(shell cat tests/smoke.txt)
+
+report: $(BASE_STAMP)  ## one page about the run, for a browser and without network: report/index.html
+	@$(VENV) -m study.report
 
 physics: $(BASE_STAMP)  ## pictures of what each simulator makes, beside theory, into plots/physics
 	@$(DVC) pull data.dvc

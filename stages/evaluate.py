@@ -13,28 +13,35 @@ from cosmokeras.files import write_json
 def main(args: Namespace) -> None:
     """Evaluate outputs/model on the test maps."""
     cfg = load_params(args.params)
-    splits = [open_split(cfg, cli.SIMULATIONS, name) for name in ("train", "validation", "test")]
+    with cli.steps("evaluate", 5) as begin:
+        begin("checking maps")
+        splits = [open_split(cfg, cli.SIMULATIONS, name) for name in ("train", "validation", "test")]
 
-    select_backend(cfg.train.backend)
-    from cosmokeras.inference.estimator import Estimator
-    from cosmokeras.inference.evaluation import evaluate
-    from cosmokeras.inference.saliency import sensitivity
-    from cosmokeras.simulators import simulator
+        begin("loading the network")
+        select_backend(cfg.train.backend)
+        cli.import_quietly("tensorflow")
+        from cosmokeras.inference.estimator import Estimator
+        from cosmokeras.inference.evaluation import evaluate
+        from cosmokeras.inference.saliency import sensitivity
+        from cosmokeras.simulators import simulator
 
-    estimator = Estimator.load(cli.MODEL)
-    result = evaluate(estimator, *splits, settings=cfg.evaluate)
-    write_json(cli.METRICS / "evaluate.json", result.metrics)
+        estimator = Estimator.load(cli.MODEL)
+        begin("network, spectra and limit on test maps")
+        result = evaluate(estimator, *splits, settings=cfg.evaluate)
+        begin("what moves the answer")
+        k, slopes = sensitivity(estimator, result.obs, cfg.evaluate.spectrum_bins)
 
-    names, metrics = estimator.parameters, result.metrics
-    shown = {"prior": "prior_rmse", "power spectrum": "baseline_rmse", "exact limit": "limit_rmse"}
-    references = {p: {k: metrics[p][v] for k, v in shown.items() if v in metrics[p]} for p in names}
-    rmse = {p: metrics[p]["rmse"] for p in names}
-    numbers = (result.truth, result.mean, result.std)
-    figures.predicted_true(cli.PLOTS / "predicted_true.png", *numbers, names, rmse, references)
-    figures.residuals(cli.PLOTS / "residuals.png", *numbers, names)
-    figures.coverage(cli.PLOTS / "coverage.png", result.pit, result.credibility, result.cosmology, names)
-    k, slopes = sensitivity(estimator, result.obs, cfg.evaluate.spectrum_bins)
-    figures.saliency(cli.PLOTS / "saliency.png", k, slopes, names, simulator(cfg.data.kind).LABELS[0])
+        begin("pictures")
+        names, metrics = estimator.parameters, result.metrics
+        write_json(cli.METRICS / "evaluate.json", metrics)
+        shown = {"prior": "prior_rmse", "power spectrum": "baseline_rmse", "exact limit": "limit_rmse"}
+        references = {p: {k: metrics[p][v] for k, v in shown.items() if v in metrics[p]} for p in names}
+        rmse = {p: metrics[p]["rmse"] for p in names}
+        numbers = (result.truth, result.mean, result.std)
+        figures.predicted_true(cli.PLOTS / "predicted_true.png", *numbers, names, rmse, references)
+        figures.residuals(cli.PLOTS / "residuals.png", *numbers, names)
+        figures.coverage(cli.PLOTS / "coverage.png", result.pit, result.credibility, result.cosmology, names)
+        figures.saliency(cli.PLOTS / "saliency.png", k, slopes, names, simulator(cfg.data.kind).LABELS[0])
     for p in names:
         m = metrics[p]
         limit = f", {m['efficiency']:.1%} of the exact limit" if "efficiency" in m else ""

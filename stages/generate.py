@@ -40,4 +40,7 @@ def main(args: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, workers={"type": int, "default": None, "help": "processes (default: one for each core)"})
+    cli.run(
+        main,
+        workers={"type": cli.count, "default": None, "metavar": "N", "help": "processes (default: one for each core)"},
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 
@@ -22,17 +23,22 @@ SAMPLES = 4000
 def main(args: Namespace) -> None:
     """Infer the parameters of outputs/real with outputs/model."""
     cfg = load_params(args.params)
-    note, real = (json.loads(path.read_text()) for path in (cli.REAL / "provenance.json", cli.METRICS / "real.json"))
-    with np.load(cli.REAL / "patches.npz", allow_pickle=False) as stored:
-        maps, coverage = stored["maps"], stored["coverage"]
-    ra, dec = np.loadtxt(cli.REAL / "positions.csv", delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2).T
+    notes = (cli.REAL / "provenance.json", cli.METRICS / "real.json")
+    note, real = (cli.read(path, lambda path: json.loads(path.read_text()), "fetch_real") for path in notes)
+    maps, coverage = cli.read(cli.REAL / "patches.npz", patches, "fetch_real")
+    ra, dec = cli.read(cli.REAL / "positions.csv", positions, "fetch_real")
 
-    select_backend(cfg.train.backend)
-    from cosmokeras.inference.estimator import Estimator
+    with cli.steps("infer", 3) as begin:
+        begin("loading the network")
+        select_backend(cfg.train.backend)
+        cli.import_quietly("tensorflow")
+        from cosmokeras.inference.estimator import Estimator
 
-    est, title = Estimator.load(cli.MODEL), label(note)
-    obs = est.prepare(maps, coverage)
-    verdict, p_patch = est.judge(obs), est.surprise(obs)
+        est, title = Estimator.load(cli.MODEL), label(note)
+        begin("preparing patches")
+        obs = est.prepare(maps, coverage)
+        begin("comparing patches with training maps")
+        verdict, p_patch = est.judge(obs), est.surprise(obs)
     p_survey, likely = verdict.p, verdict.p >= cfg.infer.threshold
     if not likely:
         off = ", ".join(f"{name} ({pull:+.1f} sigma)" for name, pull in verdict.worst(est.feature_names))
@@ -46,13 +52,17 @@ def main(args: Namespace) -> None:
         if isinstance(assumed, float) and name in est.cfg.kind.parameters and assumed != value:
             print(f"WARNING: the mock has {name} = {value}, the network was trained with {name} = {assumed}")
 
-    posterior, combined = est.posterior(obs), est.combine(obs, SAMPLES, seed=0)
-    means = posterior.mean()
+    with cli.steps("infer", 2) as begin:
+        begin("posteriors")
+        posterior, combined = est.posterior(obs), est.combine(obs, SAMPLES, seed=0)
+        means = posterior.mean()
 
-    def together(some: np.ndarray) -> np.ndarray:
-        return with_s8(est.parameters, est.combine_means(means[some], SAMPLES, seed=0)).mean(axis=0)
+        def together(some: np.ndarray) -> np.ndarray:
+            return with_s8(est.parameters, est.combine_means(means[some], SAMPLES, seed=0)).mean(axis=0)
 
-    result = report.summary(est.parameters, combined, note["truth"], jackknife(together, ra, dec))
+        begin("leaving out parts of the sky in turn")
+        result = report.summary(est.parameters, combined, note["truth"], jackknife(together, ra, dec))
+
     metrics = result | {"source": note["source"], "observed": note["observed"], "n_patches": len(obs)}
     metrics |= {"surprise_p": round(p_survey, 6), "in_distribution": bool(likely)}
     metrics["surprise_tests"] = {name: round(p, 6) for name, p in verdict.tests.items()}
@@ -75,6 +85,17 @@ def main(args: Namespace) -> None:
         pull = f", truth {m['truth']:.4f}, pull {m['pull']:+.2f}" if "truth" in m else ""
         answer = f"{title}: {name} = {m['mean']:.4f} +- {m['std']:.4f} from {len(obs)} patches"
         print(f"{answer}{pull}; see {cli.PLOTS}/posterior.png and outputs/inference.md")
+
+
+def patches(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Maps and coverage of the patches."""
+    with np.load(path, allow_pickle=False) as stored:
+        return stored["maps"], stored["coverage"]
+
+
+def positions(path: Path) -> np.ndarray:
+    """Right ascension and declination of the patches, (2, n) [deg]."""
+    return np.loadtxt(path, delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2).T
 
 
 if __name__ == "__main__":

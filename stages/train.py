@@ -25,6 +25,7 @@ def main(args: Namespace) -> None:
     validation = open_split(cfg, cli.SIMULATIONS, "validation")
 
     select_backend(cfg.train.backend)
+    cli.import_quietly("tensorflow")
     from cosmokeras.inference.calibrate import calibrate
     from cosmokeras.inference.estimator import Estimator
     from cosmokeras.training.devices import peak_memory
@@ -38,12 +39,16 @@ def main(args: Namespace) -> None:
     run = train(cfg, training, validation, work_folder("train", fingerprint(key)), cli.PLOTS / "training")
     if not run.devices.main:
         return
-    estimator = calibrate(Estimator(cfg, run.model), training, validation)
-    estimator.save(cli.MODEL)
-
-    figures.training_curves(cli.PLOTS / "training.png", run.history)
+    with cli.steps("train", 3) as begin:
+        begin("calibrating on validation maps")
+        estimator = calibrate(Estimator(cfg, run.model), training, validation)
+        begin("saving")
+        estimator.save(cli.MODEL)
+        figures.training_curves(cli.PLOTS / "training.png", run.history)
+        begin("validation error")
+        error = validation_rmse(estimator, validation)
     metrics = {
-        "rmse": validation_rmse(estimator, validation),
+        "rmse": error,
         "loss": round(run.best_loss, 6),
         "epochs": len(run.history),
         "best_epoch": run.best_epoch,
@@ -57,9 +62,10 @@ def main(args: Namespace) -> None:
         "peak_memory_mb": peak_memory(),
     }
     write_json(cli.METRICS / "train.json", metrics)
+    listed = ", ".join(f"{k} {v:.4f}" for k, v in error.items()) if isinstance(error, dict) else f"{error:.4f}"
     print(
         f"trained {metrics['weights']} weights for {metrics['epochs']} epochs, best {run.best_epoch}: validation rmse "
-        f"{metrics['rmse']}; see {cli.PLOTS}/training.png"
+        f"{listed}; see {cli.PLOTS}/training.png"
     )
 
 

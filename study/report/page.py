@@ -1,0 +1,197 @@
+"""The page itself: sections of HTML out of facts, readings and pictures, put into `page.html`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from markdown_it import MarkdownIt
+
+from cosmokeras.config import Config, load_params
+from cosmokeras.inference.report import assumptions, caveats
+from study.report import facts, readings
+from study.report.experiments import experiments
+from study.report.pictures import Picture, gallery, pictures
+from study.report.provenance import provenance
+from study.report.readings import percent, symbol, targets
+from study.report.tables import TABLE, pairs, plain_table, reading_table
+
+KINDS = {"lensing": "weak-lensing maps", "2lpt": "maps of matter", "grf": "Gaussian fields"}
+
+
+def page(root: Path) -> str:
+    """The whole page for the project at `root`.
+
+    Raises
+    ------
+    UserError : metrics or pictures that it cannot do without are missing; names the file and the command that makes it
+    """
+    cfg, metrics = load_params(root / "params.yaml"), facts.metrics(root)
+    commit, shown = facts.commit(root), pictures(root / "plots")
+    inference = root / "outputs" / "inference.md"
+    told = inference.read_text() if inference.exists() else None
+    sections = {
+        "accuracy": ("How good the network is", accuracy(metrics["evaluate"], shown["accuracy"])),
+        "widths": ("Whether the error bars are right", widths(metrics["evaluate"], shown["widths"])),
+        "sky": ("What the sky says", sky(cfg, metrics.get("infer"), told, shown["sky"])),
+        "run": ("Maps and training", run(metrics, shown["run"])),
+        "experiments": ("Experiments", experiment_table(experiments(root))),
+        "studies": ("Studies of the simulators and networks", studies(shown["studies"])),
+        "provenance": ("Where this comes from", provenance(root, commit)),
+    }
+    text = Template((Path(__file__).parent / "page.html").read_text())
+    return text.substitute(
+        title=f"{title(cfg, markup=False)}: report",
+        heading=title(cfg),
+        byline=byline(cfg, commit, metrics["train"]),
+        cards="".join(cards(metrics)),
+        summary="".join(f"<p>{line}</p>" for line in judgement(cfg, metrics)),
+        contents="".join(f"<li><a href='#{key}'>{name}</a></li>" for key, (name, _) in sections.items()),
+        sections="".join(
+            f"<section id='{key}'><h2>{name}</h2>{content}</section>" for key, (name, content) in sections.items()
+        ),
+    )
+
+
+def title(cfg: Config, markup: bool = True) -> str:
+    """What was inferred from what."""
+    names = [symbol(name) if markup else name for name in cfg.targets]
+    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f"{listed} from {escape(KINDS.get(cfg.data.kind, cfg.data.kind))}"
+
+
+def byline(cfg: Config, commit: facts.Commit | None, train: Mapping[str, Any]) -> str:
+    """Survey, commit, state of the checkout and devices, in two lines."""
+    survey = f"{escape(cfg.survey.title)}<br>" if cfg.kind.observed == "survey" else ""
+    where = "outside of git"
+    if commit is not None:
+        state = f"{len(commit.changed)} files changed since" if commit.changed else "clean"
+        where = f"commit <code>{commit.name[:10]}</code> of {commit.when[:10]}, {state}"
+    names = ", ".join(escape(name) for name in dict.fromkeys(train.get("device_names", []))) or "device not recorded"
+    return (
+        f"{survey}{where} · {escape(train['backend'])} on {train['devices']} &times; {names} · written {facts.today()}"
+    )
+
+
+def cards(metrics: Mapping[str, Any]) -> list[str]:
+    """The figures that matter most, large."""
+    evaluated, infer, made = metrics["evaluate"], metrics.get("infer"), []
+
+    def card(value: str, words: str) -> None:
+        made.append(f"<div class='card'><div class='big'>{value}</div><div>{words}</div></div>")
+
+    for name in targets(evaluated, "rmse"):
+        one, s = evaluated[name], symbol(name)
+        card(f"{one['rmse']:.4f}", f"rms error of {s} from one map; the prior alone {one['prior_rmse']:.4f}")
+        if "efficiency" in one:
+            card(f"{percent(one['efficiency'])}", f"of the exact limit for {s}")
+        elif "gain" in one:
+            words = f"error of the best analysis of power spectra over the network's, for {s}"
+            card(f"{one['gain']:.3f} <small>± {one.get('gain_std', 0.0):.3f}</small>", words)
+        if "coverage_68" in one:
+            card(f"{percent(one['coverage_68'])}", f"of the truths inside the 68&nbsp;% interval of {s}")
+    for name in targets(infer or {}, "mean"):
+        m, what = infer[name], "the observed sky" if infer["observed"] else "a mock sky"
+        truth = f", whose truth is {m['truth']:.4f}" if "truth" in m else ""
+        card(f"{m['mean']:.4f} <small>± {m['std']:.4f}</small>", f"{symbol(name)} of {what}{truth}")
+    return made
+
+
+def judgement(cfg: Config, metrics: Mapping[str, Any]) -> list[str]:
+    """A few sentences for those who read nothing else."""
+    evaluated, infer = metrics["evaluate"], metrics.get("infer")
+    channels = f" in {cfg.channels} redshift bins" if cfg.channels > 1 else ""
+    lines, n = readings.summary(evaluated, cfg.data.size, channels), evaluated["n_cosmologies"]
+    lines.append(f"All of this is measured on {evaluated['n_maps']:,} maps of {n:,} cosmologies that it never saw.")
+    if infer is None:
+        lines.append("No sky has been looked at yet: run <code>dvc repro infer</code>.")
+    else:
+        lines += readings.sky_summary(infer)
+    rows = [row for name in targets(evaluated, "rmse") for row in readings.accuracy(name, evaluated[name], n)]
+    rows += [row for name in targets(evaluated, "rmse") for row in readings.widths(name, evaluated[name], n)]
+    rows += readings.posteriors(evaluated)
+    rows += readings.sky(infer, cfg.infer.threshold) if infer else []
+    rows += readings.run(metrics["generate"], metrics["train"], metrics.get("real"))
+    off = [row.name for row in readings.closer(rows)]
+    held = sum(bool(row.mark) for row in rows)
+    rest = f"; to be looked at: {', '.join(off)}." if off else "."
+    lines.append(f"Of {held} figures that can be held against something, {held - len(off)} are fine{rest}")
+    return lines
+
+
+def accuracy(evaluated: Mapping[str, Any], some: list[Picture]) -> str:
+    """Errors of all answers as bars, then figure by figure."""
+    parts = []
+    for name in targets(evaluated, "rmse"):
+        bars = "".join(
+            f"<div class='bar{' ours' if ours else ''}'><span>{words}</span><span class='track'>"
+            f"<span style='width:{100 * part:.1f}%'></span></span><span class='number'>{error:.4f}</span></div>"
+            for words, error, part, ours in readings.ladder(evaluated[name])
+        )
+        note = f"rms error of {symbol(name)} from one map; shorter is better"
+        parts.append(f"<div class='ladder'><p class='note'>{note}</p>{bars}</div>")
+        parts.append(reading_table(readings.accuracy(name, evaluated[name], evaluated["n_cosmologies"])))
+    return "".join(parts) + gallery(some)
+
+
+def widths(evaluated: Mapping[str, Any], some: list[Picture]) -> str:
+    """Coverage and what else tests posteriors."""
+    n = evaluated["n_cosmologies"]
+    rows = [row for name in targets(evaluated, "rmse") for row in readings.widths(name, evaluated[name], n)]
+    return reading_table([*rows, *readings.posteriors(evaluated)]) + gallery(some)
+
+
+def sky(cfg: Config, infer: Mapping[str, Any] | None, told: str | None, some: list[Picture]) -> str:
+    """The posterior of the sky, and the half page of plain words that `infer` wrote, or at least its caveats."""
+    if infer is None:
+        return "<p class='absent'>Not run yet: <code>dvc repro infer</code> makes <code>metrics/infer.json</code>.</p>"
+    kind = "an observation" if infer["observed"] else "a simulated (mock) sky: it tests the method, not the universe"
+    first = f"<p>Source <code>{escape(str(infer['source']))}</code>, {kind}.</p>"
+    if told is None:
+        lines = caveats({"observed": infer["observed"]}, infer, assumptions(cfg))
+        told = "# With what care\n\n" + "\n".join(f"- {line}" for line in lines)
+        told += "\n\nMore is in `outputs/inference.md`, which is not here: `dvc repro infer` writes it."
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(told)
+    for old, new in (("h2>", "h4>"), ("h1>", "h3>"), ("<table>", TABLE), ("</table>", "</table></div>")):
+        html = html.replace(old, new)
+    rows = reading_table(readings.sky(infer, cfg.infer.threshold))
+    return f"{first}{rows}{gallery(some)}<div class='told'>{html}</div>"
+
+
+def run(metrics: Mapping[str, Any], some: list[Picture]) -> str:
+    """Maps, training, and their cost."""
+    train, generate = metrics["train"], metrics["generate"]
+    rows = reading_table(readings.run(generate, train, metrics.get("real")))
+    cost = {
+        "training": f"{train['seconds'] / 60:.1f} minutes, {train['maps_per_second']:,.0f} maps a second",
+        "simulation": f"{generate['maps_per_second']:,.0f} maps a second",
+        "network": f"{train['weights']:,} weights",
+        "precision": train.get("precision", "not recorded"),
+        "memory at most": ", ".join(f"{name} {mb:,} MB" for name, mb in (train.get("peak_memory_mb") or {}).items()),
+    }
+    return rows + pairs(cost) + gallery(some)
+
+
+def experiment_table(found: tuple[list[str], list[list[str]]] | None) -> str:
+    """What `dvc exp show` has."""
+    if found is None:
+        return "<p class='absent'>DVC could not list experiments here: no git repository, or no DVC.</p>"
+    header, lines = found
+    if not lines:
+        return (
+            "<p class='absent'>No experiments are recorded in this checkout. "
+            "<code>dvc exp run -n NAME -S train.lr=1e-3</code> makes one.</p>"
+        )
+    note = "<p class='note'>First what was measured, then the parameters in which they differ.</p>"
+    return note + plain_table(header, [list(map(escape, line)) for line in lines])
+
+
+def studies(some: list[Picture]) -> str:
+    """Pictures that are not of this run."""
+    if not some:
+        return "<p class='absent'>Not run yet: <code>make physics</code>, <code>make domain-gap</code>.</p>"
+    first = "<p>Made at parameters of their own, whatever this run used; <code>docs/</code> explains them.</p>"
+    return first + gallery(some)

@@ -1,0 +1,238 @@
+"""The report: what it reads into numbers, what it says when something is missing, and how it looks to a browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmokeras.errors import UserError
+from study.report import experiments, facts, pictures, readings
+from study.report.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# Put into copies of the page: counts what a reader would miss, once all is loaded
+LOOK = """<script>addEventListener("load", () => {
+  const images = [...document.images], root = document.documentElement;
+  parent.postMessage(JSON.stringify({
+    images: images.length, broken: images.filter(image => image.naturalWidth === 0).length,
+    width: innerWidth, content: root.scrollWidth, paper: getComputedStyle(document.body).backgroundColor,
+  }), "*");
+});</script></body>"""
+FRAME = """<!doctype html><link rel="icon" href="data:,"><iframe src="seen.html" width="{width}" height="800"></iframe>
+<script>addEventListener("message", event => {{ document.body.append("SEEN" + event.data + "NEES"); }});</script>"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of this checkout's own metrics and pictures."""
+    out = tmp_path_factory.mktemp("report") / "index.html"
+    assert main(["--root", str(ROOT), "--out", str(out)]) == 0
+    return out.read_text()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """What the report reads, outside of git, free to be spoiled."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name in ("params.yaml", "dvc.yaml", "dvc.lock"):
+        shutil.copyfile(ROOT / name, folder / name)
+    for name in ("metrics", "plots"):
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / "data").symlink_to(ROOT / "data", target_is_directory=True)
+    return folder
+
+
+def written(project: Path) -> str:
+    """The page of a project."""
+    assert main(["--root", str(project), "--out", str(project / "out.html")]) == 0
+    return (project / "out.html").read_text()
+
+
+def refused(project: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that says why there is no page."""
+    assert main(["--root", str(project), "--out", str(project / "out.html")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert not (project / "out.html").exists()
+    return lines[0]
+
+
+def test_every_picture_is_inside_and_captioned(page: str) -> None:
+    names = {path.relative_to(ROOT / "plots").as_posix() for path in (ROOT / "plots").rglob("*.png")}
+    assert set(re.findall(r"<img alt='([^']+)'", page)) == names
+    assert "No caption is known" not in page
+    captions = [words for section in pictures.CAPTIONS.values() for words in section.values()]
+    assert all(words.endswith((".", "?")) and words.count(". ") == 0 for words in captions), "one sentence each"
+
+
+def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
+    sources = re.findall(r"""(?:src|href)=["']([^"']{1,40})""", page)
+    assert all(source.startswith(("data:", "#")) for source in sources), set(sources)
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_the_figures_are_those_of_the_metrics(page: str) -> None:
+    evaluated = json.loads((ROOT / "metrics" / "evaluate.json").read_text())
+    infer = json.loads((ROOT / "metrics" / "infer.json").read_text())
+    for name in readings.targets(evaluated, "rmse"):
+        one = evaluated[name]
+        for key in readings.LADDER.keys() & one.keys():
+            assert f"{one[key]:.4f}" in page
+        assert f"{one['coverage_68']:.3f}" in page
+    for name in readings.targets(infer, "mean"):
+        assert f"{infer[name]['mean']:.4f} ± {infer[name]['std']:.4f}" in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_shows_all_of_it_without_complaint(page: str, width: int, scheme: str, tmp_path: Path) -> None:
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"no browser to look with: none of {', '.join(BROWSERS)} is installed")
+    opened = page.replace("style-src 'unsafe-inline'", "style-src 'unsafe-inline'; script-src 'unsafe-inline'")
+    (tmp_path / "seen.html").write_text(opened.replace("</body>", LOOK))
+    (tmp_path / "frame.html").write_text(FRAME.format(width=width))
+    options = [
+        "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--enable-logging=stderr",
+        f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=20000",
+        f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}",
+    ]  # fmt: skip
+    command = [browser, *options, (tmp_path / "frame.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    told = re.search(r"SEEN(.*)NEES", html.unescape(done.stdout).replace('SEEN" +', ""))
+    assert told, done.stderr
+    seen = json.loads(told[1])
+    assert seen["images"] == len(list((ROOT / "plots").rglob("*.png")))
+    assert seen["broken"] == 0
+    assert seen["width"] == width
+    assert seen["content"] <= width, "the page scrolls sideways"
+    assert (min(map(int, re.findall(r"\d+", seen["paper"]))) < 64) == (scheme == "dark")
+    assert "CONSOLE" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("stage", facts.NEEDED)
+def test_missing_metrics_are_one_line_and_no_page(
+    stage: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "metrics" / f"{stage}.json").unlink()
+    line = refused(project, capsys)
+    assert f"metrics/{stage}.json" in line
+    assert f"`dvc repro {stage}`" in line
+
+
+def test_a_missing_picture_is_one_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "plots" / "coverage.png").unlink()
+    line = refused(project, capsys)
+    assert "plots/coverage.png" in line
+    assert "`dvc repro evaluate`" in line
+
+
+def test_a_damaged_file_is_one_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "plots" / "coverage.png").write_bytes(b"not a picture")
+    assert "plots/coverage.png: not a PNG" in refused(project, capsys)
+    (project / "metrics" / "train.json").write_text('{"rmse": ')
+    assert "metrics/train.json: not valid JSON" in refused(project, capsys)
+
+
+def test_without_a_sky_the_rest_is_shown(project: Path) -> None:
+    for name in ("infer", "real"):
+        (project / "metrics" / f"{name}.json").unlink()
+    text = written(project)
+    assert "Not run yet" in text
+    assert "No sky has been looked at yet" in text
+    assert "outside of git" in text
+
+
+def test_a_sky_that_is_off_is_said_at_the_top(project: Path) -> None:
+    path = project / "metrics" / "infer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"in_distribution": False, "surprise_p": 0.0001}))
+    text = written(project)
+    assert "should not be quoted" in text[: text.index("<nav")]
+
+
+def test_the_words_of_infer_are_shown_and_cannot_bring_markup(project: Path) -> None:
+    text = written(project)
+    assert "which is not here" in text
+    assert "it says nothing about the universe" in text
+    (project / "outputs").mkdir()
+    words = "# Result\n\n- **bold** <script>alert(1)</script>\n\n## Care\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    (project / "outputs" / "inference.md").write_text(words)
+    text = written(project)
+    assert "<strong>bold</strong>" in text
+    assert "<h4>Care</h4>" in text
+    assert "<td>2</td>" in text
+    assert "<script" not in text
+
+
+def test_parameters_other_than_those_of_the_run_are_shown(project: Path) -> None:
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("width: 16 ", "width: 24 ").replace("xla: auto ", "xla: 'off' "))
+    given = {one.key: one for one in facts.parameters(project)}
+    assert given["model.width"] == facts.Parameter("model.width", "24", None, None, "16")
+    assert given["train.xla"] == facts.Parameter("train.xla", "off", "auto", None, "auto")
+    assert [one for one in given.values() if one.run] == [given["model.width"], given["train.xla"]]
+
+
+def test_hashes_are_of_the_data_and_of_what_stages_made() -> None:
+    found = [path for path, _, _ in facts.hashes(ROOT)]
+    assert {"data", "outputs/simulations", "outputs/model"} <= set(found)
+    assert all(path.split("/")[0] in ("data", "outputs") for path in found)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words", "mark"),
+    [(1.08, "7.4&nbsp;% smaller", "good"), (1.01, "No measurable", ""), (0.8, "larger", "look")],
+)
+def test_a_gain_counts_beyond_two_errors(ratio: float, words: str, mark: str) -> None:
+    said, found = readings.better(ratio, 0.01, "others")
+    assert words in said
+    assert found == mark
+
+
+@pytest.mark.parametrize(("inside", "verdict"), [(0.67, "right"), (0.60, "too narrow"), (0.75, "too wide")])
+def test_coverage_is_held_against_its_scatter(inside: float, verdict: str) -> None:
+    (row,) = readings.widths("omega_m", {"coverage_68": inside}, 500)
+    assert verdict in row.words
+    assert row.mark == ("good" if verdict == "right" else "look")
+
+
+def test_the_ladder_is_in_parts_of_its_longest() -> None:
+    steps = readings.ladder({"prior_rmse": 0.2, "rmse": 0.05, "limit_rmse": 0.04, "bias": 9.0})
+    assert [part for _, _, part, _ in steps] == pytest.approx([1, 0.25, 0.2])
+    assert [ours for *_, ours in steps] == [False, True, False]
+
+
+def row(name: str, epochs: int, rmse: float, **more: Any) -> dict[str, Any]:
+    """A row of `dvc exp show --json`."""
+    params = {"params.yaml": {"data": {"train": {"epochs": epochs, "lr": 0.1}}}}
+    measured = {"metrics/evaluate.json": {"data": {"omega_m": {"rmse": rmse, "prior_rmse": 1.0}}}}
+    return {
+        "rev": "0123456789",
+        "name": name,
+        "data": {"params": params, "metrics": measured, "timestamp": None},
+    } | more
+
+
+def test_experiments_show_what_differs() -> None:
+    failed = {"rev": "fedcba9876", "name": None, "data": None, "error": {"msg": "broken"}}
+    below = [{"revs": [row("long", 50, 0.25)], "name": "long"}, {"revs": [failed], "name": None}]
+    header, lines = experiments.table([row("main", 20, 0.5, experiments=below)])
+    assert header == ["experiment", "when", "omega_m.rmse", "train.epochs"]
+    assert lines == [["main", "", "0.5", "20"], ["long", "", "0.25", "50"], ["fedcba9", "broken", "", ""]]
+    assert experiments.table([row("main", 20, 0.5)]) == ([], [])
+
+
+def test_other_bytes_are_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a PNG"):
+        pictures.size(pictures.PNG, tmp_path / "short.png")

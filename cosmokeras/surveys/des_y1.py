@@ -1,6 +1,6 @@
-"""The mass maps of DES Y1 (Chang et al. 2018, MNRAS 475, 3165): plain Kaiser-Squires convergence, four bins, SPT region.
+"""The mass maps of DES Y1 (Chang et al. 2018, MNRAS 475, 3165): plain Kaiser-Squires convergence, four bins.
 
-y1a1_spt_mcal_<z from>_<z to>_kE and _kB (the B mode of the same shear) in bins of mean photometric redshift, and the
+Of the SPT region: y1a1_spt_mcal_<z>_<z>_kE and _kB (B mode of the same shear) in bins of photometric redshift, and the
 footprint of all sources together, y1a1_spt_mcal_0.2_1.3_mask. The makers' scripts (repository chihway/massmapping,
 folders desy1 and utils) pixelise METACALIBRATION shear in RING order and celestial coordinates at NSIDE 1024, set it to
 0 where there is no galaxy, transform it up to l = 2 NSIDE, and write each map as a table of one column, kE, kB or mask,

@@ -61,7 +61,8 @@ def test_maps_are_those_of_the_footprint(des: Any, kappa: tuple[np.ndarray, np.n
     assert len(sky.provenance["files"]) == 9
     assert sky.provenance["warnings"] == []
     for number in range(1, 5):
-        assert sky.null_tests[f"bin_{number}_b_std"] == pytest.approx(1, abs=0.05)
+        # at the edges a part of the noise leaks out of the footprint
+        assert sky.null_tests[f"bin_{number}_b_std"] == pytest.approx(0.95, abs=0.05)
         assert sky.null_tests[f"bin_{number}_std"] > sky.null_tests[f"bin_{number}_b_std"]
     own = des.own((kappa[0] * mask).astype(np.float32), mask).fetch(**{"lensing.survey": "des_y1"})
     np.testing.assert_array_equal(sky.maps, own.maps)

@@ -62,8 +62,8 @@ def test_the_frame_of_the_shear_is_found(
     assert (frame["sign1"], frame["sign2"]) == signs
     assert min(frame["relative"], frame["overall"]) > 3
     # three quarters of the noise power are kept: that is said, and nothing else is
-    (warning,) = sky.provenance["warnings"] or ["lost noise"]
-    assert "lost noise" in warning
+    (warning,) = sky.provenance["warnings"] or ["rms over the noise"]
+    assert "rms over the noise" in warning
     patches = cut_patches(signal, mask, place.size, place.pixel, place.max_masked).maps
     together = [np.corrcoef(sky.maps[..., i].ravel(), patches[..., i].ravel())[0, 1] for i in range(4)]
     assert min(together) > 0.2

@@ -167,7 +167,7 @@ def test_bins_that_cannot_be_told_apart_are_not_warned_of() -> None:
 
 def test_less_noise_than_is_simulated_is_remarked_upon(place: Any, maps: np.ndarray, mask: np.ndarray) -> None:
     (warning,) = place.own((0.5 * maps).astype(np.float32), mask).fetch().provenance["warnings"]
-    assert "lost noise" in warning
+    assert "rms over the noise" in warning
 
 
 def test_a_survey_that_is_not_made_for_healpix_is_refused(place: Any, maps: np.ndarray, mask: np.ndarray) -> None:

@@ -36,6 +36,7 @@ SOURCES = {
     "quijote": Source("cosmokeras.surveys.quijote", kinds=("2lpt",), needs=("path",)),
     "healpix": Source("cosmokeras.surveys.healpix", needs=("path", "mask")),
     "des_y3": Source("cosmokeras.surveys.des_y3", survey="des_y3"),
+    "des_y1": Source("cosmokeras.surveys.des_y1", survey="des_y1"),
     "des_y3_shear": Source("cosmokeras.surveys.des_y3_shear", survey="des_y3_karmma"),
 }
 

@@ -6,13 +6,13 @@ the file, the problem and the remedy.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cosmokeras import files
 from cosmokeras.errors import UserError
 from cosmokeras.observation import USED, pixel_noise
 
@@ -145,6 +145,9 @@ def cut(images: np.ndarray, corners: list[tuple[int, int]], size: int) -> np.nda
 
 
 def sha256(path: Path | str) -> str:
-    """Of a file, in hexadecimal digits."""
-    with Path(path).expanduser().open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """`files.sha256` of a file that params.yaml names."""
+    try:
+        return files.sha256(Path(path).expanduser())
+    except OSError as error:
+        why = error.strerror or " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read ({why}); check real.path and real.mask") from None

@@ -213,7 +213,9 @@ def _after_largest_gap(ra: np.ndarray) -> float:
     return float(ra[(last + 1) % ra.size])
 
 
-def read_healpix(path: Path | str, fields: int | str | tuple[int | str, ...] | None = None, hdu: int = 1) -> np.ndarray:
+def read_healpix(
+    path: Path | str, fields: int | str | tuple[int | str, ...] | None = None, hdu: int = 1, unnamed: str | None = None
+) -> np.ndarray:
     """Read HEALPix maps from a FITS table, full or partial sky, as full-sky maps in RING order.
 
     Parameters
@@ -222,6 +224,7 @@ def read_healpix(path: Path | str, fields: int | str | tuple[int | str, ...] | N
         (INDXSCHM = EXPLICIT) have the pixel numbers in their first column
     fields : columns, by name or number among the maps; default all
     hdu : number of the table
+    unnamed : the ordering of files whose header gives none; default: they are refused
 
     Returns
     -------
@@ -250,6 +253,8 @@ def read_healpix(path: Path | str, fields: int | str | tuple[int | str, ...] | N
         raise UserError(f"{path}: columns of different lengths ({', '.join(names)}); name one column per map")
     # FITS is big-endian; everything after this wants native numbers
     columns = [column.astype(column.dtype.newbyteorder("=")) for column in columns]
+    if unnamed is not None:
+        header.setdefault("ORDERING", unnamed)
     return _full_sky(path, header, np.stack(columns), index)
 
 
@@ -262,8 +267,9 @@ def _is_index(header: dict, names: list[str], name: str) -> bool:
 def _column(path: Path | str, names: list[str], field: int | str) -> str:
     if isinstance(field, int) and 0 <= field < len(names):
         return names[field]
-    if field in names:
-        return str(field)
+    for name in names:
+        if name.lower() == str(field).lower():  # FITS does not tell cases apart
+            return name
     raise UserError(f"{path}: no map {field!r}; it has {', '.join(names)} (or 0 to {len(names) - 1})")
 
 

@@ -165,6 +165,15 @@ def test_damaged_files_are_refused_in_a_line(
     assert path.name in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_digest_of_a_file_that_is_gone_is_a_line_for_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UserError, match=r"kappa.npy: cannot be read \(No such file.*check real.path") as caught:
+        images.sha256("~/kappa.npy")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "kappa.npy").write_bytes(b"abc")
+    assert images.sha256("~/kappa.npy").startswith("ba7816bf")  # the first test vector of FIPS 180-2
+
+
 def test_other_formats_and_tables_are_refused(tmp_path: Path, lensing: Config, load: Callable[..., RealSky]) -> None:
     (tmp_path / "kappa.txt").write_text("0.01\n")
     with pytest.raises(UserError, match="kappa.txt: neither .npy nor FITS"):

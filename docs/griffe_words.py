@@ -1,0 +1,33 @@
+"""For the API page: `name : what it is` of our docstrings are words, not types, which stand in the signatures."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import griffe
+
+BODY = r"\n-+\n((?:(?!^\S[^\n]*\n-{3,}$).*\n?)*)"
+SECTION = re.compile(rf"^(Parameters|Raises|Attributes){BODY}", re.MULTILINE)
+RETURNS = re.compile(rf"^Returns{BODY}", re.MULTILINE)
+ITEM = re.compile(r"^(\w[\w, *]*) : (.+)$", re.MULTILINE)
+
+
+class Words(griffe.Extension):
+    """Move what follows the colon into the description, and what is returned into a paragraph."""
+
+    def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
+        """Rewrite one docstring; it is parsed later."""
+        if obj.docstring:
+            obj.docstring.value = SECTION.sub(_described, RETURNS.sub(_told, obj.docstring.value))
+
+
+def _described(match: re.Match[str]) -> str:
+    rest = ITEM.sub(lambda item: f"{item[1]}\n    {item[2]}", match[2])
+    return f"{match[1]}\n{'-' * len(match[1])}\n{rest}"
+
+
+def _told(match: re.Match[str]) -> str:
+    words = ITEM.sub(lambda item: f"- `{item[1]}`: {item[2]}", match[1].strip())
+    gap = "\n\n" if words.startswith("- ") else " "
+    return f"**Returns:**{gap}{words}\n"

@@ -14,12 +14,13 @@ ITEM = re.compile(r"^(\w[\w, *]*) : (.+)$", re.MULTILINE)
 
 
 class Words(griffe.Extension):
-    """Move what follows the colon into the description, and what is returned into a paragraph."""
+    """Move what follows a colon, and what is said of returned values, into descriptions."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Rewrite one docstring; it is parsed later."""
         if obj.docstring:
-            obj.docstring.value = SECTION.sub(_described, RETURNS.sub(_told, obj.docstring.value))
+            text = SECTION.sub(_described, obj.docstring.value)
+            obj.docstring.value = RETURNS.sub(lambda match: _told(match, getattr(obj, "returns", None)), text)
 
 
 def _described(match: re.Match[str]) -> str:
@@ -27,7 +28,9 @@ def _described(match: re.Match[str]) -> str:
     return f"{match[1]}\n{'-' * len(match[1])}\n{rest}"
 
 
-def _told(match: re.Match[str]) -> str:
-    words = ITEM.sub(lambda item: f"- `{item[1]}`: {item[2]}", match[1].strip())
-    gap = "\n\n" if words.startswith("- ") else " "
-    return f"**Returns:**{gap}{words}\n"
+def _told(match: re.Match[str], annotation: Any) -> str:
+    if ITEM.match(match[1]):
+        words = ITEM.sub(lambda item: f"{item[1]}\n    {item[2]}", match[1])
+    else:
+        words = f"{annotation or 'value'}\n    " + " ".join(match[1].split())
+    return f"Returns\n-------\n{words}\n"

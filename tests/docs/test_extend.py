@@ -73,7 +73,7 @@ def test_simulator_network_and_source_go_through_all_stages(extended: Path) -> N
     np.savez(extended / "patches.npz", maps=maps, ra=np.arange(4.0), dec=np.zeros(4))
     names = ("power_law", "octaves", "bundle")
     chosen = [f"data.kind={names[0]}", f"model.name={names[1]}", f"real.source={names[2]}", "real.path=patches.npz"]
-    size = ["data.size=32", "data.n_cosmologies=200", "data.test=60", "data.validation=40", "train.epochs=6"]
+    size = ["data.size=32", "data.n_cosmologies=120", "data.test=30", "data.validation=30", "train.epochs=8"]
     run(extended, "dvc", "exp", "run", "-n", "new", *tiny(*size, *chosen))
     assert json.loads((extended / "metrics/generate.json").read_text())["spectrum_ratio"] == pytest.approx(1, abs=0.05)
     found = json.loads((extended / "metrics/evaluate.json").read_text())["omega_m"]
@@ -81,10 +81,10 @@ def test_simulator_network_and_source_go_through_all_stages(extended: Path) -> N
     infer = json.loads((extended / "metrics/infer.json").read_text())
     assert (infer["source"], infer["observed"], infer["n_patches"]) == ("bundle", True, 4)
     assert 0.2 < infer["omega_m"]["mean"] < 0.4
-    run(extended, "git", "checkout", "-q", "-f")
 
 
 def test_the_survey_makes_maps_with_its_noise(extended: Path) -> None:
+    run(extended, "git", "checkout", "-q", "-f")  # params.yaml of before the experiment
     code = (
         "import numpy as np, cosmokeras as ck\n"
         "cfg = ck.load_params(overrides={'lensing.survey': 'deep_field'})\n"

@@ -21,7 +21,8 @@ def trained(clone: Path) -> Path:
     run(clone, "dvc", "exp", "run", "-n", "base", *tiny())
     run(clone, "git", "add", "-A")
     run(clone, "git", "commit", "-q", "-m", "a small network")
-    run(clone, "dvc", "exp", "run", "-n", "wide", "-S", "infer.threshold=0.02")  # one stage, under the name of the pages
+    # one stage anew, under the name that the pages give a run
+    run(clone, "dvc", "exp", "run", "-n", "wide", "-S", "infer.threshold=0.02")
     run(clone, "git", "checkout", "-q", "-f")
     run(clone, "dvc", "checkout", "-q")
     return clone

@@ -25,7 +25,7 @@ def run(folder: Path, *command: str, ok: bool = True, **env: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     full = {**os.environ, "PATH": path, "PYTHONPATH": "", "TF_CPP_MIN_LOG_LEVEL": "3", "DVC_NO_ANALYTICS": "1", **env}
     arguments = command if len(command) > 1 else ["bash", "-c", command[0]]
-    done = subprocess.run(arguments, cwd=folder, env=full, text=True, capture_output=True, timeout=800)
+    done = subprocess.run(arguments, cwd=folder, env=full, text=True, capture_output=True)
     assert (done.returncode == 0) == ok, f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "DATA.md")] + sorted((ROOT / "docs").glob("*.md"))
 FENCE = re.compile(r"^```(\w*)(?: +title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(`+)(.+?)\1")
-PROGRAMS = ("dvc", "make", "python", "git", "cp", "pip", "mkdocs")
+PROGRAMS = ("dvc", "make", "python", "git", "cp", "pip", "mkdocs", "slurm/submit", "sbatch")
+SHELL = ("sh", "bash", "")  # languages of blocks that hold commands
 FILES = re.compile(r"\$\(cat ([^)]+)\)")
 
 
@@ -27,14 +28,14 @@ class Block:
     section: str
 
 
-def blocks(page: Path, language: str) -> list[Block]:
-    """Fenced blocks of one language, in order."""
+def blocks(page: Path, *language: str) -> list[Block]:
+    """Fenced blocks of these languages, in order."""
     text = page.read_text()
     found = []
     for match in FENCE.finditer(text):
         headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text[: match.start()]), re.MULTILINE)
         found.append(Block(match[1], match[2] or "", match[3], headings[-1] if headings else ""))
-    return [block for block in found if block.language == language]
+    return [block for block in found if block.language in language]
 
 
 def section(page: Path, heading: str) -> str:
@@ -58,7 +59,7 @@ def lines(block: Block) -> list[str]:
 
 def commands(page: Path) -> list[str]:
     """Everything on a page that one is told to type."""
-    typed = [line for block in blocks(page, "sh") for line in lines(block)]
+    typed = [line for block in blocks(page, *SHELL) for line in lines(block) if words(line)[0] in PROGRAMS]
     typed += [span for span in spans(page.read_text()) if span.startswith("-S ") or words(span)[0] in PROGRAMS]
     return [one for one in typed if len(one.split()) > 1]
 
@@ -72,13 +73,16 @@ def words(command: str) -> list[str]:
         return [""]
     while split and re.match(r"^[A-Z_]+=", split[0]):
         split = split[1:]
-    return [word for word in split if word != "..."] or [""]
+    split = [word for word in split if word != "..."]
+    return (split[:-1] if split[-1:] == ["-S"] else split) or [""]
 
 
 def overrides(command: str) -> list[dict[str, object]]:
-    """Parameters that `-S key=value` change; one mapping for each run of a sweep over values with commas."""
+    """Parameters that `-S key=value`, or slurm/submit -- key=value, change; a mapping for each run of a sweep."""
     parts = words(command)
     pairs = [parts[i + 1].split("=", 1) for i, word in enumerate(parts[:-1]) if word == "-S"]
+    if parts[0] == "slurm/submit" and "--" in parts:
+        pairs = [word.split("=", 1) for word in parts[parts.index("--") + 1 :]]
     runs: list[dict[str, object]] = [{}]
     for key, text in pairs:
         values = [text] if text.startswith("[") else text.split(",")

@@ -18,7 +18,7 @@ from tests.docs.extract import PAGES, ROOT, commands, overrides, words
 
 TYPED = sorted({(page.name, command) for page in PAGES for command in commands(page)})
 # what docs/extend.md adds to the project is there only in the clone of tests/docs/test_extend.py
-CHANGES = sorted({c for page, c in TYPED if "-S" in words(c) and page != "extend.md"})
+CHANGES = sorted({c for page, c in TYPED if page != "extend.md" and overrides(c) != [{}]})
 
 
 def of(program: str) -> list[str]:
@@ -71,6 +71,19 @@ def test_modules_have_the_options(command: str) -> None:
     known = help_of(parts[2])
     for option in (word for word in parts[3:] if re.match(r"--?[a-z]", word)):
         assert re.search(rf"(^|[\s\[,]){re.escape(option)}\b", known), f"{command}: no option {option}"
+
+
+@pytest.mark.parametrize("command", of("slurm/submit") + of("sbatch"))
+def test_scripts_of_slurm_are_there(command: str) -> None:
+    """Options of slurm/submit are those of its help; scripts given to sbatch exist. Neither needs a Slurm."""
+    parts = words(command)
+    if parts[0] == "sbatch":
+        assert (ROOT / next(word for word in parts if word.endswith(".sbatch"))).is_file(), command
+        return
+    known = subprocess.run([str(ROOT / parts[0]), "--help"], text=True, capture_output=True, timeout=60).stdout
+    own = parts[1 : parts.index("--")] if "--" in parts else parts[1:]
+    for option in (word for word in own if word.startswith("--")):
+        assert option in known, f"{command}: no option {option}"
 
 
 @pytest.fixture(scope="module")

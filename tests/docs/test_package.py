@@ -40,9 +40,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--target",
         str(folder / "into"),
     ]
-    subprocess.run(build, check=True, capture_output=True, timeout=300)
+    subprocess.run(build, check=True, capture_output=True)
     (wheel,) = (folder / "dist").glob("*.whl")
-    subprocess.run([*pip, str(wheel)], check=True, capture_output=True, timeout=300)
+    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
     return folder / "into"
 
 
@@ -56,7 +56,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(installed: Path) -> None:
 def test_importing_it_costs_little(installed: Path, tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(installed)}
     runs = [
-        subprocess.run([sys.executable, "-c", TIMED], cwd=tmp_path, env=env, text=True, capture_output=True, timeout=60)
+        subprocess.run([sys.executable, "-c", TIMED], cwd=tmp_path, env=env, text=True, capture_output=True)
         for _ in range(3)
     ]
     assert all(done.returncode == 0 for done in runs), runs[0].stderr

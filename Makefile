@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install repro test smoke lint report physics validate bench domain-gap fine-tuning clean
+.PHONY: help install repro test smoke lint report docs physics validate bench domain-gap fine-tuning clean
 
 EXTRAS ?=
 DEV := dev,sphere
@@ -52,6 +52,10 @@ lint: $(DEV_STAMP)  ## rules and formatting (ruff)
 	@$(VENV) -m ruff check
 	@$(VENV) -m ruff format --check
 
+docs: $(DEV_STAMP)  ## the documentation as a site for the browser: site/index.html, readable without a network
+	@NO_MKDOCS_2_WARNING=1 $(VENV) -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
 smoke: export COSMOKERAS_WORK := .work
 smoke: $(BASE_STAMP)  ## all stages on tiny numbers in a temporary folder, recorded as the experiment "smoke"
 	@$(DVC) pull data.dvc
@@ -81,7 +85,7 @@ fine-tuning: $(DEV_STAMP)  ## 2lpt maps that a network trained on Gaussian field
 	@$(VENV) -m study.fine_tuning
 
 clean:  ## remove .venv, caches and unfinished work; outputs, metrics and plots stay
-	rm -rf .venv .work build dist .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .work build dist site .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BASE_STAMP): WANTED := $(EXTRAS)

@@ -1,0 +1,140 @@
+"""Pages without dead ends: links, pictures, quoted errors, measured numbers."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.docs.extract import FENCE, PAGES, ROOT, spans
+
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|(?<=<img src=\")([^\"]+)")
+LINKED = [*PAGES, ROOT / "CHANGELOG.md"]
+
+
+def anchors(page: Path) -> set[str]:
+    """Names of the headings, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in map("".join, LINK.findall(FENCE.sub("", page.read_text()))):
+        if re.match(r"https?:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), f"{page.name}: {target} does not exist"
+        assert ROOT in path.parents, f"{page.name}: {target} leads out of the repository"
+        if anchor:
+            assert anchor in anchors(path), f"{page.name}: no heading {anchor!r} in {path.name}"
+
+
+def test_every_picture_is_shown_somewhere() -> None:
+    shown = "\n".join(page.read_text() for page in PAGES)
+    dvc = (ROOT / "dvc.yaml").read_text()
+    for picture in sorted((ROOT / "plots").rglob("*.png")):
+        name = picture.relative_to(ROOT).as_posix()
+        assert name in shown or name in dvc, f"{name} is in no page and no stage"
+    for picture in sorted((ROOT / "docs").rglob("*.png")):
+        assert picture.relative_to(ROOT / "docs").as_posix() in shown, f"{picture} is in no page"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (ROOT / "mkdocs.yml").read_text()
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f": {page.name}" in text, f"{page.name} is not in mkdocs.yml"
+
+
+def messages() -> str:
+    """All text that the code can print, with a break wherever something is filled in."""
+    found = [(ROOT / "Makefile").read_text()]
+    for path in [*(ROOT / "cosmokeras").rglob("*.py"), *(ROOT / "stages").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                found.append("\0".join(p.value for p in node.values if isinstance(p, ast.Constant)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def test_quoted_errors_are_those_of_the_code() -> None:
+    code = messages()
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    quoted = [row.split("|")[1].strip() for row in text.splitlines() if row.startswith("| `")]
+    assert len(quoted) > 50
+    parts = [(line, part.strip(" =:;,()")) for line in quoted for part in line.strip("`").split("...")]
+    lost = [f"{line}: {part!r}" for line, part in parts if len(part) > 3 and part not in code]
+    assert not lost, "in no message of the code:\n" + "\n".join(lost)
+
+
+def test_numbers_of_the_readme_are_those_of_the_metrics() -> None:
+    """Each number in the results table is one of the metrics, to the digits given."""
+    text = (ROOT / "README.md").read_text()
+    table = re.search(r"<!-- results -->\n(.*?)<!-- end of results -->", text, re.DOTALL)
+    assert table
+    metrics = {name: json.loads((ROOT / "metrics" / f"{name}.json").read_text()) for name in ("evaluate", "train")}
+    slow = json.loads((ROOT / "metrics" / "validate.json").read_text())
+    two, grf = slow["two_parameters"], slow["grf"]
+    runs = [
+        (metrics["train"], metrics["evaluate"], "omega_m"),
+        (two["train"], two["evaluate"], "S8"),
+        *((grf[name]["train"], grf[name]["evaluate"], "omega_m") for name in grf),
+    ]
+    rows = [line for line in table[1].splitlines() if line.startswith("|")][2:]
+    assert len(rows) == len(runs)
+    for row, (train, evaluate, target) in zip(rows, runs, strict=True):
+        cells = [cell.strip(" *") for cell in row.strip("|").split("|")][2:]
+        one = evaluate[target]
+        expected = {
+            "weights": train["weights"],
+            "error": one["rmse"],
+            "prior": one["prior_rmse"],
+            "baseline": one["baseline_rmse"],
+            "limit": one.get("limit_rmse"),
+            "efficiency": one.get("efficiency"),
+            "coverage 68": one["coverage_68"],
+            "coverage 95": one["coverage_95"],
+            "minutes": train["seconds"] / 60,
+        }
+        assert len(cells) == len(expected), row
+        for cell, (name, value) in zip(cells, expected.items(), strict=True):
+            if value is None:
+                assert cell == "not known", f"{row}: {name}"
+                continue
+            shown = float(cell.replace(",", "").rstrip("k"))
+            value = value / 1000 if cell.endswith("k") else value
+            digits = len(cell.split(".")[1]) if "." in cell else 0
+            assert shown == pytest.approx(value, abs=0.51 * 10**-digits), f"README.md: {name} is {value}, not {cell}"
+
+
+def test_citation_file_says_the_same_as_the_package() -> None:
+    cff = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors", "license", "version"} <= set(cff)
+    assert f'version = "{cff["version"]}"' in (ROOT / "pyproject.toml").read_text()
+    assert cff["license"] == "MIT"
+
+
+def test_issue_forms_are_well_formed() -> None:
+    forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    assert len(forms) >= 3
+    for form in forms:
+        content = yaml.safe_load(form.read_text())
+        if form.name == "config.yml":
+            continue
+        assert {"name", "description", "body"} <= set(content), form.name
+        ids = [field["id"] for field in content["body"] if field["type"] != "markdown"]
+        assert len(ids) == len(set(ids)), form.name
+        assert all(field["attributes"].get("label") for field in content["body"] if field["type"] != "markdown")
+
+
+def test_no_span_of_code_is_left_open() -> None:
+    for page in PAGES:
+        for line in FENCE.sub("", page.read_text()).splitlines():
+            assert line.count("`") % 2 == 0, f"{page.name}: {line}"
+        assert all(spans(page.read_text()))

@@ -1,0 +1,89 @@
+"""What the pages tell people to do, done in a clone: one small network, comparisons, own maps, all Python code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.docs.conftest import run, tiny
+from tests.docs.extract import ROOT, blocks, commands, section, spans, words
+
+pytestmark = pytest.mark.slow
+PYTHON = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if blocks(page, "python")]
+QUICK = ROOT / "docs" / "quick_reference.md"
+
+
+@pytest.fixture(scope="module")
+def trained(clone: Path) -> Path:
+    """A network in `outputs/model`, committed, and the experiment `wide` beside it."""
+    run(clone, "dvc", "exp", "run", "-n", "base", *tiny())
+    run(clone, "git", "add", "-A")
+    run(clone, "git", "commit", "-q", "-m", "a small network")
+    # one stage anew, under the name that the pages give a run
+    run(clone, "dvc", "exp", "run", "-n", "wide", "-S", "infer.threshold=0.02")
+    run(clone, "git", "checkout", "-q", "-f")
+    run(clone, "dvc", "checkout", "-q")
+    return clone
+
+
+@pytest.mark.parametrize("page", [p for p in PYTHON if p.name != "extend.md"], ids=lambda page: page.name)
+def test_python_blocks_run(page: Path, trained: Path) -> None:
+    """All blocks of a page, one after the other, as somebody would type them."""
+    code = "\n".join(block.text for block in blocks(page, "python") if not block.title)
+    run(trained, "python", "-W", "ignore", "-c", code)
+
+
+def test_own_maps_get_a_posterior(trained: Path) -> None:
+    """The example of docs/data.md, after its Python block has written the maps."""
+    page = ROOT / "docs" / "data.md"
+    run(trained, "python", "-W", "ignore", "-c", blocks(page, "python")[0].text)
+    command = next(c for c in commands(page) if "real.source=array" in c)
+    output = run(trained, command)
+    assert "Running stage 'train'" not in output
+    infer = json.loads((trained / "metrics" / "infer.json").read_text())
+    assert infer["source"] == "array"
+    assert infer["n_patches"] == 1
+    assert "array" in (trained / "outputs" / "inference.md").read_text()
+    run(trained, "git", "checkout", "-q", "-f")
+    run(trained, "dvc", "checkout", "-q")
+
+
+def test_a_refused_map_is_one_line_and_exit_2(trained: Path) -> None:
+    import numpy as np
+
+    np.save(trained / "percent.npy", 100 * np.random.default_rng(0).normal(size=(64, 64, 4)).astype("float32"))
+    mine = ["-S", "real.source=array", "-S", "real.path=percent.npy", "-S", "real.pixel_arcmin=5"]
+    output = run(trained, "dvc", "exp", "run", "-n", "refused", *mine, ok=False)
+    assert "has an rms of" in output
+    assert "Traceback" not in output
+    run(trained, "git", "checkout", "-q", "-f")
+    run(trained, "dvc", "checkout", "-q")
+
+
+def test_dvc_commands_do_what_the_reference_says(trained: Path) -> None:
+    """The rows of the quick reference, in order, but those that train anew, `dvc queue start` and `dvc push`."""
+    text = "".join(section(QUICK, f"DVC: {name}") for name in ("run", "several runs", "compare, keep, throw away"))
+    typed = [s for s in spans(text) if s.split()[0] in ("dvc", "git") and len(s.split()) > 1]
+    skipped = ("dvc exp run -n", "dvc exp run --temp", "dvc queue start", "dvc repro -f", "dvc gc")
+    done = [command for command in typed if not command.startswith(skipped)]
+    assert len(done) > 15
+    for command in dict.fromkeys(done):
+        output = run(trained, *words(command))
+        if command == "dvc params diff main wide":
+            assert "infer.threshold" in output
+        if command == "dvc exp show --csv":
+            assert "wide" in output
+    assert run(trained, "git", "branch", "--list", "wide-branch").strip() == "wide-branch"
+    assert "dvc_plots" in run(trained, "git", "check-ignore", "dvc_plots/")
+
+
+def test_fine_tuning_of_the_readme_starts(trained: Path) -> None:
+    """`cp -r outputs/model my_model` gives a folder that train.init_from takes."""
+    from cosmokeras.config import load_params
+
+    run(trained, next(c for c in commands(ROOT / "README.md") if c.startswith("cp ")))
+    load_params(trained / "params.yaml", {"train.init_from": "my_model", "train.freeze": "stem"})
+    code = "import cosmokeras as ck; print(ck.Estimator.load('my_model').parameters)"
+    assert "omega_m" in run(trained, "python", "-c", code)

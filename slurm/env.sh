@@ -45,7 +45,7 @@ use_environment() {
 begin() {
     read_site
     use_environment
-    echo "job $SLURM_JOB_ID ($SLURM_JOB_NAME) on $SLURM_JOB_NODELIST, started $((${SLURM_RESTART_COUNT:-0} + 1)) times"
+    echo "job $SLURM_JOB_ID ($SLURM_JOB_NAME) on $SLURM_JOB_NODELIST, start $((${SLURM_RESTART_COUNT:-0} + 1))"
     local sum=${COSMOKERAS_PARAMS_SUM:-}
     if [ -n "$sum" ] && [ "$(sha256sum <params.yaml)" != "$sum  -" ]; then
         die "params.yaml has changed since these jobs were submitted: put it back, or submit again"

@@ -1,8 +1,8 @@
 """Parameters of jobs, checked before anything is submitted.
 
-    python -m slurm.parameters apply NODES [KEY=VALUE ...]    check overrides, then write them into params.yaml
-    python -m slurm.parameters sweep FILE [KEY=VALUE ...]     check every line of a sweep; prints how many there are
-    python -m slurm.parameters line FILE INDEX                overrides of a line, one to a line
+- `python -m slurm.parameters apply NODES [KEY=VALUE ...]` checks overrides and writes them into params.yaml.
+- `python -m slurm.parameters sweep FILE [KEY=VALUE ...]` checks every line of a sweep and prints how many there are.
+- `python -m slurm.parameters line FILE INDEX` prints the overrides of an experiment, one to a line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A Slurm of two nodes on this machine, for as long as a test suite lasts; all that it keeps is in one folder.
 
 munged, slurmctld and one slurmd for each node are children of this process, talk over loopback and stop with it. Nodes
-n1 and n2 have four processors each, whatever the machine has, and a GPU that is none. Needs Debian's slurm-wlm and munge.
+n1 and n2 have four processors each, whatever the machine has, and a GPU that is none. It needs
+Debian's slurm-wlm and munge.
 """
 
 from __future__ import annotations

@@ -44,14 +44,17 @@ use_environment() {
 # Everything that a job does before its work: settings, Python, parameters as they were submitted, a word on the machine.
 begin() {
     read_site
+    export COSMOKERAS_STOP_FILE="$COSMOKERAS_WORK/slurm/stop-$SLURM_JOB_ID"
+    rm -f "$COSMOKERAS_STOP_FILE"
+    warned='' ended=''
+    trap 'warned=yes; touch "$COSMOKERAS_STOP_FILE"' USR1
+    trap 'ended=yes; touch "$COSMOKERAS_STOP_FILE"' TERM
     use_environment
     echo "job $SLURM_JOB_ID ($SLURM_JOB_NAME) on $SLURM_JOB_NODELIST, start $((${SLURM_RESTART_COUNT:-0} + 1))"
     local sum=${COSMOKERAS_PARAMS_SUM:-}
     if [ -n "$sum" ] && [ "$(sha256sum <params.yaml)" != "$sum  -" ]; then
         die "params.yaml has changed since these jobs were submitted: put it back, or submit again"
     fi
-    export COSMOKERAS_STOP_FILE="$COSMOKERAS_WORK/slurm/stop-$SLURM_JOB_ID"
-    rm -f "$COSMOKERAS_STOP_FILE"
 }
 
 # Run a command that can be interrupted. Before the time limit (USR1, see --signal in the wrappers) it is asked to stop,
@@ -59,9 +62,7 @@ begin() {
 # A command that breaks down is started anew, from what it has saved, at most `retries` times; a user error (2) is not.
 retries=0
 persist() {
-    local pid rc=0 warned='' ended=''
-    trap 'warned=yes; touch "$COSMOKERAS_STOP_FILE"' USR1
-    trap 'ended=yes; touch "$COSMOKERAS_STOP_FILE"' TERM
+    local pid rc=0
     "$@" &
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do

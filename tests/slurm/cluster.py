@@ -132,6 +132,8 @@ class Cluster:
             return not self.states(job) & UNFINISHED
 
         until(over, seconds, f"the end of job {job}")
+        time.sleep(0.5)  # a job that is put back can seem to have ended
+        until(over, seconds, f"the end of job {job}")
         return self.states(job)
 
     def restarts(self, job: str) -> int:

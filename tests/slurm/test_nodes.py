@@ -34,18 +34,16 @@ def test_two_nodes_do_what_one_process_does_even_if_one_is_lost(
     checkout = fresh_clone("nodes")
     cluster.run("dvc", "pull", "-q", "data.dvc", cwd=checkout)
     apply = ("python", "-m", "slurm.parameters", "apply")
-    alone = {**cluster.environment, "COSMOKERAS_WORK": str(tmp_path / "alone"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    work = {"COSMOKERAS_WORK": str(tmp_path / "alone")}
     cluster.run(*apply, "1", *JAX, cwd=checkout)
-    one = checkout / "one.yaml"
-    one.write_text((checkout / "params.yaml").read_text())
-    cluster.run("python", "-m", "stages.generate", "--part", "0/1", cwd=checkout)
-    cluster.run(
-        "python", "-m", "stages.generate", "--part", "0/1", cwd=checkout, COSMOKERAS_WORK=alone["COSMOKERAS_WORK"]
-    )
-    train = ["python", "-m", "stages.train", "--work-only", "--params", one.name]
-    single = subprocess.Popen(
-        train, cwd=checkout, env=alone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    (checkout / "one.yaml").write_text((checkout / "params.yaml").read_text())
+    generate = ("python", "-m", "stages.generate", "--part", "0/1")
+    cluster.run(*generate, cwd=checkout)
+    cluster.run(*generate, cwd=checkout, **work)
+    train = ["python", "-m", "stages.train", "--work-only", "--params", "one.yaml"]
+    with open(tmp_path / "alone.log", "w") as said:
+        environment = {**cluster.environment, **work}
+        single = subprocess.Popen(train, cwd=checkout, env=environment, stdout=said, stderr=subprocess.STDOUT)
 
     cluster.run(*apply, "2", "train.batch_size=8", cwd=checkout)  # on each node: 16 together
     job = cluster.run("sbatch", "--parsable", "slurm/train_multinode.sbatch", cwd=checkout).strip()
@@ -64,7 +62,7 @@ def test_two_nodes_do_what_one_process_does_even_if_one_is_lost(
     assert f"job {job} goes back into the queue: error: exit code" in said
     assert re.search(r"resumed at epoch [2-8], step 0 of 4", said)
 
-    assert single.wait(250) == 0, single.stdout.read()
+    assert single.wait(250) == 0, (tmp_path / "alone.log").read_text()
     expected, found = run_state(tmp_path / "alone"), run_state(checkout / ".work")
     assert (expected["trained_on"]["devices"], found["trained_on"]["devices"]) == (1, 2)
     assert (expected["trained_on"]["batch"], found["trained_on"]["batch"]) == (16, 16)

@@ -88,7 +88,7 @@ def test_a_gpu_that_no_backend_sees_stops_the_job(cluster: Cluster, checkout: Pa
     assert re.match(r"error: 1 GPUs were asked for on \S+, train.backend=tensorflow sees 0 \(driver: .*\): ", last)
 
 
-WAITS = 'echo begun; until [ -e "$COSMOKERAS_STOP_FILE" ]; do sleep 0.1; done; echo saved; exit 75'
+WAITS = 'trap "" TERM; echo begun; until [ -e "$COSMOKERAS_STOP_FILE" ]; do sleep 0.1; done; echo saved; exit 75'
 
 
 def wrapped(cluster: Cluster, checkout: Path, command: str, *options: str, retries: int = 0) -> str:

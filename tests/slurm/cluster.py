@@ -111,7 +111,7 @@ class Cluster:
     def try_to(self, *command: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
         """The same, whatever comes of it."""
         environment = {**self.environment, **more}
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
 
     def jobs(self, job: str) -> list[dict[str, str]]:
         """What Slurm knows of a job, or of each task of an array."""
@@ -122,7 +122,7 @@ class Cluster:
         """States of a job's tasks."""
         return {each["JobState"] for each in self.jobs(job)}
 
-    def wait(self, job: str, seconds: float = 200) -> set[str]:
+    def wait(self, job: str, seconds: float = 400) -> set[str]:
         """States of a job's tasks when all have come to their end; a job that was put back is let go at once."""
 
         def over() -> bool:

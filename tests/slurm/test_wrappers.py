@@ -15,7 +15,7 @@ from tests.slurm.conftest import ROOT, log, write_site
 
 SCRIPTS = sorted((ROOT / "slurm").glob("*.sbatch"))
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")

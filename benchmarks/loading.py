@@ -1,10 +1,10 @@
 """How fast maps come from disk to the network: `make bench`, or `python -m benchmarks.loading [--quick]`.
 
-Shards as `generate` writes them (float16, about 16 MiB, tomographic maps of DES Y3), full of noise: what is in them does
-not matter to the time. They go the way of training: picked in random order, turned, given noise, holes and smoothing,
-but not into a network. `cold` reads files that were dropped from the page cache, `warm` the same again; `read` stops
-before anything is done with the maps. Rates are by the clock; `core_seconds` is the processor time of a map, which other
-people's load on the machine hardly touches.
+Shards as `generate` writes them (float16, about 16 MiB, tomographic maps of DES Y3), full of noise: what is in them
+does not matter to the time. They go the way of training: picked in random order, turned, given noise and smoothing, but
+not into a network. `cold` reads files that were dropped from the page cache, `warm` the same again; `read` stops before
+anything is done with the maps. Rates are by the clock, and other people's load on the machine lowers them;
+`core_seconds`, the processor time of a map, much less.
 
 Medians go to metrics/bench_loading.json. `--quick` runs on tiny numbers and writes nothing unless `--out` says where.
 """

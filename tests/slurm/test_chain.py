@@ -65,7 +65,7 @@ def chain(cluster: Cluster, fresh_clone: Callable[[str], Path]) -> Iterator[Chai
         ["dvc", "exp", "run", "-n", "tiny", *(f"--set-param={word}" for word in TINY)],
         cwd=reference, env=cluster.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    write_site(checkout, TRAIN_OPTIONS="--time=5 --signal=B:USR1@270")
+    write_site(checkout, TRAIN_OPTIONS="--time=10 --signal=B:USR1@570")
     jobs = submitted(cluster.run("slurm/submit", "--name", "tiny", "--", *TINY, cwd=checkout))
     waited = cluster.jobs(jobs["repro"])[0]["Reason"]
     hold_until_warned(jobs["train"], checkout / ".work")

@@ -128,13 +128,22 @@ class Cluster:
         def over() -> bool:
             for each in self.jobs(job):
                 if each["JobState"] == "PENDING" and each["Reason"] == "BeginTime":
-                    self.try_to("scontrol", "update", f"jobid={each['JobId']}", "StartTime=now")
+                    self.let_go(each["JobId"])
             return not self.states(job) & UNFINISHED
 
         until(over, seconds, f"the end of job {job}")
         time.sleep(0.5)  # a job that is put back can seem to have ended
         until(over, seconds, f"the end of job {job}")
         return self.states(job)
+
+    def let_go(self, job: str) -> None:
+        """Start a job that was put back now, and not after the two minutes that Slurm lets it wait.
+
+        But not before its last start is gone: Slurm would take the end of that one for the end of the new one.
+        """
+        until(lambda: not processes(f"SLURM_JOB_ID={job}"), 60, f"the end of what is left of job {job}")
+        time.sleep(2)
+        self.try_to("scontrol", "update", f"jobid={job}", "StartTime=now")
 
     def restarts(self, job: str) -> int:
         """How often a job was put back into the queue."""

@@ -128,7 +128,7 @@ def test_a_preempted_job_saves_goes_back_and_goes_on(cluster: Cluster, checkout:
     assert cluster.wait(urgent, 30) == {"COMPLETED"}
     until(lambda: cluster.states(job) == {"PENDING"}, 30, "the job back in the queue")
     assert (count(checkout, job, "saved"), cluster.restarts(job)) == (1, 1)
-    cluster.run("scontrol", "update", f"jobid={job}", "StartTime=now")
+    cluster.let_go(job)
     until(lambda: count(checkout, job, "begun") == 2, 30, "the second start")
     # cancelled by its owner it saves, and does not come back
     cluster.run("scancel", job)

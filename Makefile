@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install repro test smoke lint report docs physics validate bench domain-gap fine-tuning clean
+.PHONY: help install repro test test-slurm smoke lint report docs physics validate bench domain-gap fine-tuning clean
 
 EXTRAS ?=
 DEV := dev,sphere
@@ -35,6 +35,12 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c "import ensurepip; $(RIGHT)" >/dev/null 2>&1 && echo "$$p" && break; done)
 BOTH_TENSORFLOWS := from importlib.metadata import version as v; v('tensorflow'), v('tensorflow-cpu')
 
+# What a Slurm of its own needs; Debian keeps daemons in /usr/sbin.
+SLURM_PARTS = (PATH=$$PATH:/usr/sbin:/sbin; command -v munged && command -v slurmctld && command -v slurmd && \
+	command -v sbatch) >/dev/null
+INSTALL_SLURM = timeout 300 sh -c 'apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends slurm-wlm munge shellcheck'
+
 help:  ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
@@ -46,7 +52,13 @@ repro: $(BASE_STAMP)  ## the whole pipeline: data, maps, network, evaluation, po
 
 test: $(DEV_STAMP) lint  ## linters and tests
 	@$(DVC) pull data.dvc
-	@$(VENV) -m pytest -q -n 2 --dist loadfile
+	@$(VENV) -m pytest -q -n 2 --dist loadfile --ignore tests/slurm
+	@$(MAKE) --no-print-directory test-slurm
+
+test-slurm: $(DEV_STAMP)  ## jobs on a Slurm of two nodes that it starts here (root on Debian: installed where it is missing)
+	@$(SLURM_PARTS) || { [ "$$(id -u)" = 0 ] && $(INSTALL_SLURM); } >/dev/null 2>&1 || true
+	@if $(SLURM_PARTS); then $(VENV) -m pytest -q -n 2 --dist loadfile tests/slurm; else \
+		echo "SKIPPED: the tests of Slurm jobs (tests/slurm), as slurm-wlm and munge are not installed here"; fi
 
 lint: $(DEV_STAMP)  ## rules and formatting (ruff)
 	@$(VENV) -m ruff check

@@ -17,6 +17,13 @@ import numpy as np
 
 from cosmokeras.errors import UserError
 
+EXIT_STOPPED = 75  # EX_TEMPFAIL: "try again", for the batch system
+
+
+def stop_asked() -> bool:
+    """Whether the file named by COSMOKERAS_STOP_FILE is there: time to save and to leave with EXIT_STOPPED."""
+    return os.path.exists(os.environ.get("COSMOKERAS_STOP_FILE", ""))
+
 
 def work_folder(stage: str, key: str) -> Path:
     """Folder for unfinished work of a stage; `COSMOKERAS_WORK` or `.work`, never an output of the pipeline."""
@@ -85,13 +92,17 @@ def place(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder alone. A second process waits; the kernel frees the lock when its holder dies."""
+def locked(folder: Path, name: str = ".lock", shared: bool = False) -> Iterator[None]:
+    """Hold a folder, or the part of it that `name` stands for, alone or with others that share it.
+
+    Who cannot have it waits; the kernel frees the lock when its holder dies.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as handle:
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    with open(folder / name, "w") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"another process works in {folder}: waiting", flush=True)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(handle, kind)
         yield

@@ -6,15 +6,19 @@ from argparse import Namespace
 
 import numpy as np
 
-from cosmokeras import cli, figures, load_params
+from cosmokeras import UserError, cli, figures, load_params
 from cosmokeras.dataset.check import spectrum_check
-from cosmokeras.dataset.shards import generate, open_split
+from cosmokeras.dataset.shards import generate, generate_part, open_split
 from cosmokeras.files import write_json
 
 
 def main(args: Namespace) -> None:
     """Simulate all maps: resumable shard by shard, on every core."""
     cfg = load_params(args.params)
+    if args.part:
+        made = generate_part(cfg, *whole_numbers(args.part), args.workers)
+        print(f"part {args.part}: {made['maps']} maps, {made['maps_made']} made now")
+        return
     made = generate(cfg, cli.SIMULATIONS, args.workers)
     rate = made["maps_made"] / made["seconds"] if made["maps_made"] else 0.0
     test = open_split(cfg, cli.SIMULATIONS, "test")
@@ -39,8 +43,17 @@ def main(args: Namespace) -> None:
     )
 
 
+def whole_numbers(part: str) -> tuple[int, int]:
+    """`I/N` as two numbers."""
+    first, _, second = part.partition("/")
+    if not (first.isdecimal() and second.isdecimal() and int(first) < int(second)):
+        raise UserError(f"--part={part}: must be I/N, the number of a part, from 0, and how many there are, e.g. 0/8")
+    return int(first), int(second)
+
+
 if __name__ == "__main__":
     cli.run(
         main,
         workers={"type": cli.count, "default": None, "metavar": "N", "help": "processes (default: one for each core)"},
+        part={"default": "", "help": "I/N: make a part of the shards, in the work folder only; I from 0 to N - 1"},
     )

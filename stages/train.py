@@ -11,7 +11,7 @@ from cosmokeras import cli, figures, load_params
 from cosmokeras.backend import select_backend
 from cosmokeras.code import code_fingerprint
 from cosmokeras.config import fingerprint, survey_masks
-from cosmokeras.dataset.shards import open_split
+from cosmokeras.dataset.shards import open_split, simulation_folder
 from cosmokeras.files import sha256, sha256_of, work_folder, write_json
 from cosmokeras.surveys.patches import MARGIN
 
@@ -21,23 +21,27 @@ CODE = ("dataset", "models", "observation.py", "kaiser_squires.py", "surveys", "
 def main(args: Namespace) -> None:
     """Train; goes on where an interrupted run with the same parameters and maps stopped."""
     cfg = load_params(args.params)
-    training = open_split(cfg, cli.SIMULATIONS, "train")
-    validation = open_split(cfg, cli.SIMULATIONS, "validation")
+    simulations = simulation_folder(cfg) if args.work_only else cli.SIMULATIONS
+    training = open_split(cfg, simulations, "train")
+    validation = open_split(cfg, simulations, "validation")
 
     select_backend(cfg.train.backend)
     cli.import_quietly("tensorflow")
     from cosmokeras.inference.calibrate import calibrate
     from cosmokeras.inference.estimator import Estimator
-    from cosmokeras.training.devices import peak_memory
     from cosmokeras.training.loop import train
 
     key = cfg.model_dump(mode="json", include={"prior", "data", "lensing", "grf", "lpt", "model", "train"})
-    key |= {"code": code_fingerprint(*CODE), "maps": sha256(cli.SIMULATIONS / "simulation.json")}
+    key |= {"code": code_fingerprint(*CODE), "maps": sha256(simulations / "simulation.json")}
     key["masks"] = sha256_of(survey_masks(cfg, MARGIN))
     if cfg.train.init_from:
         key["init_from"] = sha256(Path(cfg.train.init_from) / "model.keras")
-    run = train(cfg, training, validation, work_folder("train", fingerprint(key)), cli.PLOTS / "training")
+    curves = None if args.work_only else cli.PLOTS / "training"
+    run = train(cfg, training, validation, work_folder("train", fingerprint(key)), curves)
     if not run.devices.main:
+        return
+    if args.work_only:
+        print(f"trained for {len(run.history)} epochs, best {run.best_epoch}; `dvc repro` makes the outputs of it")
         return
     with cli.steps("train", 3) as begin:
         begin("calibrating on validation maps")
@@ -57,9 +61,7 @@ def main(args: Namespace) -> None:
         "weights": int(run.model.count_params()),
         "backend": cfg.train.backend,
         "precision": cfg.train.precision,
-        "devices": run.devices.count,
-        "device_names": list(run.devices.names),
-        "peak_memory_mb": peak_memory(),
+        **{name: run.trained_on[name] for name in ("devices", "device_names", "peak_memory_mb")},
     }
     write_json(cli.METRICS / "train.json", metrics)
     listed = ", ".join(f"{k} {v:.4f}" for k, v in error.items()) if isinstance(error, dict) else f"{error:.4f}"
@@ -82,4 +84,5 @@ def validation_rmse(estimator, validation) -> float | dict[str, float]:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    work_only = {"action": "store_true", "help": "maps from the work folder, the run's state into it, and no outputs"}
+    cli.run(main, **{"work-only": work_only})

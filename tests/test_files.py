@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cosmokeras.errors import UserError
-from cosmokeras.files import atomic, place, sha256, write_json
+from cosmokeras.files import atomic, locked, place, sha256, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -62,3 +63,20 @@ def test_a_folder_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> Non
         timeout=30,
     )
     assert "held" in done.stdout
+
+
+def test_locks_are_held_alone_or_shared(tmp_path: Path) -> None:
+    def free(shared: bool) -> bool:
+        with open(tmp_path / ".lock") as handle:
+            try:
+                fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    with locked(tmp_path):
+        assert (free(shared=True), free(shared=False)) == (False, False)
+    with locked(tmp_path, shared=True), locked(tmp_path, shared=True):
+        assert (free(shared=True), free(shared=False)) == (True, False)
+    with locked(tmp_path, "another"):
+        assert free(shared=False)

@@ -6,6 +6,7 @@ devices and a resumed run see the same batches, and a run can be taken up at any
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Encode = Callable[[np.ndarray], np.ndarray]  # parameters (n, p) -> what a network is to predict, (n, d) float32
 ALL = slice(None)
 NOISE_BATCH = 256  # maps of a split that draw their noise together
+AHEAD = min(16, max(2, len(os.sched_getaffinity(0))))  # batches that are made at once, where there are cores for it
 
 
 def training_stream(
@@ -45,7 +47,7 @@ def training_stream(
         maps = observer(augment(maps, turn, cfg.periodic), noise)
         return maps[share], tf.ensure_shape(y, (batch, len(cfg.targets)))[share]
 
-    data = tf.data.Dataset.range(start, 2**62).map(load, num_parallel_calls=2, deterministic=True)
+    data = tf.data.Dataset.range(start, 2**62).map(load, num_parallel_calls=AHEAD, deterministic=True)
     return data.with_options(stream_options()).prefetch(4)
 
 

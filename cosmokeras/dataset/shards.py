@@ -10,6 +10,7 @@ import csv
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -27,7 +28,17 @@ from cosmokeras.code import code_fingerprint
 from cosmokeras.config import Config, fingerprint
 from cosmokeras.cosmology import sample_prior
 from cosmokeras.errors import UserError
-from cosmokeras.files import atomic, locked, place, sha256, work_folder, write_json, write_text
+from cosmokeras.files import (
+    EXIT_STOPPED,
+    atomic,
+    locked,
+    place,
+    sha256,
+    stop_asked,
+    work_folder,
+    write_json,
+    write_text,
+)
 from cosmokeras.simulators import SPLITS, realisations, simulator
 
 FORMAT = 1  # of the folder
@@ -136,6 +147,12 @@ def _start_worker() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
+def simulation_folder(cfg: Config) -> Path:
+    """Work folder in which the maps are made, named by the fingerprint of all that they depend on."""
+    code = code_fingerprint(*CODE, str(simulator(cfg.data.kind).__file__))
+    return work_folder("generate", fingerprint({"code": code, **cfg.simulation_key()}))
+
+
 def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool = True) -> dict[str, float]:
     """Make what is missing of all shards and put them into `out`, with cosmologies.csv and simulation.json.
 
@@ -143,33 +160,43 @@ def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool 
     -------
     dict with `maps`, `maps_made` in this run, `seconds` and `bytes`
     """
-    import time
-
-    workers = workers or len(os.sched_getaffinity(0))
-    code = code_fingerprint(*CODE, str(simulator(cfg.data.kind).__file__))
-    key = fingerprint({"code": code, **cfg.simulation_key()})
-    folder = work_folder("generate", key)
-    shards = plan(cfg)
-    per_cosmology = cfg.data.realisations
-    total = sum(s.stop - s.start for s in shards) * per_cosmology
+    folder, shards = simulation_folder(cfg), plan(cfg)
     with locked(folder):
-        missing = [s for s in shards if not _report_whole(folder, s)]
-        started = time.perf_counter()
-        with tqdm(
-            total=total, unit="map", desc=f"simulate {cfg.data.kind}", disable=not progress, mininterval=1
-        ) as bar:
-            made = sum(s.stop - s.start for s in missing) * per_cosmology
-            bar.update(total - made)
-            for count in _make_all(cfg, missing, folder, workers, progress):
-                bar.update(count)
-        seconds = time.perf_counter() - started
+        found = _fill(cfg, folder, shards, workers, progress)
         for shard in shards:
             for ending in (".npy", ".json"):
                 place(folder / f"{shard.name}{ending}", out / f"{shard.name}{ending}")
-    write_text(out / "cosmologies.csv", cosmologies_csv(cfg))
-    write_json(out / "simulation.json", simulation_note(cfg, key))
-    size = sum((out / f"{s.name}.npy").stat().st_size for s in shards)
-    return {"maps": total, "maps_made": made, "seconds": seconds, "bytes": size}
+    _describe(cfg, folder.name, out)
+    return found | {"bytes": sum((out / f"{s.name}.npy").stat().st_size for s in shards)}
+
+
+def generate_part(cfg: Config, part: int, parts: int, workers: int | None = None) -> dict[str, float]:
+    """Make what is missing of every `parts`-th shard, from number `part` on, in the work folder and nowhere else.
+
+    Any number of processes may do so at once, each its own part: `generate` then finds all that they have made.
+    """
+    folder = simulation_folder(cfg)
+    with locked(folder, shared=True), locked(folder, f".part-{part}-of-{parts}.lock"):
+        found = _fill(cfg, folder, plan(cfg)[part::parts], workers, progress=False)
+    _describe(cfg, folder.name, folder)
+    return found
+
+
+def _fill(cfg: Config, folder: Path, shards: list[Shard], workers: int | None, progress: bool) -> dict[str, float]:
+    workers = workers or len(os.sched_getaffinity(0))
+    missing = [s for s in shards if not _report_whole(folder, s)]
+    total, made = (sum(s.stop - s.start for s in some) * cfg.data.realisations for some in (shards, missing))
+    started = time.perf_counter()
+    with tqdm(total=total, unit="map", desc=f"simulate {cfg.data.kind}", disable=not progress, mininterval=1) as bar:
+        bar.update(total - made)
+        for count in _make_all(cfg, missing, folder, workers, progress):
+            bar.update(count)
+    return {"maps": total, "maps_made": made, "seconds": time.perf_counter() - started}
+
+
+def _describe(cfg: Config, key: str, folder: Path) -> None:
+    write_text(folder / "cosmologies.csv", cosmologies_csv(cfg))
+    write_json(folder / "simulation.json", simulation_note(cfg, key))
 
 
 def _report_whole(folder: Path, shard: Shard) -> bool:
@@ -188,13 +215,23 @@ def _make_all(cfg: Config, missing: list[Shard], folder: Path, workers: int, pro
     theta = {shard: splits[shard.split][shard.start : shard.stop] for shard in missing}
     if workers == 1 or len(missing) == 1:
         for shard in missing:
+            _leave_if_asked()
             yield make_shard(cfg, prepared, shard, theta[shard], folder)
         return
     dumped = cfg.model_dump_json()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
         tasks = [pool.submit(_work, dumped, shard, theta[shard], folder) for shard in missing]
         for task in as_completed(tasks):
+            if stop_asked():
+                pool.shutdown(cancel_futures=True)  # shards that are being made are finished
+            _leave_if_asked()
             yield task.result()
+
+
+def _leave_if_asked() -> None:
+    if stop_asked():
+        print("asked to stop: finished shards are kept; run again to go on", flush=True)
+        raise SystemExit(EXIT_STOPPED)
 
 
 def cosmologies_csv(cfg: Config) -> str:

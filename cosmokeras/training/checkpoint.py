@@ -7,7 +7,6 @@ position in the data stream, best validation loss so far, patience. The commit p
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import time
@@ -19,16 +18,16 @@ import keras
 import numpy as np
 
 from cosmokeras.errors import UserError
-from cosmokeras.files import atomic, write_json
-
-EXIT_STOPPED = 75  # EX_TEMPFAIL: "try again", for the batch system
+from cosmokeras.files import EXIT_STOPPED, atomic, stop_asked, write_json
+from cosmokeras.training.devices import peak_memory
 
 
 class RunState(keras.callbacks.Callback):
     """Saves at each end of epoch, every `minutes` within one, and on SIGTERM or SIGUSR1; keeps the best weights.
 
     `step` counts batches since the beginning of `epoch`. After a signal, or when the file named by
-    COSMOKERAS_STOP_FILE appears, the state is saved and the process exits with code 75.
+    COSMOKERAS_STOP_FILE appears, the state is saved and the process exits with code 75. Of several processes the main
+    one does: the others go along until it leaves, or the step that it is in would never end.
     """
 
     def __init__(self, folder: Path, steps: int, patience: int, minutes: float, main: bool = True) -> None:
@@ -40,12 +39,13 @@ class RunState(keras.callbacks.Callback):
         self.history: list[dict[str, float]] = []
         self.stop_signal = False
         self.trained_steps, self.trained_seconds, self.seconds = 0, 0.0, 0.0
+        self.trained_on: dict[str, Any] = {}  # devices, for the report: who collects a finished run has others
         self._saved_at = time.monotonic()
 
     # What the rest of a run and its report depend on, beside the variables.
     FIELDS = (
         *("epoch", "step", "loss_sum", "best", "best_epoch", "wait", "history"),
-        *("trained_steps", "trained_seconds", "seconds"),
+        *("trained_steps", "trained_seconds", "seconds", "trained_on"),
     )
 
     @property
@@ -83,6 +83,7 @@ class RunState(keras.callbacks.Callback):
             return
         if keras.backend.backend() == "jax":
             self.model.jax_state_sync()  # JAX keeps the weights to itself within an epoch
+        self.trained_on["peak_memory_mb"] = peak_memory()
         state = self.folder / f"state-{self.epoch:05d}-{self.step:07d}"
         save_variables(state / "variables.npz", _all_variables(self.model))
         write_json(state / "state.json", {name: getattr(self, name) for name in self.FIELDS})
@@ -102,6 +103,11 @@ class RunState(keras.callbacks.Callback):
     def _ask_to_stop(self, number: int, frame: Any) -> None:
         self.stop_signal = True
 
+    @property
+    def asked(self) -> bool:
+        """Whether this process is to save and to leave."""
+        return self.main and (self.stop_signal or stop_asked())
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start of a data epoch, or of what is left of one."""
         self.epoch = epoch
@@ -118,7 +124,7 @@ class RunState(keras.callbacks.Callback):
         self.loss_sum = self._offset_sum + loss * (batch + 1)
         if self.step == self.steps:
             return
-        asked = self.stop_signal or os.path.exists(os.environ.get("COSMOKERAS_STOP_FILE", ""))
+        asked = self.asked
         if asked or time.monotonic() - self._saved_at > self.interval:
             self.save()
         if asked:
@@ -144,7 +150,7 @@ class RunState(keras.callbacks.Callback):
         self.save()
         if self.finished:
             self.model.stop_training = True
-        elif self.stop_signal or os.path.exists(os.environ.get("COSMOKERAS_STOP_FILE", "")):
+        elif self.asked:
             self._leave()
 
     def _leave(self) -> None:

@@ -50,10 +50,11 @@ class Devices:
                 yield
             finally:
                 keras.distribution.set_distribution(None)
-                if self.processes > 1:
-                    import jax
+            if self.processes > 1:
+                import jax
 
-                    jax.distributed.shutdown()  # together: what the first process does afterwards, it does alone
+                # together: what the first process does afterwards, it does alone; who leaves early waits for nobody
+                jax.distributed.shutdown()
         else:
             with self.strategy.scope() if self.strategy else nullcontext():
                 yield

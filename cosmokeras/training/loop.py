@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -42,7 +43,8 @@ class Trained:
     best_epoch: int
     maps_per_second: float
     seconds: float
-    devices: Devices
+    devices: Devices  # of this process
+    trained_on: dict[str, Any]  # those of the run: number, names, maps to a step, peak memory
 
 
 def train(cfg: Config, training: Split, validation: Split, work: Path, curves: Path | None = None) -> Trained:
@@ -67,12 +69,15 @@ def train(cfg: Config, training: Split, validation: Split, work: Path, curves: P
         )
     with locked(work) if devices.main else nullcontext(), precision(cfg.train.precision):
         state = RunState(work, steps, cfg.train.patience, cfg.train.checkpoint_minutes, devices.main)
+        state.trained_on = {"devices": devices.count, "device_names": list(devices.names), "batch": batch}
         fit(cfg, state, devices, training, validation, curves)
         model = models.build(cfg)
         if devices.main:
             load_variables(state.best_path, model.weights)
-    rate = state.trained_steps * batch / state.trained_seconds if state.trained_seconds else 0.0
-    return Trained(model, state.history, state.best, state.best_epoch, rate, state.seconds, devices)
+    maps = state.trained_steps * state.trained_on["batch"]
+    rate = maps / state.trained_seconds if state.trained_seconds else 0.0
+    report = (rate, state.seconds, devices, state.trained_on)
+    return Trained(model, state.history, state.best, state.best_epoch, *report)
 
 
 def fit(
@@ -92,6 +97,8 @@ def fit(
             model.set_weights(start.get_weights())
         else:
             state.restore(model)
+            if state.epoch < cfg.train.epochs and not state.finished:
+                check_batch(state, batch)
             print(f"resumed at epoch {state.epoch + 1}, step {state.step} of {state.steps}", flush=True)
         callbacks: list[keras.callbacks.Callback] = [state]
         if devices.main:
@@ -111,6 +118,16 @@ def fit(
                 shuffle=False,  # the stream is already in random order
                 verbose=(1 if sys.stderr.isatty() else 2) if devices.main else 0,
             )
+
+
+def check_batch(state: RunState, batch: int) -> None:
+    """Refuse to go on with steps of another size: the place in the data and in the schedule would be lost."""
+    before = state.trained_on
+    if before["batch"] != batch:
+        raise UserError(
+            f"{state.folder}: this run was begun with {before['batch']} maps to a step on {before['devices']} devices, "
+            f"now it would be {batch}; go on with as many devices, or delete that folder to begin anew"
+        )
 
 
 def compiled_model(cfg: Config, steps: int, devices: int) -> keras.Model:

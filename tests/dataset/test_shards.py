@@ -17,7 +17,16 @@ import numpy as np
 import pytest
 
 from cosmokeras.config import Config, load_params
-from cosmokeras.dataset.shards import cosmologies_csv, generate, is_whole, open_split, plan, split_theta
+from cosmokeras.dataset.shards import (
+    cosmologies_csv,
+    generate,
+    generate_part,
+    is_whole,
+    open_split,
+    plan,
+    simulation_folder,
+    split_theta,
+)
 from cosmokeras.errors import UserError
 from cosmokeras.simulators import grf, realisations
 
@@ -205,3 +214,42 @@ def test_cosmologies_csv_holds_the_exact_numbers(cfg: Config) -> None:
     rows = list(csv.DictReader(cosmologies_csv(cfg).splitlines()))
     assert [row["split"] for row in rows] == ["train"] * 32 + ["validation"] * 8 + ["test"] * 8
     assert [float(row["omega_m"]) for row in rows[:32]] == split_theta(cfg, "train")[:, 0].tolist()
+
+
+def test_parts_are_what_the_whole_is_made_of(cfg: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [generate_part(cfg, part, 3, workers=1) for part in range(3)]
+    assert sum(note["maps_made"] for note in found) == sum(note["maps"] for note in found) == 96
+    assert all(note["maps"] < 96 for note in found)
+    # a part that is made again, and the whole, find everything there
+    assert generate_part(cfg, 1, 3, workers=1)["maps_made"] == 0
+    # who trains from the work folder finds there what a stage before would have put into its outputs
+    work = {name: data for name, data in contents(simulation_folder(cfg)).items() if "lock" not in name}
+    assert generate(cfg, tmp_path / "out", workers=1, progress=False)["maps_made"] == 0
+    assert contents(tmp_path / "out") == work
+    monkeypatch.setenv("COSMOKERAS_WORK", str(tmp_path / "other"))
+    generate(cfg, tmp_path / "whole", workers=1, progress=False)
+    assert contents(tmp_path / "whole") == work
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_asked_to_stop_it_leaves_and_can_go_on(
+    cfg: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setenv("COSMOKERAS_STOP_FILE", str(tmp_path / "stop"))
+    (tmp_path / "stop").touch()
+    with pytest.raises(SystemExit) as left:
+        generate(cfg, tmp_path / "out", workers=workers, progress=False)
+    assert left.value.code == 75
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "stop").unlink()
+    made = generate(cfg, tmp_path / "out", workers=workers, progress=False)["maps_made"]
+    assert made == 96 if workers == 1 else 0 < made <= 96
+    assert len(open_split(cfg, tmp_path / "out", "train")) == 64
+
+
+@pytest.mark.parametrize("part", ["2", "2/2", "-1/2", "a/b", "1/2/3"])
+def test_a_part_that_is_none_is_refused(part: str) -> None:
+    from stages.generate import whole_numbers
+
+    with pytest.raises(UserError, match=r"--part=.*: must be I/N"):
+        whole_numbers(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,8 +12,9 @@ import pytest
 from cosmokeras.backend import check_backend, select_backend
 from cosmokeras.config import Config
 from cosmokeras.errors import UserError
+from cosmokeras.training.checkpoint import RunState
 from cosmokeras.training.devices import Devices, cpu_name, find_devices, peak_memory
-from cosmokeras.training.loop import compiled_model, divisor, precision
+from cosmokeras.training.loop import check_batch, compiled_model, divisor, precision
 from cosmokeras.training.optimizer import scaled_rate
 
 
@@ -65,6 +67,22 @@ def test_validation_batches_are_equal_and_shared_evenly(count: int, devices: int
 def test_validation_maps_that_devices_cannot_share_are_refused() -> None:
     with pytest.raises(UserError, match=r"data.validation: 801 validation maps cannot be shared by 2 devices"):
         divisor(801, 2)
+
+
+def test_a_run_goes_on_with_steps_of_the_same_size(tmp_path: Path) -> None:
+    state = RunState(tmp_path, steps=4, patience=5, minutes=1.0)
+    state.trained_on = {"batch": 64, "devices": 4}
+    check_batch(state, 64)
+    with pytest.raises(UserError, match=r"begun with 64 maps to a step on 4 devices, now it would be 16; go on with"):
+        check_batch(state, 16)
+
+
+def test_of_several_processes_only_the_main_one_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COSMOKERAS_STOP_FILE", str(tmp_path / "stop"))
+    main, other = (RunState(tmp_path, 4, 5, 1.0, main=which) for which in (True, False))
+    assert not main.asked
+    (tmp_path / "stop").touch()
+    assert (main.asked, other.asked) == (True, False)
 
 
 def test_a_backend_is_the_one_that_runs_or_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,90 @@
+"""Parameters of jobs, checked before anything is submitted.
+
+- `python -m slurm.parameters apply NODES [KEY=VALUE ...]` checks overrides and writes them into params.yaml.
+- `python -m slurm.parameters sweep FILE [KEY=VALUE ...]` checks every line of a sweep and prints how many there are.
+- `python -m slurm.parameters line FILE INDEX` prints the overrides of an experiment, one to a line.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+from dvc.exceptions import DvcException
+from dvc.utils.hydra import apply_overrides
+
+from cosmokeras import UserError, load_params
+from cosmokeras.config import Config
+from cosmokeras.files import write_text
+
+PARAMS = Path("params.yaml")
+
+
+def overridden(overrides: list[str]) -> tuple[str, Config]:
+    """Text of params.yaml with overrides as `dvc exp run -S` takes them, and what it says."""
+    with tempfile.NamedTemporaryFile("w", dir=".", prefix=".params-", suffix=".yaml") as copy:
+        copy.write(PARAMS.read_text())
+        copy.flush()
+        for override in overrides:
+            try:
+                apply_overrides(copy.name, [override])
+            except DvcException as error:
+                reason = " ".join(str(error.__cause__ or error).split())
+                raise UserError(f"{override}: not a key=value of params.yaml ({reason})") from None
+        try:
+            return Path(copy.name).read_text(), load_params(copy.name)
+        except UserError as error:
+            raise UserError(str(error).replace(copy.name, PARAMS.name)) from None
+
+
+def experiments(file: str) -> list[list[str]]:
+    """Overrides of each line of a sweep that says something."""
+    try:
+        lines = Path(file).read_text().splitlines()
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from None
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [[word for word in each if word != "-S"] for each in words if each]
+
+
+def apply(nodes: int, overrides: list[str]) -> None:
+    """Write overrides into params.yaml, when all is well."""
+    text, cfg = overridden(overrides)
+    if nodes > 1 and cfg.train.backend != "jax":
+        raise UserError(f"--nodes {nodes}: train.backend={cfg.train.backend} trains on one node; use train.backend=jax")
+    if overrides:
+        write_text(PARAMS, text)
+
+
+def check_sweep(file: str, overrides: list[str]) -> int:
+    """The number of experiments, when all are well."""
+    found = experiments(file)
+    if not found:
+        raise UserError(f"{file}: holds no experiment; a line is key=value key=value ...")
+    for i, line in enumerate(found):
+        try:
+            overridden(line + overrides)
+        except UserError as error:
+            raise UserError(f"{file}, experiment {i}: {error}") from None
+    return len(found)
+
+
+def main(command: str, first: str, *rest: str) -> None:
+    """Do one of the three."""
+    if command == "apply":
+        apply(int(first), list(rest))
+    elif command == "sweep":
+        print(check_sweep(first, list(rest)))
+    else:
+        found = experiments(first)
+        print("\n".join(found[int(rest[0])] if int(rest[0]) < len(found) else []))
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -56,7 +56,11 @@ def simulate(
     omega_m: float | None = None,
     presets: Path = ROOT / "data" / "surveys",
 ) -> None:
-    """Write KS_tomo1..4, nullB_tomo1..4 and glimpse_mask, HEALPix FITS in RING order, into a folder."""
+    """Write KS_tomo1..4, nullB_tomo1..4 and glimpse_mask, HEALPix FITS in RING order, into a folder.
+
+    The sky has all multipoles that its pixels can hold, as the real one has; `lmax` is that of Kaiser-Squires. Skies
+    that end at it have fewer peaks, and their Omega_m came out up to 3 % low.
+    """
     import healpy
 
     from cosmokeras.simulators.sphere import FIDUCIAL, full_sky_kappa, through_shear
@@ -68,7 +72,7 @@ def simulate(
     survey = load_survey("des_y3", presets)
     mask = des_like_footprint(nside, rngs[1])
     cosmology = FIDUCIAL if omega_m is None else {**FIDUCIAL, "omega_m": omega_m}
-    for number, kappa in enumerate(full_sky_kappa(cosmology, survey, nside, lmax, rngs[0]), start=1):
+    for number, kappa in enumerate(full_sky_kappa(cosmology, survey, nside, None, rngs[0]), start=1):
         sigma = float(survey.healpix_noise(nside)[number - 1])
         modes = through_shear(kappa, sigma, mask, lmax, rngs[2])
         for name, one in zip(("KS", "nullB"), modes, strict=True):

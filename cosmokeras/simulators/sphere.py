@@ -5,10 +5,11 @@ along the line of sight in the multi-plane approximation. Nothing of it is share
 `lensing.py`, so a network trained there and tested on this sky is tested on its whole road: curvature, HEALPix pixels,
 footprint, star holes, projection.
 
-    OMP_NUM_THREADS=2 python -m cosmokeras.simulators.sphere --lmax 2048 --seed 20260 --omega_m 0.27 --out data/mock
+    OMP_NUM_THREADS=2 python -m cosmokeras.simulators.sphere --seed 20260 --omega_m 0.27 --out data/mock
 
-makes the committed mock and its masks again, in two minutes and 2.3 GB. The spherical harmonic transforms of healpy use
-all cores unless OMP_NUM_THREADS says otherwise.
+makes the committed mock and its masks again. The spherical harmonic transforms of healpy use all cores unless
+OMP_NUM_THREADS says otherwise. Where the survey's maps are made of shear, so are those of the mock: shear of the sky with
+noise in its pixels, masked, and back by Kaiser-Squires.
 """
 
 from __future__ import annotations

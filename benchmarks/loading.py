@@ -30,7 +30,7 @@ from cosmokeras.dataset.shards import Split, plan
 from cosmokeras.files import work_folder, write_json
 
 SIZES = (64, 128, 256)
-BYTES = 400 * 2**20  # of a case's maps on disk
+BYTES = 128 * 2**20  # of a case's maps on disk
 BATCH = 64
 Pass = Callable[[int], None]  # loads so many batches
 

@@ -69,6 +69,7 @@ def chain(cluster: Cluster, fresh_clone: Callable[[str], Path]) -> Iterator[Chai
     jobs = submitted(cluster.run("slurm/submit", "--name", "tiny", "--", *TINY, cwd=checkout))
     waited = cluster.jobs(jobs["repro"])[0]["Reason"]
     hold_until_warned(jobs["train"], checkout / ".work")
+    cluster.run("scontrol", "update", f"jobid={jobs['train']}", "TimeLimit=30")  # once is enough
     states = {kind: cluster.wait(job, 600) for kind, job in jobs.items()}
     said = by_hand.communicate(timeout=600)[0]
     assert by_hand.returncode == 0, said

@@ -119,6 +119,24 @@ def test_the_observed_cosmos_field_gets_a_posterior(lensing_run: Path) -> None:
     run(lensing_run, "dvc", "checkout", "-q")
 
 
+@pytest.mark.skipif(not (REAL / "hsc_y3").exists(), reason=f"no FAIR-Universe maps in {REAL}")
+def test_maps_of_the_hsc_challenge_get_a_posterior_and_a_verdict(lensing_run: Path) -> None:
+    """Third-party simulations on the footprint of HSC Y3, with its holes: never called observed."""
+    hsc = ["-S", "lensing.survey=hsc_y3_fair", "-S", "lensing.pixel_arcmin=2", "-S", "real.source=hsc_y3"]
+    masks = ("python", "-m", "cosmokeras.surveys.hsc_y3", "--mask", "hsc_masks.npy", "--size", "32")
+    run(lensing_run, *masks, env={"COSMOKERAS_REAL_DATA": str(REAL)})
+    run(lensing_run, "git", "add", "-f", "hsc_masks.npy")
+    arguments = [*SMOKE, *hsc, "-S", "lensing.mask=hsc_masks.npy"]
+    said = run(lensing_run, "dvc", "exp", "run", "-n", "hsc", *arguments, env={"COSMOKERAS_REAL_DATA": str(REAL)})
+    assert "hsc_y3 (a simulation, not an observation)" in said
+    found = json.loads((lensing_run / "metrics" / "infer.json").read_text())
+    assert 0.1 < found["omega_m"]["q16"] < found["omega_m"]["mean"] < found["omega_m"]["q84"] < 0.5
+    assert found["n_patches"] > 10 and 0 < found["surprise_p"] <= 1 and found["observed"] is False
+    real = json.loads((lensing_run / "metrics" / "real.json").read_text())
+    assert 0 < real["masked_fraction"] < 0.1
+    run(lensing_run, "git", "reset", "-q", "--hard")
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [

@@ -8,8 +8,8 @@ footprint, star holes, projection.
     OMP_NUM_THREADS=2 python -m cosmokeras.simulators.sphere --seed 20260 --omega_m 0.27 --out data/mock
 
 makes the committed mock and its masks again. The spherical harmonic transforms of healpy use all cores unless
-OMP_NUM_THREADS says otherwise. Where the survey's maps are made of shear, so are those of the mock: shear of the sky with
-noise in its pixels, masked, and back by Kaiser-Squires.
+OMP_NUM_THREADS says otherwise. Where the survey's maps are made of shear, so are those of the mock: shear of the sky
+with noise in its pixels, masked, and back by Kaiser-Squires.
 """
 
 from __future__ import annotations

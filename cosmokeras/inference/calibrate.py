@@ -11,7 +11,7 @@ from cosmokeras.dataset.shards import Split
 from cosmokeras.inference.calibration import needed_stretch
 from cosmokeras.inference.combine import Response
 from cosmokeras.inference.estimator import Estimator
-from cosmokeras.inference.measures import Measures
+from cosmokeras.inference.measures import Measures, kept_bands
 from cosmokeras.inference.surprise import MapReference, SurveyReference
 from cosmokeras.observation import Observer
 
@@ -31,9 +31,10 @@ def calibrate(estimator: Estimator, training: Split, validation: Split) -> Estim
 
     known = training.head(REFERENCE_MAPS)
     maps = observed(known, observer, SEED)
-    estimator = replace(estimator, response=response, measures=Measures.fit(maps, estimator.summaries(maps)))
+    measures = Measures.fit(maps, estimator.summaries(maps), kept_bands(cfg))
+    estimator = replace(estimator, response=response, measures=measures)
     features, held_out = estimator.features(maps), estimator.features(draws[0])
-    sizes = estimator.measures.sizes(estimator.size)
+    sizes = measures.sizes
     single = (features, estimator.mean(maps)), (held_out, estimates[0])
     survey = (features, known.theta), (held_out, validation.theta)
     return replace(

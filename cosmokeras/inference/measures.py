@@ -22,31 +22,36 @@ class Measures:
     """Spectra, shapes and learned summaries of maps.
 
     `weights` (channels,) of the sum of channels; `centre` (u,) and `components` (u, s) reduce the u learned summaries,
-    many of which say the same, or nothing, to s that are independent among training maps.
+    many of which say the same, or nothing, to s that are independent among training maps. `kept` () is the number of
+    bands of each spectrum, from the lowest on.
     """
 
     weights: np.ndarray
     centre: np.ndarray
     components: np.ndarray
+    kept: np.ndarray
 
     @classmethod
-    def fit(cls, obs: np.ndarray, summaries: np.ndarray) -> Measures:
+    def fit(cls, obs: np.ndarray, summaries: np.ndarray, kept: int | None = None) -> Measures:
         """From observed training maps (n, size, size, channels) and their learned summaries (n, u)."""
         centre = summaries.mean(axis=0)
         variance, axes = np.linalg.eigh(np.cov((summaries - centre).T.astype(float)))
         used = np.flatnonzero(variance > LEAST_VARIANCE * variance[-1])[::-1][:MOST_SUMMARIES]
-        return cls(shapes.signal_weights(obs), centre, axes[:, used] / np.sqrt(variance[used]))
+        kept = bands(obs.shape[1]) if kept is None else kept
+        return cls(shapes.signal_weights(obs), centre, axes[:, used] / np.sqrt(variance[used]), np.asarray(kept))
 
     def __call__(self, obs: np.ndarray, summaries: np.ndarray) -> np.ndarray:
         """All features of maps with these learned summaries, (n, f)."""
         learned = (summaries - self.centre) @ self.components
-        parts = [spectra(obs, bands(obs.shape[1])), shapes.measure(obs, self.weights), learned]
-        return np.concatenate(parts, axis=1)
+        spectral = spectra(obs, bands(obs.shape[1]))
+        spectral = spectral.reshape(len(obs), -1, bands(obs.shape[1]))[:, :, : self.kept].reshape(len(obs), -1)
+        return np.concatenate([spectral, shapes.measure(obs, self.weights), learned], axis=1)
 
-    def sizes(self, size: int) -> np.ndarray:
-        """Numbers of spectra, shapes and summaries of maps of `size` pixels on a side."""
+    @property
+    def sizes(self) -> np.ndarray:
+        """Numbers of spectra, shapes and summaries."""
         channels = len(self.weights)
-        spectral = bands(size) * channels * (channels + 1) // 2
+        spectral = int(self.kept) * channels * (channels + 1) // 2
         return np.array([spectral, len(shapes.names(channels)), self.components.shape[1]])
 
     def names(self, cfg: Config) -> list[str]:
@@ -60,10 +65,22 @@ def bands(size: int) -> int:
     return min(BANDS, size // 4)
 
 
+def kept_bands(cfg: Config) -> int:
+    """Bands of the spectra below the survey's lmax: beyond it maps hold nothing but what the cutter scatters there."""
+    middle = np.sqrt(_waves(cfg)[1:] * _waves(cfg)[:-1])
+    lmax = cfg.survey.lmax if cfg.kind.observed == "survey" else None
+    return len(middle) if lmax is None else max(int(np.sum(middle < lmax)), 1)
+
+
+def _waves(cfg: Config) -> np.ndarray:
+    """Edges of the bands, in multipoles or h/Mpc."""
+    size = cfg.data.size
+    return band_edges(size, bands(size)) * 2 * np.pi / (size * cfg.pixel_side)
+
+
 def spectrum_names(cfg: Config) -> list[str]:
-    """Names of `features.spectra`: auto-spectra first, then cross-spectra."""
-    size, channels = cfg.data.size, cfg.channels
-    waves = band_edges(size, bands(size)) * 2 * np.pi / (size * cfg.pixel_side)
+    """Names of the spectra that are kept: auto-spectra first, then cross-spectra."""
+    channels, waves = cfg.channels, _waves(cfg)[: kept_bands(cfg) + 1]
     lensing = cfg.kind.observed == "survey"
     ranges = [
         f"ell {low:.0f} to {high:.0f}" if lensing else f"k {low:.2g} to {high:.2g} h/Mpc"

@@ -56,7 +56,7 @@ class Judge:
         measures = Measures.fit(maps, learned(maps))
         x, y = measures(maps, learned(maps)), measures(others, learned(others))
         coefficients = np.linalg.lstsq(np.c_[np.ones(len(x)), x], theta, rcond=None)[0]
-        sizes = measures.sizes(SIZE)
+        sizes = measures.sizes
         pairs = (x, estimates(x, coefficients)), (y, estimates(y, coefficients))
         single = MapReference.fit(*pairs, BOUNDS, sizes)
         survey = SurveyReference.fit((x, theta[:, None]), (y, held_out[:, None]), BOUNDS, sizes)
@@ -74,7 +74,7 @@ class Judge:
         return self.single.judge(x, estimates(x, self.coefficients))[1]
 
     def surveys(self, maps: np.ndarray, patches: int = PATCHES) -> list[Verdict]:
-        return [self.survey.judge(x) for x in self.features(maps).reshape(-1, patches, self.measures.sizes(SIZE).sum())]
+        return [self.survey.judge(x) for x in self.features(maps).reshape(-1, patches, self.measures.sizes.sum())]
 
 
 def learned(maps: np.ndarray) -> np.ndarray:
@@ -199,11 +199,11 @@ def test_verdicts_name_what_is_off(judge: Judge) -> None:
     rng = np.random.default_rng(7)
     maps = simulate(np.full(PATCHES, 1.0), rng)
     wave = 0.5 * np.cos(2 * np.pi * 3 * np.arange(SIZE) / SIZE)  # at three times the fundamental
-    names = [str(i) for i in range(judge.measures.sizes(SIZE).sum())]
+    names = [str(i) for i in range(judge.measures.sizes.sum())]
     (name, pull), *_ = judge.surveys(maps + wave.astype(np.float32)[:, None])[0].worst(names)
     where = int(name)
-    assert where < judge.measures.sizes(SIZE)[0]
-    edges = band_edges(SIZE, judge.measures.sizes(SIZE)[0])
+    assert where < judge.measures.sizes[0]
+    edges = band_edges(SIZE, judge.measures.sizes[0])
     assert edges[where] <= 3 <= edges[where + 1]
     assert pull > 5
 

@@ -25,7 +25,14 @@ STANDARD: dict[str, Any] = {
 
 def config(overrides: dict[str, Any]) -> Config:
     """Parameters of the check, whatever is in the project's `params.yaml`, with `overrides`."""
-    return load_params(ROOT / "params.yaml", STANDARD | overrides)
+    return of_all_multipoles(load_params(ROOT / "params.yaml", STANDARD | overrides))
+
+
+def of_all_multipoles(cfg: Config) -> Config:
+    """The same for maps that were not cut off at some lmax: theory is compared with all that a grid can hold."""
+    if cfg.kind.observed == "survey":
+        vars(cfg)["survey"] = cfg.survey.model_copy(update={"lmax": None})
+    return cfg
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from cosmokeras.config import Config, fingerprint, parse_params
 from cosmokeras.files import atomic, work_folder
 from cosmokeras.observation import Observer, in_batches
 from cosmokeras.simulators import SPLITS, lensing, lpt, realisations, simulator
-from cosmokeras.simulators.fields import mode_amplitude, normal_modes
+from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
 from cosmokeras.simulators.mesh import project
 
 Draw = Callable[[int], np.random.Generator]
@@ -71,7 +71,7 @@ def aligned(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray
 def noisier(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing with NOISE times the shape noise, still given in units of that which the network knows."""
     observer = Observer(cfg)
-    observer.sigma = observer.sigma * NOISE
+    observer.road.sigma = observer.road.sigma * NOISE
     return seen(observer, clean(cfg, theta, count, seed), seed)
 
 
@@ -122,8 +122,11 @@ def gaussian_maps(cfg: Config, grid: lensing.Grid, theta: np.ndarray, draw: Draw
     weights, out = planes.weights.astype(np.float32), []
     for r in range(count):
         modes = normal_modes(draw(r), amplitudes.shape) * amplitudes
-        density = fft.irfft2(modes, s=(n, n), workers=1)[:, :size, :size]
-        out.append(np.einsum("bs,syx->yxb", weights, density))
+        kappa = np.einsum("bs,syx->byx", weights, fft.irfft2(modes, s=(n, n), workers=1))
+        if cfg.survey.lmax is not None:
+            kept = wavenumbers(n, cfg.pixel_side) <= cfg.survey.lmax
+            kappa = fft.irfft2(fft.rfft2(kappa) * kept, s=(n, n))
+        out.append(np.moveaxis(kappa[:, :size, :size], 0, -1))
     return np.array(out, np.float32)
 
 

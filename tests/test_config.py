@@ -168,8 +168,8 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "odd size": ({"data.size": 63}, ["data.size=63", "even"]),
     "patch beyond the tangent plane": ({"data.size": 512}, ["data.size=512", "pixel", "30 deg"]),
     "pixels too wide": ({"lensing.pixel_arcmin": 60.0}, ["data.size=64", "lensing.pixel_arcmin=60.0", "30 deg"]),
-    "mask too small": ({"data.size": 128}, ["lensing.mask=survey", "data.size=128", "(64, 64)", "lensing.mask=none"]),
-    "unknown survey": ({"lensing.survey": "des_y9"}, ["lensing.survey", "'des_y9'", "cosmos, des_y3"]),
+    "mask too small": ({"data.size": 128}, ["lensing.mask=survey", "data.size=128", "(96, 96)", "lensing.mask=none"]),
+    "unknown survey": ({"lensing.survey": "des_y9"}, ["lensing.survey", "'des_y9'", "cosmos, des_y1, des_y3"]),
     "real maps of another survey": ({"real.source": "cosmos"}, ["real.source=cosmos", "lensing.survey=des_y3"]),
     "survey of other real maps": ({"real.source": "cosmos"}, ["real.source=cosmos", "lensing.survey=des_y3"]),
     "nuisance of other maps": (

@@ -155,7 +155,7 @@ def test_next_to_star_holes_shear_is_missing_and_so_are_noise_and_signal(
     unit = np.sqrt(400.0 / (healpy.nside2pixarea(NSIDE // 4, degrees=True) * 3600))
     zero = np.zeros_like(coverage)
     noise = observed_behind(cfg, zero, coverage, 1.0)
-    assert power(noise)[:10] == pytest.approx(power(through_shear.masked * unit)[:10], rel=0.06)
+    assert power(noise)[:10] == pytest.approx(power(through_shear.masked * unit)[:10], rel=0.1)
     assert np.mean(noise**2) / seen.mean() < 0.97 * np.mean(observed_behind(cfg, zero, zero + 1, 1.0) ** 2)
     signal = observed_behind(cfg, through_shear.truth, coverage, 0.0)
     there = through_shear.signal

@@ -22,6 +22,7 @@ from cosmokeras.pixels import ARCMIN
 from cosmokeras.simulators import lensing, realisations
 from cosmokeras.simulators.fields import wavenumbers
 from cosmokeras.theory import PIVOT
+from study.setting import of_all_multipoles
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 OMEGA_M = (0.15, 0.3, 0.45)
@@ -113,7 +114,7 @@ def check() -> tuple[dict[str, Any], bool]:
     """All of it, about four minutes."""
     found, good = {}, []
     for omega_m, a_ia in itertools.product(OMEGA_M, (0.0, 1.0)):
-        case = Case(load_params(PARAMS, {"prior.a_ia": a_ia}), [omega_m])
+        case = Case(of_all_multipoles(load_params(PARAMS, {"prior.a_ia": a_ia})), [omega_m])
         exact = np.abs(case.expected() / case.ccl - 1).max()
         mean, error = case.of_maps(MAPS)
         pull = np.abs((mean - case.expected()) / error).max()
@@ -125,7 +126,7 @@ def check() -> tuple[dict[str, Any], bool]:
             "maps_sigma": round(float(pull), 2),
             "maps_ratio_above_400": round(float(np.abs((mean / case.expected())[..., 2:] - 1).max()), 4),
         }
-    plain = Case(load_params(PARAMS), [0.3])
+    plain = Case(of_all_multipoles(load_params(PARAMS)), [0.3])
     for thickness in (50.0, 25.0):
         fine = Case(load_params(PARAMS, {"lensing.shell_mpc_h": thickness}), [0.3])
         ratio = np.abs(fine.skewness() / plain.skewness() - 1).max()

@@ -81,7 +81,7 @@ def test_noise_is_stronger_by_a_fifth_and_the_signal_is_the_same(sky: Config) ->
     assert noise[used].var() == pytest.approx(1.0, abs=0.12)
     assert noisy[used].var() - known[used].var() == pytest.approx(0.44 * noise[used].var(), rel=0.1)
     silent = Observer(sky)
-    silent.sigma = 0 * silent.sigma
+    silent.road.sigma = 0 * silent.road.sigma
     signal = variants.seen(silent, variants.clean(sky, THETA, 16, SEED), SEED)
     np.testing.assert_allclose(known - noise, signal, atol=2e-4)
 
@@ -109,7 +109,7 @@ def test_only_periodic_maps_wrap_around(sky: Config, maps: np.ndarray) -> None:
 
     wrapped = variants.clean(sky, THETA, COUNT, SEED, prepared=variants.lensing.prepare(sky, padding=1))
     assert seam(wrapped) == pytest.approx(1, abs=0.1)
-    assert seam(maps) > 1.25
+    assert seam(maps) > 1.2
     assert not np.array_equal(*(make(sky, THETA, 2, SEED) for make in (variants.home, variants.periodic)))
 
 

@@ -54,9 +54,9 @@ def test_a_toy_goes_through_all_stages(params: Path, tmp_path: Path, monkeypatch
 
     from stages import evaluate, fetch_real, generate, infer, train
 
-    generate.main(Namespace(params=str(params), workers=1))
+    generate.main(Namespace(params=str(params), workers=1, part=""))
     for stage in (fetch_real, train, evaluate, infer):
-        stage.main(Namespace(params=str(params)))
+        stage.main(Namespace(params=str(params), work_only=False))
     made = json.loads((tmp_path / "metrics" / "generate.json").read_text())
     assert made["maps"] == 1120
     assert made["spectrum_ratio"] == pytest.approx(1, abs=0.02)

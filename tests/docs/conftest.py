@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.clones import clone_as_it_stands
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -37,16 +38,8 @@ def tiny(*changes: str) -> list[str]:
 
 def make_clone(folder: Path) -> Path:
     """A stranger's clone, on a branch `main`, with its data."""
-    run(ROOT, "git", "clone", "-q", str(ROOT), str(folder))
-    for name in run(ROOT, "git", "ls-files", "-m", "-o", "--exclude-standard").split():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
+    clone_as_it_stands(folder)
     run(folder, "git", "checkout", "-q", "-B", "main")
-    for key in ("user.name", "user.email"):
-        run(folder, "git", "config", key, "tester")
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "commit", "-q", "--allow-empty", "-m", "as it stands")
     run(folder, "dvc", "pull", "data.dvc")
     return folder
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.clones import clone_as_it_stands
 
 ROOT = Path(__file__).parents[2]
 SMOKE = (ROOT / "tests" / "smoke.txt").read_text().split()
@@ -44,17 +45,7 @@ def overrides(arguments: list[str]) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stranger's clone of this checkout as it stands, with its data pulled from the store inside it."""
-    folder = tmp_path_factory.mktemp("clone") / "cosmokeras"
-    run(ROOT, "git", "clone", "-q", str(ROOT), str(folder))
-    changed = run(ROOT, "git", "ls-files", "-m", "-o", "--exclude-standard").split()
-    for name in changed:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
-    for key in ("user.name", "user.email"):
-        run(folder, "git", "config", key, "tester")
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "commit", "-q", "--allow-empty", "-m", "as it stands")
+    folder = clone_as_it_stands(tmp_path_factory.mktemp("clone") / "cosmokeras")
     run(folder, "dvc", "pull", "data.dvc")
     return folder
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.clones import clone_as_it_stands
 from tests.slurm.cluster import Cluster, missing_parts, running_cluster
 
 ROOT = Path(__file__).parents[2]
@@ -35,19 +34,7 @@ def fresh_clone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     """`fresh_clone("name")`: this checkout as it stands, cloned into a folder of its own, without its data."""
 
     def make(name: str) -> Path:
-        def git(*words: str, cwd: Path) -> str:
-            return subprocess.run(["git", *words], cwd=cwd, check=True, capture_output=True, text=True).stdout
-
-        folder = tmp_path_factory.mktemp(name) / "checkout"
-        git("clone", "-q", str(ROOT), str(folder), cwd=ROOT)
-        for path in git("ls-files", "-m", "-o", "--exclude-standard", cwd=ROOT).split():
-            if (ROOT / path).is_file():
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / path, folder / path)
-        git("config", "user.name", "tester", cwd=folder)
-        git("config", "user.email", "tester", cwd=folder)
-        git("add", "-A", cwd=folder)
-        git("commit", "-q", "--allow-empty", "-m", "as it stands", cwd=folder)
+        folder = clone_as_it_stands(tmp_path_factory.mktemp(name) / "checkout")
         write_site(folder)
         return folder
 

@@ -208,10 +208,11 @@ def add_noise(kappa: np.ndarray, survey: Survey, mask: np.ndarray, rng: np.rando
     """
     import healpy as hp
 
-    noisy = np.zeros_like(kappa)
-    for row, signal, sigma in zip(noisy, kappa, survey.healpix_noise(hp.npix2nside(kappa.shape[1])), strict=True):
-        if survey.lmax is not None:
-            row[mask] = through_shear(signal, float(sigma), mask, survey.lmax, rng)[0][mask]
+    noisy, nside = np.zeros_like(kappa), hp.npix2nside(kappa.shape[1])
+    lmax = survey.lmax_at(nside)
+    for row, signal, sigma in zip(noisy, kappa, survey.healpix_noise(nside), strict=True):
+        if lmax is not None:
+            row[mask] = through_shear(signal, float(sigma), mask, lmax, rng)[0][mask]
         else:
             row[mask] = signal[mask] + sigma * rng.standard_normal(np.count_nonzero(mask), dtype=np.float32)
     return noisy

@@ -174,9 +174,14 @@ class Survey(_Frozen):
         area = (healpix_side(nside) * 180 * 60 / np.pi) ** 2  # [arcmin^2]
         return self.sigma_e / np.sqrt(self.n_eff * area)
 
+    def lmax_at(self, nside: int) -> int | None:
+        """The survey's `lmax`, or the highest multipole 3 nside - 1 of maps that cannot hold that; None without one."""
+        return None if self.lmax is None else min(self.lmax, 3 * nside - 1)
+
     def kappa_noise(self, nside: int) -> np.ndarray:
         """Noise of a HEALPix pixel of the convergence: of its (lmax + 1)^2 modes, out of 12 nside^2, one per bin."""
-        kept = 1.0 if self.lmax is None else (self.lmax + 1) ** 2 / (12 * nside**2)
+        lmax = self.lmax_at(nside)
+        kept = 1.0 if lmax is None else (lmax + 1) ** 2 / (12 * nside**2)
         return self.healpix_noise(nside) * np.sqrt(kept)
 
 

@@ -19,7 +19,7 @@ SMALL = {
 def test_files_are_downloaded_checked_and_cut(tmp_path: Path) -> None:
     des_y3.simulate(tmp_path / "site", nside=64, lmax=128)
     assert len(list((tmp_path / "site").iterdir())) == 9
-    found = des_y3.fetch(tmp_path / "run", tmp_path / "site", SMALL, nside=64, pixel_arcmin=60.0)
+    found = des_y3.fetch(tmp_path / "run", tmp_path / "site", SMALL, nside=64, lmax=128, pixel_arcmin=60.0)
     assert found["patches"] >= 5
     assert 0 < found["masked_fraction"] < 0.4
     assert 0.1 < found["gb"] < 8 and found["seconds"] > 0

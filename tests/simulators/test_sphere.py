@@ -86,11 +86,23 @@ def test_a_missing_glass_is_named_with_the_way_to_get_it(survey: Survey, monkeyp
         sphere.full_sky_kappa(sphere.FIDUCIAL, survey, 16, 32, np.random.default_rng(1))
 
 
-def test_the_noise_is_white_and_of_the_survey_depth(survey: Survey) -> None:
+def test_noise_without_an_lmax_is_white_and_of_the_survey_depth(survey: Survey) -> None:
     nside = 128
     mask = np.arange(hp.nside2npix(nside)) % 2 == 0
-    noise = sphere.add_noise(np.zeros((4, mask.size), np.float32), survey, mask, np.random.default_rng(3))
+    white = survey.model_copy(update={"lmax": None})
+    noise = sphere.add_noise(np.zeros((4, mask.size), np.float32), white, mask, np.random.default_rng(3))
     assert (noise[:, ~mask] == 0).all()
     pixel = (healpix_side(nside) / ARCMIN) ** 2  # [arcmin^2]
     np.testing.assert_allclose(noise[:, mask].std(axis=1), survey.sigma_e / np.sqrt(survey.n_eff * pixel), rtol=0.01)
     assert np.abs(np.corrcoef(noise[:, mask]) - np.eye(4)).max() < 0.02  # bins independent
+
+
+@pytest.mark.parametrize(("lmax", "kept"), [(64, 65**2), (2048, 96**2)])  # 2048 is more than nside 32 can hold
+def test_noise_of_kaiser_squires_ends_at_lmax(survey: Survey, lmax: int, kept: int) -> None:
+    nside, banded = 32, survey.model_copy(update={"lmax": lmax})
+    mask = np.ones(hp.nside2npix(nside), bool)
+    noise = sphere.add_noise(np.zeros((4, mask.size), np.float32), banded, mask, np.random.default_rng(3))
+    np.testing.assert_allclose(noise.std(axis=1), banded.kappa_noise(nside), rtol=0.04)
+    np.testing.assert_allclose(banded.kappa_noise(nside) / survey.healpix_noise(nside), np.sqrt(kept / mask.size))
+    power = hp.anafast(noise[0].astype(float), lmax=95)
+    assert power[lmax + 4 :].sum() < 0.02 * power.sum()

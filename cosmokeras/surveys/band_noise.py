@@ -14,7 +14,7 @@ import numpy as np
 
 from cosmokeras.pixels import ARCMIN
 from cosmokeras.surveys.patches import SUBPIXELS, sub_points, tangent_frame, tangent_grid
-from cosmokeras.surveys.transfer import PLACES, WHOLE_SKY, Sky, place_count, places
+from cosmokeras.surveys.transfer import PLACES, WHOLE_SKY, Sky, by_pixel, overlaps, place_count, places
 
 SPAN = 9  # flat pixels along a side of each sample
 FINE = 4  # sub-steps of a mode over which the edge at lmax is averaged
@@ -34,24 +34,12 @@ def band_correlation(x: np.ndarray) -> np.ndarray:
     return np.interp(x, *_correlation_table(), right=0.0)
 
 
-def _parts(nside: int, below: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors (n, overlaps, 3) and parts (n, overlaps) of the HEALPix pixels in each row of sub-points."""
+def _parts(nside: int, grid: np.ndarray, ra: float, dec: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors (n, overlaps, 3) and parts (n, overlaps) of the HEALPix pixels in each flat pixel of a patch."""
     import healpy
 
-    below = np.sort(below, axis=1)
-    slot = np.cumsum(np.diff(below, axis=1, prepend=below[:, :1]) > 0, axis=1)
-    rows = np.arange(len(below))[:, None]
-    pixels = np.repeat(below[:, :1], slot.max() + 1, axis=1)
-    parts = np.zeros(pixels.shape)
-    pixels[rows, slot] = below
-    np.add.at(parts, (rows, slot), 1 / below.shape[1])
-    return np.stack(healpy.pix2vec(nside, pixels), axis=-1), parts
-
-
-def _by_pixel(below: np.ndarray, size: int) -> np.ndarray:
-    """Sub-points (size SUBPIXELS)^2 as rows of flat pixels, (size^2, SUBPIXELS^2)."""
-    cells = below.reshape(size, SUBPIXELS, size, SUBPIXELS)
-    return cells.transpose(0, 2, 1, 3).reshape(size * size, -1)
+    pixels, counts = overlaps(by_pixel(sub_points(nside, grid, ra, dec), size))
+    return np.stack(healpy.pix2vec(nside, pixels), axis=-1), counts / SUBPIXELS**2
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -68,7 +56,7 @@ def band_variance(nside: int, lmax: int, pixel_arcmin: float, size: int, sky: Sk
     grid = tangent_grid(size * pixel_arcmin * ARCMIN, size * SUBPIXELS)
     found = []
     for ra, dec in places(sky, place_count(size)):
-        vectors, parts = _parts(nside, _by_pixel(sub_points(nside, grid, ra, dec), size))
+        vectors, parts = _parts(nside, grid, ra, dec, size)
         variance = np.sum(parts**2, axis=1)
         for i in range(parts.shape[1]):
             for j in range(i):
@@ -84,7 +72,7 @@ def band_covariance(nside: int, lmax: int, pixel_arcmin: float, sky: Sky = WHOLE
     grid = tangent_grid(SPAN * pixel_arcmin * ARCMIN, SPAN * SUBPIXELS)
     middle, covariance = SPAN * SPAN // 2, np.zeros(SPAN * SPAN)
     for ra, dec in places(sky, PLACES):
-        vectors, parts = _parts(nside, _by_pixel(sub_points(nside, grid, ra, dec), SPAN))
+        vectors, parts = _parts(nside, grid, ra, dec, SPAN)
         for vector, part in zip(vectors[middle], parts[middle], strict=True):
             if part > 0:
                 covariance += part * np.sum(parts * band_correlation(lmax * _distance(vectors, vector)), axis=1)

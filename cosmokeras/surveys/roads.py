@@ -7,7 +7,7 @@ every epoch. Each road also tells the mean power of its noise.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -124,20 +124,35 @@ class HealpixRoad:
         self.sigma = sigma
         self.signal_kernel, noise_kernel = _healpix_kernels(*where, self.size, cfg.survey.sky)
         self.noise_power = np.abs(np.fft.fft2(noise_kernel, s=(self.size, self.size))) ** 2
-        self.pixels, parts = noise_geometry(*where, self.size, cfg.survey.sky)
+        self.where, self.sky = where, cfg.survey.sky
         # the noise of a HEALPix pixel in units of that of a flat pixel's area
-        self.parts = parts * np.float32(cfg.pixel_arcmin * ARCMIN / healpix_side(cfg.survey.nside))
-        self.boost = noise_boost(*where, cfg.survey.sky)
-        self.tables = _outside_graphs(self.pixels, self.parts)
+        self.unit = np.float32(cfg.pixel_arcmin * ARCMIN / healpix_side(cfg.survey.nside))
+
+    @cached_property
+    def geometry(self) -> tuple[np.ndarray, np.ndarray]:
+        """HEALPix pixels in each flat pixel of many places, and their parts of its noise."""
+        pixels, parts = noise_geometry(*self.where, self.size, self.sky)
+        return pixels, parts * self.unit
+
+    @cached_property
+    def boost(self) -> np.ndarray:
+        """Noise by the number of observed sub-points."""
+        return noise_boost(*self.where, self.sky)
+
+    @cached_property
+    def tables(self) -> Callable[[], list[tf.Tensor]]:
+        """The geometry as tensors."""
+        return _outside_graphs(*self.geometry)
 
     def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """See `Road`."""
         import tensorflow as tf
 
         pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
-        place = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.pixels), tf.int32, alg="philox")
+        numbers = self.geometry[0]
+        place = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(numbers), tf.int32, alg="philox")
         pixels, parts = (tf.gather(table, place) for table in self.tables())
-        shape = [tf.shape(maps)[0], int(self.pixels.max()) + 1, len(self.sigma)]
+        shape = [tf.shape(maps)[0], int(numbers.max()) + 1, len(self.sigma)]
         white = tf.random.stateless_normal(shape, draw, alg="philox") * tf.constant(self.sigma, tf.float32)
         noise = tf.reduce_sum(parts[..., None] * tf.gather(white, pixels, batch_dims=1), axis=2)
         noise = tf.reshape(noise, tf.shape(maps)) * _steps_boost(coverage, self.boost)
@@ -167,9 +182,18 @@ class SphereRoad:
         self.to_shear[0, 0] = 1.0
         self.to_kappa = np.conj(spin2) * np.sqrt(power)
         self.noise_power = _fewer_modes(power, self.size)
-        mean = band_covariance(nside, lmax, pixel, sky).max()  # where a patch touches the sphere
-        self.stripes = np.sqrt(band_variance(nside, lmax, pixel, self.size, sky) / mean).astype(np.float32)[..., None]
-        self.tables = _outside_graphs(self.stripes)
+        self.where, self.sky = (nside, lmax, pixel), sky
+
+    @cached_property
+    def stripes(self) -> np.ndarray:
+        """Noise of each flat pixel at many places, (places, size, size, 1), over its mean."""
+        mean = band_covariance(*self.where, self.sky).max()  # where a patch touches the sphere
+        return np.sqrt(band_variance(*self.where, self.size, self.sky) / mean).astype(np.float32)[..., None]
+
+    @cached_property
+    def tables(self) -> Callable[[], list[tf.Tensor]]:
+        """The stripes as tensors."""
+        return _outside_graphs(self.stripes)
 
     def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """See `Road`."""

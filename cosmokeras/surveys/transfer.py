@@ -58,21 +58,35 @@ def noise_geometry(nside: int, pixel_arcmin: float, size: int, sky: Sky = WHOLE_
     parts : of the same shape, float16, the part of the flat pixel that each takes; they add up to 1
     """
     grid = tangent_grid(size * pixel_arcmin * ARCMIN, size * SUBPIXELS)
-    cells, n = (size, SUBPIXELS, size, SUBPIXELS), size * size
-    rows = np.arange(n)[:, None]
     found = []
     for ra, dec in places(sky, place_count(size)):
         below = np.unique(sub_points(nside, grid, ra, dec), return_inverse=True)[1].astype(np.int32)
-        below = np.sort(below.reshape(cells).transpose(0, 2, 1, 3).reshape(n, -1), axis=1)
-        slot = np.cumsum(np.diff(below, axis=1, prepend=below[:, :1]) > 0, axis=1)
-        pixels, parts = np.zeros((2, n, slot.max() + 1), np.int32)
-        pixels[rows, slot] = below
-        np.add.at(parts, (rows, slot), 1)
-        found.append((pixels, parts))
+        found.append(overlaps(by_pixel(below, size)))
     most = max(pixels.shape[1] for pixels, _ in found)
     wide = [[np.pad(one, ((0, 0), (0, most - one.shape[1]))) for one in pair] for pair in found]
-    pixels, parts = (np.stack(column) for column in zip(*wide, strict=True))
-    return pixels, (parts / SUBPIXELS**2).astype(np.float16)
+    pixels, counts = (np.stack(column) for column in zip(*wide, strict=True))
+    return pixels, (counts / SUBPIXELS**2).astype(np.float16)
+
+
+def by_pixel(below: np.ndarray, size: int) -> np.ndarray:
+    """Sub-points (size SUBPIXELS)^2 as rows of flat pixels, (size^2, SUBPIXELS^2)."""
+    cells = below.reshape(size, SUBPIXELS, size, SUBPIXELS)
+    return cells.transpose(0, 2, 1, 3).reshape(size * size, -1)
+
+
+def overlaps(below: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The HEALPix pixels in each row of sub-points, and how many of the row each has, (rows, overlaps) both.
+
+    Rows with fewer pixels than others name their first again, with 0 sub-points.
+    """
+    below = np.sort(below, axis=1)
+    rows = np.arange(len(below))[:, None]
+    slot = np.cumsum(np.diff(below, axis=1, prepend=below[:, :1]) > 0, axis=1)
+    pixels = np.repeat(below[:, :1], slot.max() + 1, axis=1)
+    counts = np.zeros_like(pixels)
+    pixels[rows, slot] = below
+    np.add.at(counts, (rows, slot), 1)
+    return pixels, counts
 
 
 @cache

@@ -83,11 +83,12 @@ physics: $(BASE_STAMP)  ## pictures of what each simulator makes, beside theory,
 validate: $(DEV_STAMP)  ## slow checks of the whole road against their bars (two to three hours; needs `make repro` first)
 	@$(VENV) -m benchmarks.validate
 
-bench: $(DEV_STAMP)  ## maps per second of simulators, training (beside other people's, where installed) and loading
+bench: $(DEV_STAMP)  ## maps per second of simulators, training (beside other people's, where installed) and loading; learning rates of many devices
 	@$(DVC) pull data.dvc
 	@$(VENV) -m benchmarks.simulators
 	@$(VENV) -m benchmarks.training
 	@$(VENV) -m benchmarks.loading
+	@$(VENV) -m benchmarks.scaling
 
 domain-gap: $(DEV_STAMP)  ## networks on maps that they do not know: metrics/domain_gap.json and its picture (an hour)
 	@$(DVC) pull data.dvc

@@ -75,14 +75,14 @@ def ways(cfg: Config, paths: list[Path]) -> dict[str, Callable[[], Pass]]:
     """What is timed, by name: each is set up anew, then loads batches."""
     from cosmokeras import models
     from cosmokeras.dataset.pipeline import training_stream
-    from cosmokeras.dataset.sources import kept_maps
+    from cosmokeras.dataset.sources import ALL, kept_maps
     from cosmokeras.observation import Observer
 
     observer = Observer(cfg)
 
     def read() -> Pass:
         source = kept_maps(split(cfg, paths), BATCH, 1)
-        return lambda steps: [source(step) for step in range(1, steps + 1)] and None
+        return lambda steps: [source(step, ALL) for step in range(1, steps + 1)] and None
 
     def whole() -> Pass:
         def encode(theta: np.ndarray) -> np.ndarray:

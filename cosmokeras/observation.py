@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosmokeras.config import Config, survey_masks
+from cosmokeras.draws import integer_rows
 from cosmokeras.errors import UserError
 from cosmokeras.surveys.roads import USED, filter_complex, road
 
@@ -55,24 +56,27 @@ class Observer:
             power = power * self.beam**2
         return self.sigma * np.sqrt(power.mean())
 
-    def __call__(self, maps: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Observe a batch, (n, size, size, channels) float32; `seed` is two integers (int64)."""
+    def __call__(self, maps: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
+        """Observe a batch, (n, size, size, channels) float32; `seed` is two integers (int64).
+
+        Mask and noise of a map are those of the row `first` + its place in the batch, see `cosmokeras.draws`.
+        """
         import tensorflow as tf
 
         if self.observed != "survey":
             return self.finish(maps, tf.ones(tf.shape(maps)[:3]))
-        coverage, maps = self.survey(maps, seed)
+        coverage, maps = self.survey(maps, seed, first)
         return self.finish(maps, coverage)
 
-    def survey(self, maps: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def survey(self, maps: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0) -> tuple[tf.Tensor, tf.Tensor]:
         """A survey's coverage (n, size, size) and noisy maps (n, size, size, channels), before the last steps."""
         import tensorflow as tf
 
         pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
-        which = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.masks), tf.int32, alg="philox")
+        which = integer_rows(pick, first, tf.shape(maps)[0], (), len(self.masks))
         coverage = tf.gather(tf.constant(self.masks), which)
         inner = slice(self.road.margin, self.road.margin + self.size)
-        return coverage[:, inner, inner], self.road(maps, coverage, draw)
+        return coverage[:, inner, inner], self.road(maps, coverage, draw, first)
 
     def finish(self, maps: tf.Tensor, coverage: tf.Tensor) -> tf.Tensor:
         """Last steps, which simulated and real maps share: mask, smooth, mask, scale.
@@ -108,20 +112,20 @@ def observe(cfg: Config, maps: np.ndarray, seed: int, batch: int = 256) -> np.nd
     ----------
     maps : (n, size, size, channels) noise-free maps in physical units
     seed : of noise and mask choice
+    batch : maps that are observed at once; without influence on the result
 
     Returns
     -------
     (n, size, size, channels) float32; `lensing`: in units of the noise of a fully covered pixel, one fixed scale per
     bin; `grf`: each map in units of its own standard deviation; `2lpt`: the density contrast as it is
     """
-    maps = checked(cfg, maps)
-    import tensorflow as tf
+    return observed_by(Observer(cfg), checked(cfg, maps), seed, batch)
 
-    observer = Observer(cfg)
-    numbers = np.arange(len(maps)) // batch  # each batch has noise of its own
-    return in_batches(
-        lambda part, i: observer(part, tf.stack([tf.constant(seed, tf.int64), i[0]])), (maps, numbers), batch
-    )
+
+def observed_by(observer: Observer, maps: np.ndarray, seed: int, batch: int = 256) -> np.ndarray:
+    """Maps (n, size, size, channels) as an observer shows them, with the noise of `seed`; `batch` of them at once."""
+    pair = np.array([seed, 0], np.int64)
+    return in_batches(lambda part, i: observer(part, pair, i[0]), (maps, np.arange(len(maps))), batch)
 
 
 def in_batches(function: Any, arrays: tuple[np.ndarray, ...], batch: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from scipy import fft
 from cosmokeras.code import code_fingerprint
 from cosmokeras.config import Config, fingerprint, parse_params
 from cosmokeras.files import atomic, work_folder
-from cosmokeras.observation import Observer, in_batches
+from cosmokeras.observation import Observer, in_batches, observed_by
 from cosmokeras.simulators import SPLITS, lensing, lpt, realisations, simulator
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
 from cosmokeras.simulators.mesh import project
@@ -47,48 +47,42 @@ def clean(
     return np.concatenate([maker(cfg, prepared, row, draw, count) for row, draw in zip(theta, draws, strict=True)])
 
 
-def seen(observer: Observer, maps: np.ndarray, seed: int) -> np.ndarray:
-    """Maps after a survey; the noise of each batch has a number of its own."""
-    numbers = np.arange(len(maps), dtype=np.int64) // BATCH
-    return in_batches(lambda part, i: observer(part, np.array([seed, i[0]], np.int64)), (maps, numbers), BATCH)
-
-
 def home(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Maps as the network knows them, which it has not seen."""
-    return seen(Observer(cfg), clean(cfg, theta, count, seed), seed)
+    return observed_by(Observer(cfg), clean(cfg, theta, count, seed), seed)
 
 
 def gaussian(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing through Gaussian shells in place of lognormal ones of the same spectra."""
-    return seen(Observer(cfg), clean(cfg, theta, count, seed, gaussian_maps), seed)
+    return observed_by(Observer(cfg), clean(cfg, theta, count, seed, gaussian_maps), seed)
 
 
 def aligned(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing with intrinsic alignments of A_IA = 1, which nobody told the network of."""
-    return seen(Observer(cfg), clean(changed(cfg, {"prior.a_ia": 1.0}), theta, count, seed), seed)
+    return observed_by(Observer(cfg), clean(changed(cfg, {"prior.a_ia": 1.0}), theta, count, seed), seed)
 
 
 def noisier(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing with NOISE times the shape noise, still given in units of that which the network knows."""
     observer = Observer(cfg)
     observer.road.sigma = observer.road.sigma * NOISE
-    return seen(observer, clean(cfg, theta, count, seed), seed)
+    return observed_by(observer, clean(cfg, theta, count, seed), seed)
 
 
 def unmasked(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing patches that are seen whole."""
-    return seen(Observer(changed(cfg, {"lensing.mask": "none"})), clean(cfg, theta, count, seed), seed)
+    return observed_by(Observer(changed(cfg, {"lensing.mask": "none"})), clean(cfg, theta, count, seed), seed)
 
 
 def periodic(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing patches that wrap around: a grid as wide as the map, and nothing longer than it."""
     narrow = lensing.prepare(cfg, padding=1)
-    return seen(Observer(cfg), clean(cfg, theta, count, seed, prepared=narrow), seed)
+    return observed_by(Observer(cfg), clean(cfg, theta, count, seed, prepared=narrow), seed)
 
 
 def zeldovich(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Slabs of particles that moved to first order in place of the second."""
-    return seen(Observer(cfg), clean(cfg, theta, count, seed, zeldovich_maps), seed)
+    return observed_by(Observer(cfg), clean(cfg, theta, count, seed, zeldovich_maps), seed)
 
 
 def of_kind(other: Config) -> Variant:
@@ -100,7 +94,7 @@ def of_kind(other: Config) -> Variant:
 
     def variant(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
         known, foreign = clean(cfg, theta, count, seed), clean(other, theta, count, seed)
-        return seen(Observer(cfg), foreign * (_rms(known, len(theta)) / _rms(foreign, len(theta))), seed)
+        return observed_by(Observer(cfg), foreign * (_rms(known, len(theta)) / _rms(foreign, len(theta))), seed)
 
     return variant
 

@@ -73,15 +73,15 @@ def _sky(path: Path) -> None:
 
 def _flat(cfg: Config, count: int) -> np.ndarray:
     """Maps of the flat-sky simulator after the measured transfer of the cutter, without noise."""
-    from cosmokeras.observation import Observer, in_batches
+    from cosmokeras.observation import Observer, observed_by
     from cosmokeras.simulators import lensing, realisations
     from cosmokeras.simulators.sphere import FIDUCIAL
 
     theta = np.array([FIDUCIAL["omega_m"]])
     maps = lensing.maps(cfg, lensing.prepare(cfg), theta, realisations(SEED, 0, 0), count)
     observer = Observer(cfg)
-    observer.sigma, observer.scale = np.zeros_like(observer.sigma), np.ones_like(observer.scale)
-    return in_batches(lambda part: observer(part, np.array([0, 0])), (maps,), 128)
+    observer.road.sigma, observer.scale = np.zeros_like(observer.sigma), np.ones_like(observer.scale)
+    return observed_by(observer, maps, 0)
 
 
 def _bands(cfg: Config, maps: np.ndarray) -> np.ndarray:

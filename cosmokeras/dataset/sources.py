@@ -1,7 +1,8 @@
 """Where training maps come from: kept on disk, or simulated when they are asked for.
 
-A source is a function of a step number, counted from the first step of the first epoch, that gives the noise-free maps
-(batch, size, size, channels) and parameters (batch, p) of that step: the same for the same seed, whoever asks.
+A source is a function of a step number, counted from the first step of the first epoch, and of the part of a batch that
+is asked for. It gives the noise-free maps (n, size, size, channels) and parameters (n, p) of that part: the same for
+the same seed, whoever asks.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from cosmokeras.config import Config
 from cosmokeras.dataset.shards import Split
 from cosmokeras.simulators import SPLITS, realisations, simulator
 
-Source = Callable[[int], tuple[np.ndarray, np.ndarray]]
+Source = Callable[[int, slice], tuple[np.ndarray, np.ndarray]]
+ALL = slice(None)
 
 
 def kept_maps(split: Split, batch: int, seed: int) -> Source:
@@ -29,9 +31,9 @@ def kept_maps(split: Split, batch: int, seed: int) -> Source:
     def order(epoch: int) -> np.ndarray:
         return np.random.default_rng(np.random.SeedSequence([seed, epoch])).permutation(len(split))
 
-    def read(step: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(step: int, share: slice) -> tuple[np.ndarray, np.ndarray]:
         epoch, i = divmod(step, steps)
-        indices = order(epoch)[i * batch : (i + 1) * batch]
+        indices = order(epoch)[i * batch : (i + 1) * batch][share]
         return split.read(indices), split.theta[indices]
 
     return read
@@ -47,13 +49,14 @@ def fresh_maps(cfg: Config, batch: int, seed: int) -> Source:
     prepared = module.prepare(cfg)
     low, high = cfg.bounds.T
 
-    def read(step: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(step: int, share: slice) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(np.random.SeedSequence([seed, SPLITS["fresh"], step]))
         shape = (batch, len(low))
         cells = rng.permuted(np.tile(np.arange(batch)[:, None], (1, shape[1])), axis=0)
         theta = low + (high - low) * (cells + rng.random(shape)) / batch
         draw = realisations(seed, SPLITS["fresh"], step)
-        rows = [module.maps(cfg, prepared, row, lambda _, i=i: draw(i), 1) for i, row in enumerate(theta)]
-        return np.concatenate(rows), theta
+        rows = range(batch)[share]
+        maps = [module.maps(cfg, prepared, theta[i], lambda _, i=i: draw(i), 1) for i in rows]
+        return np.concatenate(maps), theta[share]
 
     return read

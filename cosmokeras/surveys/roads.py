@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from cosmokeras.draws import integer_rows, normal_rows
 from cosmokeras.kaiser_squires import spin2_phase
 from cosmokeras.pixels import ARCMIN, healpix_side, pixel_window
 from cosmokeras.surveys.band_noise import band_covariance, band_power, band_variance
@@ -37,8 +38,11 @@ class Road(Protocol):
 
     margin: int  # pixels around the maps whose coverage matters
 
-    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Noisy maps; `coverage` (n, size + 2 margin, size + 2 margin), `seed` two integers."""
+    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
+        """Noisy maps; `coverage` (n, size + 2 margin, size + 2 margin), `seed` two integers, of which the noise of
+
+        a map is that of the row `first` + its place in the batch, see `cosmokeras.draws`.
+        """
         ...
 
 
@@ -144,16 +148,16 @@ class HealpixRoad:
         """The geometry as tensors."""
         return _outside_graphs(*self.geometry)
 
-    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
         """See `Road`."""
         import tensorflow as tf
 
         pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
-        numbers = self.geometry[0]
-        place = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(numbers), tf.int32, alg="philox")
+        numbers, count = self.geometry[0], tf.shape(maps)[0]
+        place = integer_rows(pick, first, count, (), len(numbers))
         pixels, parts = (tf.gather(table, place) for table in self.tables())
-        shape = [tf.shape(maps)[0], int(numbers.max()) + 1, len(self.sigma)]
-        white = tf.random.stateless_normal(shape, draw, alg="philox") * tf.constant(self.sigma, tf.float32)
+        white = normal_rows(draw, first, count, (int(numbers.max()) + 1, len(self.sigma)))
+        white *= tf.constant(self.sigma, tf.float32)
         noise = tf.reduce_sum(parts[..., None] * tf.gather(white, pixels, batch_dims=1), axis=2)
         noise = tf.reshape(noise, tf.shape(maps)) * _steps_boost(coverage, self.boost)
         return _averaged(maps, self.signal_kernel) + noise
@@ -195,19 +199,20 @@ class SphereRoad:
         """The stripes as tensors."""
         return _outside_graphs(self.stripes)
 
-    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
         """See `Road`."""
         import tensorflow as tf
 
         pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
-        place = tf.random.stateless_uniform([tf.shape(maps)[0]], pick, 0, len(self.stripes), tf.int32, alg="philox")
-        first = self._wide(tf.transpose(maps, (0, 3, 1, 2)))
+        count = tf.shape(maps)[0]
+        place = integer_rows(pick, first, count, (), len(self.stripes))
+        wide = self._wide(tf.transpose(maps, (0, 3, 1, 2)))
         seen = coverage[:, None]
-        shear = tf.signal.ifft2d(tf.signal.fft2d(tf.complex(first, 0.0)) * tf.constant(self.to_shear, tf.complex64))
-        noise = tf.random.stateless_normal(tf.concat([[2], tf.shape(first)], axis=0), draw, alg="philox")
-        noise *= tf.constant(self.sigma[:, None, None], tf.float32) * seen**PARTLY
+        shear = tf.signal.ifft2d(tf.signal.fft2d(tf.complex(wide, 0.0)) * tf.constant(self.to_shear, tf.complex64))
+        noise = normal_rows(draw, first, count, (2, wide.shape[1], self.wide, self.wide))
+        noise *= (tf.constant(self.sigma[:, None, None], tf.float32) * seen**PARTLY)[:, None]
         signal = self._kappa(shear * tf.complex(seen, 0.0))
-        return signal + self._kappa(tf.complex(noise[0], noise[1])) * tf.gather(self.tables()[0], place)
+        return signal + self._kappa(tf.complex(noise[:, 0], noise[:, 1])) * tf.gather(self.tables()[0], place)
 
     def _kappa(self, shear: tf.Tensor) -> tf.Tensor:
         """E mode of shear (n, channels, wide, wide), without the margin."""
@@ -240,16 +245,15 @@ class ShearRoad:
         self.spin2 = spin2_phase((self.size, self.size))
         self.noise_power = np.ones((self.size, self.size))
 
-    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
         """See `Road`."""
         import tensorflow as tf
 
         shear = filter_complex(_averaged(maps, _window_kernel()), self.spin2)
-        shape = [2, tf.shape(maps)[0], self.size, self.size, len(self.sigma)]
-        noise = tf.random.stateless_normal(shape, seed, alg="philox")
-        noise = noise * tf.constant(self.sigma, tf.float32) * _flat_boost(coverage)
+        noise = normal_rows(seed, first, tf.shape(maps)[0], (2, self.size, self.size, len(self.sigma)))
+        noise *= (tf.constant(self.sigma, tf.float32) * _flat_boost(coverage))[:, None]
         used = tf.cast(coverage >= USED, tf.complex64)[..., None]
-        shear = (shear + tf.complex(noise[0], noise[1])) * used
+        shear = (shear + tf.complex(noise[:, 0], noise[:, 1])) * used
         return tf.math.real(filter_complex(shear, np.conj(self.spin2)))
 
 
@@ -262,11 +266,11 @@ class FlatRoad:
         self.sigma = sigma
         self.noise_power = np.ones((cfg.data.size, cfg.data.size))
 
-    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
         """See `Road`."""
         import tensorflow as tf
 
-        noise = tf.random.stateless_normal(tf.shape(maps), seed, alg="philox")
+        noise = normal_rows(seed, first, tf.shape(maps)[0], maps.shape[1:])
         noise = noise * tf.constant(self.sigma, tf.float32) * _flat_boost(coverage)
         return _averaged(maps, _window_kernel()) + noise
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from cosmokeras.config import Config
 from cosmokeras.dataset.pipeline import augment, fixed_stream, observed, training_stream
 from cosmokeras.dataset.shards import Split
-from cosmokeras.dataset.sources import fresh_maps, kept_maps
+from cosmokeras.dataset.sources import ALL, fresh_maps, kept_maps
 from cosmokeras.observation import Observer
 from cosmokeras.simulators import simulator
 from cosmokeras.simulators.fields import wavenumbers
@@ -81,11 +81,40 @@ def test_stream_follows_its_seed(
     assert [y for _, y in other] != [y for _, y in whole[:STEPS]]
 
 
+SHARES = [slice(0, 2), slice(2, 4)]
+
+
 def test_processes_share_each_batch_as_it_is(stream: Callable[..., tf.data.Dataset]) -> None:
-    shares = [slice(0, 2), slice(2, 4)]
-    for whole, *parts in zip(*(stream(share=share).take(3) for share in (slice(None), *shares)), strict=True):
+    for whole, *parts in zip(*(stream(share=share).take(3) for share in (ALL, *SHARES)), strict=True):
         for i in range(2):
             assert (np.concatenate([part[i] for part in parts]) == whole[i].numpy()).all()
+
+
+def test_processes_share_validation_as_it_is(split: Split, observer: Observer) -> None:
+    even = split.head(20)
+    streams = (fixed_stream(even, TARGETS, observer, 3, BATCH, share) for share in (ALL, *SHARES))
+    for whole, *parts in zip(*streams, strict=True):
+        for i in range(2):
+            assert (np.concatenate([part[i] for part in parts]) == whole[i].numpy()).all()
+
+
+def test_a_process_reads_and_makes_its_own_maps_only(stream: Callable[..., tf.data.Dataset], load: Load) -> None:
+    read, made = [], []
+
+    class Counting(Observer):
+        def __call__(self, maps: tf.Tensor, *rest: Any) -> tf.Tensor:
+            made.append(maps.shape[0])
+            return super().__call__(maps, *rest)
+
+    counting = Split.read
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Split, "read", lambda self, i: read.append(len(i)) or counting(self, i))
+        take(stream(by=Counting(load()), share=SHARES[1]), 2)
+    assert set(read) == {2} and set(made) == {2}
+    cfg = load({"data.kind": "grf"})
+    source = fresh_maps(cfg, 8, SEED)
+    for part, everything in zip(source(5, slice(2, 5)), source(5, ALL), strict=True):
+        assert (part == everything[2:5]).all()
 
 
 def test_every_map_at_most_once_an_epoch_and_others_left_over(whole: list[tuple[bytes, list[float]]]) -> None:
@@ -148,18 +177,18 @@ def test_no_stream_is_tuned_while_it_runs(
 
 def test_fresh_maps_are_a_function_of_seed_and_step(load: Load) -> None:
     cfg = load({"data.kind": "grf"})
-    (maps, theta), (again, theta_again) = (fresh_maps(cfg, 8, SEED)(5) for _ in range(2))
+    (maps, theta), (again, theta_again) = (fresh_maps(cfg, 8, SEED)(5, ALL) for _ in range(2))
     assert maps.shape == (8, 16, 16, 1)
     assert (maps == again).all()
     assert (theta == theta_again).all()
-    for other in (fresh_maps(cfg, 8, SEED)(6), fresh_maps(cfg, 8, SEED + 1)(5)):
+    for other in (fresh_maps(cfg, 8, SEED)(6, ALL), fresh_maps(cfg, 8, SEED + 1)(5, ALL)):
         assert (other[1] != theta).all()
         assert np.abs(np.corrcoef(other[0].ravel(), maps.ravel())[0, 1]) < 0.2
 
 
 def test_fresh_maps_fill_the_prior_evenly_and_are_those_of_the_simulator(load: Load) -> None:
     cfg = load({"data.kind": "grf", "prior.n_s": [0.9, 1.0]})
-    maps, theta = fresh_maps(cfg, 400, SEED)(0)
+    maps, theta = fresh_maps(cfg, 400, SEED)(0, ALL)
     low, high = cfg.bounds.T
     cells = np.floor((theta - low) / (high - low) * 400).astype(int)
     assert (np.sort(cells, axis=0) == np.arange(400)[:, None]).all()

@@ -9,7 +9,7 @@ import pytest
 
 from cosmokeras import theory
 from cosmokeras.config import Config
-from cosmokeras.observation import Observer
+from cosmokeras.observation import Observer, observed_by
 from cosmokeras.simulators import lpt
 from study import variants
 
@@ -82,7 +82,7 @@ def test_noise_is_stronger_by_a_fifth_and_the_signal_is_the_same(sky: Config) ->
     assert noisy[used].var() - known[used].var() == pytest.approx(0.44 * noise[used].var(), rel=0.1)
     silent = Observer(sky)
     silent.road.sigma = 0 * silent.road.sigma
-    signal = variants.seen(silent, variants.clean(sky, THETA, 16, SEED), SEED)
+    signal = observed_by(silent, variants.clean(sky, THETA, 16, SEED), SEED)
     np.testing.assert_allclose(known - noise, signal, atol=2e-4)
 
 

@@ -140,7 +140,16 @@ def tangent_grid(side: float, n: int) -> np.ndarray:
 
 
 def tangent_frame(ra: float, dec: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unit vectors at (ra, dec) [deg]: outwards, to the west and to the north."""
+    """Unit vectors at (ra, dec) [deg]: outwards, to the west and to the north.
+
+    Examples
+    --------
+    At the vernal equinox the west is where right ascensions are just below 360 degrees:
+
+    >>> outwards, west, north = tangent_frame(0.0, 0.0)
+    >>> outwards.tolist(), west.tolist(), north.tolist()
+    ([1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [-0.0, -0.0, 1.0])
+    """
     a, d = math.radians(ra), math.radians(dec)
     outwards = np.array([math.cos(d) * math.cos(a), math.cos(d) * math.sin(a), math.sin(d)])
     west = np.array([math.sin(a), -math.cos(a), 0.0])

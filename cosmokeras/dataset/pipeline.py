@@ -58,7 +58,8 @@ def fixed_stream(
     import tensorflow as tf
 
     def read(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        indices = np.arange(start, min(start + NOISE_BATCH, len(split)))
+        first = int(start)
+        indices = np.arange(first, min(first + NOISE_BATCH, len(split)))
         return split.read(indices), targets[indices]
 
     def load(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

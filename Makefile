@@ -60,9 +60,11 @@ test-slurm: $(DEV_STAMP)  ## jobs on a Slurm of two nodes that it starts here (r
 	@if $(SLURM_PARTS); then $(VENV) -m pytest -q -n 2 --dist loadfile tests/slurm; else \
 		echo "SKIPPED: the tests of Slurm jobs (tests/slurm), as slurm-wlm and munge are not installed here"; fi
 
-lint: $(DEV_STAMP)  ## rules and formatting (ruff)
+lint: $(DEV_STAMP)  ## rules, formatting, types, spelling
 	@$(VENV) -m ruff check
 	@$(VENV) -m ruff format --check
+	@$(VENV) -m mypy
+	@$(VENV) -m codespell_lib
 
 docs: $(DEV_STAMP)  ## the documentation as a site for the browser: site/index.html, readable without a network
 	@NO_MKDOCS_2_WARNING=1 $(VENV) -m mkdocs build --strict --quiet
@@ -99,7 +101,7 @@ fine-tuning: $(DEV_STAMP)  ## 2lpt maps that a network trained on Gaussian field
 	@$(VENV) -m study.fine_tuning
 
 clean:  ## remove .venv, caches and unfinished work; outputs, metrics and plots stay
-	rm -rf .venv .work build dist site .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .work build dist site .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BASE_STAMP): WANTED := $(EXTRAS)

@@ -33,7 +33,7 @@ CHATTER = re.compile(rb"I\d{4} |WARNING: All log messages before absl::Initializ
 STEPS = "{desc}, {n_fmt} of {total_fmt} steps done [{elapsed}<{remaining}, {rate_fmt}]"
 
 
-def run(stage: Callable[[argparse.Namespace], None], **options: dict[str, object]) -> None:
+def run(stage: Callable[[argparse.Namespace], None], **options: dict[str, Any]) -> None:
     """Parse the command line of a stage and run it.
 
     `options` are extra arguments: name -> keywords of `add_argument`. Errors meant for people become one line.
@@ -47,7 +47,7 @@ def run(stage: Callable[[argparse.Namespace], None], **options: dict[str, object
     )
     parser.add_argument("--params", default="params.yaml", help="parameter file (default: params.yaml)")
     for option, keywords in options.items():
-        parser.add_argument(f"--{option}", **keywords)  # type: ignore[arg-type]
+        parser.add_argument(f"--{option}", **keywords)
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")

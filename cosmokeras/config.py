@@ -158,6 +158,14 @@ def load_params(path: str | Path = "params.yaml", overrides: Mapping[str, Any] |
     Raises
     ------
     UserError : one line naming the key, the value and what is allowed
+
+    Examples
+    --------
+    In a folder with `params.yaml`; a pair frees a parameter, a number fixes it:
+
+    >>> cfg = load_params(overrides={"data.kind": "grf", "prior.h": (0.6, 0.8), "prior.n_s": 0.96})
+    >>> cfg.prior.h, cfg.prior.n_s, "h" in cfg.parameter_names
+    ((0.6, 0.8), 0.96, True)
     """
     path = Path(path)
     try:

@@ -32,6 +32,13 @@ def bbks_transfer(q: np.ndarray) -> np.ndarray:
     """Transfer function of cold dark matter, T(q) with q = k / (Omega_m h), k in h/Mpc.
 
     Bardeen, Bond, Kaiser & Szalay 1986, ApJ 304, 15, eq. (G3).
+
+    Examples
+    --------
+    Large scales keep the power that they began with, small ones lost most of it:
+
+    >>> bbks_transfer(np.array([0.0, 0.1, 1.0])).round(3).tolist()
+    [1.0, 0.622, 0.073]
     """
     q = np.asarray(q, dtype=float)
     x = 2.34 * q

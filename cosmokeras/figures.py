@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import style
@@ -38,7 +39,9 @@ def pretty(name: str) -> str:
 
 
 @contextmanager
-def canvas(path: Path, width: float, height: float, layout: str | None = "constrained") -> Iterator[Figure]:
+def canvas(
+    path: Path, width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+) -> Iterator[Figure]:
     """Empty figure, width x height [inch]; saved at 150 dots per inch, free of user settings, once all is drawn."""
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(width, height), layout=layout)
@@ -56,7 +59,7 @@ def _map(axes: Axes, image: Array, group: Array) -> Any:
 
 
 def _colour_bar(figure: Figure, artist: Any, axes: Any, label: str, ticks: int = 5) -> None:
-    look = {"location": "bottom", "shrink": 0.85, "aspect": 7 * ticks, "pad": 0.03, "extend": "both"}
+    look: dict[str, Any] = {"location": "bottom", "shrink": 0.85, "aspect": 7 * ticks, "pad": 0.03, "extend": "both"}
     figure.colorbar(artist, ax=axes, label=label, ticks=MaxNLocator(ticks, symmetric=True), **look)
 
 
@@ -72,7 +75,7 @@ def example_maps(path: Path, maps: Array, titles: Sequence[str], unit: str) -> N
     side = min(7.2 / columns, 2.6)
     with canvas(path, max(side * columns, 5.6) + 0.3, 0.94 * side * rows + 1.25) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)
-        for row, column in np.ndindex(rows, columns):
+        for row, column in itertools.product(range(rows), range(columns)):
             artist = _map(grid[row, column], maps[row, column], maps if single else maps[:, column])
             if row == 0:
                 grid[row, column].set_title(titles[column] if single else f"bin {column + 1}")
@@ -251,7 +254,7 @@ def _density(samples: Array, bounds: Array) -> tuple[Array, Array]:
     spread = min(samples.std(), np.subtract(*np.percentile(samples, [75, 25])) / 1.35)
     width = max(spread, 1e-3 * span) * len(samples) ** -0.2
     cells = int(np.clip(3 * span / width, 60, 3000))
-    counts, edges = np.histogram(samples, cells, bounds)
+    counts, edges = np.histogram(samples, cells, (bounds[0], bounds[1]))
     smooth = gaussian_filter(counts.astype(float), width * cells / span, mode="reflect")
     return (edges[1:] + edges[:-1]) / 2, smooth / max(smooth.max(), 1e-300)
 
@@ -303,7 +306,7 @@ def _corner(
 
 def _marginal(axes: Axes, patches: Array, combined: Array, bounds: Array, name: str) -> None:
     """Draw densities of one parameter: patches (n_patch, n_samples) thin, combined (n_samples,) thick."""
-    look = {"color": GREY, "lw": 0.8, "alpha": float(np.clip(12 / len(patches), 0.15, 0.7))}
+    look: dict[str, Any] = {"color": GREY, "lw": 0.8, "alpha": float(np.clip(12 / len(patches), 0.15, 0.7))}
     for i, samples in enumerate(patches):
         x, height = _density(samples, bounds)
         axes.plot(x, height, label=None if i else f"single patches ({len(patches)})", **look)

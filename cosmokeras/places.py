@@ -9,6 +9,11 @@ def unwrapped(ra: np.ndarray) -> np.ndarray:
     """Right ascensions (n,) [deg] without a jump inside the footprint, which begins behind the largest gap.
 
     Their mean lies between -180 and 180.
+
+    Examples
+    --------
+    >>> unwrapped(np.array([358.0, 359.0, 1.0])).tolist()
+    [-2.0, -1.0, 1.0]
     """
     ordered = np.sort(ra % 360)
     gaps = np.diff(ordered, append=ordered[0] + 360)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -66,7 +67,7 @@ def null_tests(
     heights = [2.3 * -(-channels // columns), max(2.6, 0.22 * len(numbers) + 0.8) if located or numbers else 0]
     with canvas(path, 7.2, sum(heights) + 0.8) as figure:
         figure.suptitle(title)
-        parts = figure.subfigures(2, 1, height_ratios=heights) if heights[1] else [figure]
+        parts = list(figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]) if heights[1] else [figure]
         _pixels(parts[0], maps, coverage, noise, columns)
         if heights[1]:
             lower = np.atleast_1d(parts[1].subplots(1, 1 + (located and bool(numbers))))
@@ -123,5 +124,5 @@ def _numbers(axes: Axes, numbers: Mapping[str, float]) -> None:
     axes.set_axis_off()
     width = max(map(len, numbers))
     lines = [f"{name:<{width}}  {value:>10.4g}" for name, value in numbers.items()]
-    look = {"transform": axes.transAxes, "va": "top", "family": "monospace", "fontsize": 8}
+    look: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "family": "monospace", "fontsize": 8}
     axes.text(0, 0.97, "\n".join(["null tests", "", *lines]), **look)

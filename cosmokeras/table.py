@@ -8,9 +8,9 @@ w0. Spectral index, sigma8 and non-linear growth (`cosmokeras.halofit`) are work
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.interpolate import CubicSpline, RectBivariateSpline
@@ -32,6 +32,7 @@ KR = np.concatenate([np.geomspace(3e-3, 0.5, 24)[:-1], np.arange(0.5, 60, 0.5), 
 # not its logarithm, as it comes close to 0 where baryons make up half of the matter.
 FALL = (1 + KR) ** 1.5 / (1 + np.log1p(KR))
 REFERENCE = {"sigma8": 0.8, "n_s": 1.0, "w0": -1.0}  # at which it is tabulated
+Redshift = TypeVar("Redshift", float, np.ndarray)
 
 
 def sound_horizon(values: dict[str, Any]) -> float:
@@ -120,7 +121,8 @@ class TheoryTable:
         spline = RectBivariateSpline(np.log(k), self.z, np.log(power))
 
         def evaluate(k: np.ndarray, z: np.ndarray) -> np.ndarray:
-            return np.exp(spline.ev(*np.broadcast_arrays(np.log(k), z)))
+            log_k, z = np.broadcast_arrays(np.log(k), z)
+            return np.exp(spline.ev(log_k, z))
 
         return evaluate
 
@@ -150,7 +152,7 @@ def _delta2(k: np.ndarray, log_power: np.ndarray) -> np.ndarray:
     return np.exp(log_p + 3 * x) / (2 * np.pi**2)
 
 
-def _omega_m(values: dict[str, Any], z: np.ndarray | float) -> np.ndarray | float:
+def _omega_m(values: dict[str, Any], z: Redshift) -> Redshift:
     """Omega_m at redshift `z`, in flat space without radiation."""
     matter = values["omega_m"] * (1 + z) ** 3
     return matter / (matter + (1 - values["omega_m"]) * (1 + z) ** (3 * (1 + values["w0"])))
@@ -221,7 +223,7 @@ def _fit(
     # of what is not among the names the function does not depend
     fixed = cfg.cosmology(cfg.bounds[:, 0]) | {name: value for name, value in REFERENCE.items() if name not in names}
 
-    def coordinates(row: np.ndarray) -> np.ndarray:
+    def coordinates(row: Iterable[float]) -> np.ndarray:
         return point(fixed | dict(zip(free, row, strict=True)), free)
 
     corners = np.array([coordinates(row) for row in itertools.product(*box)])
@@ -267,9 +269,11 @@ def theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
     parts = ("bounds", "powers", "coefficients")
     if path.exists():
         with np.load(path, allow_pickle=False) as stored:
-            fits = [Polynomials(*(stored[f"{fit}.{part}"] for part in parts)) for fit in ("shape", "expansion")]
-            names = [tuple(stored[f"{fit}.names"].tolist()) for fit in ("shape", "expansion")]
-            return TheoryTable(stored["z"], *fits, *names)
+            shape, expansion = (
+                (Polynomials(*(stored[f"{fit}.{part}"] for part in parts)), tuple(stored[f"{fit}.names"].tolist()))
+                for fit in ("shape", "expansion")
+            )
+            return TheoryTable(stored["z"], shape[0], expansion[0], shape[1], expansion[1])
     table = build_theory_table(cfg, progress)
     arrays: dict[str, Any] = {"z": table.z}
     arrays |= {"shape.names": np.array(table.shape_names, str), "expansion.names": np.array(table.expansion_names, str)}

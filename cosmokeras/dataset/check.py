@@ -59,7 +59,8 @@ def spectrum_check(cfg: Config, split: Split) -> SpectrumCheck:
     weight = (model / np.maximum(error, 1e-300)) ** 2 if len(first) > 1 else np.ones_like(model)
     labels = [f"bin {c + 1}" for c in range(cfg.channels)] if cfg.channels > 1 else ["map"]
     overall = float(np.average(measured / model, weights=weight))
-    return SpectrumCheck((x, measured, error, model), labels, *module.LABELS, overall)
+    xlabel, ylabel = module.LABELS
+    return SpectrumCheck((x, measured, error, model), labels, xlabel, ylabel, overall)
 
 
 def _over_modes(

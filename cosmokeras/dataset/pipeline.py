@@ -60,7 +60,8 @@ def fixed_stream(
     import tensorflow as tf
 
     def read(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        indices = np.arange(start, min(start + batch, len(split)))[share]
+        first = int(start)
+        indices = np.arange(first, min(first + batch, len(split)))[share]
         return split.read(indices), targets[indices]
 
     def load(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -143,5 +143,6 @@ def network_means(
     x, y = inputs(training[0]), outputs(training[1])
     model.fit(x, y, batch_size=batch, epochs=epochs, validation_data=held_out, callbacks=[stop], verbose=0)
     raw = model.predict(inputs(test), batch_size=1024, verbose=0)
-    parts = (keras.ops.convert_to_numpy(part).astype(float) for part in unpack_mixture(raw, d, k))
-    return MixturePosterior(*parts, bounds).mean()
+    parts = unpack_mixture(raw, d, k)
+    log_weights, means, factors = (keras.ops.convert_to_numpy(part).astype(float) for part in parts)
+    return MixturePosterior(log_weights, means, factors, bounds).mean()

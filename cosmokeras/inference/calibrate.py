@@ -12,6 +12,7 @@ from cosmokeras.inference.calibration import needed_stretch
 from cosmokeras.inference.combine import Response
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.measures import Measures, kept_bands
+from cosmokeras.inference.posterior import MixturePosterior
 from cosmokeras.inference.surprise import MapReference, SurveyReference
 from cosmokeras.observation import Observer
 
@@ -50,4 +51,6 @@ def with_widths(estimator: Estimator, obs: np.ndarray, validation: Split) -> Est
     if estimator.cfg.model.head == "mse":
         points = replace(estimator, errors=np.ones(truth.shape[1])).posterior(obs).mean()
         return replace(estimator, errors=np.sqrt(np.mean((points - truth) ** 2, axis=0)))
-    return replace(estimator, stretch=needed_stretch(estimator.posterior(obs), truth, validation.cosmology))
+    posterior = estimator.posterior(obs)
+    assert isinstance(posterior, MixturePosterior)  # of the other head
+    return replace(estimator, stretch=needed_stretch(posterior, truth, validation.cosmology))

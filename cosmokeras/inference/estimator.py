@@ -97,7 +97,8 @@ class Estimator:
         import keras
 
         parts = unpack_mixture(raw, len(bounds), self.cfg.model.components)
-        mixture = MixturePosterior(*(keras.ops.convert_to_numpy(part).astype(float) for part in parts), bounds)
+        log_weights, means, factors = (keras.ops.convert_to_numpy(part).astype(float) for part in parts)
+        mixture = MixturePosterior(log_weights, means, factors, bounds)
         return mixture if self.stretch is None else mixture.stretched(self.stretch)
 
     def mean(self, obs: np.ndarray) -> np.ndarray:
@@ -173,7 +174,7 @@ class Estimator:
         if self.cfg.kind.observed == "survey":
             _copy_survey(self.cfg, folder)
         alone = {"errors": self.errors, "stretch": self.stretch}
-        arrays = {name: array for name, array in alone.items() if array is not None}
+        arrays: dict[str, Any] = {name: array for name, array in alone.items() if array is not None}
         for name in PARTS:
             if (part := getattr(self, name)) is not None:
                 arrays |= {f"{name}.{field.name}": getattr(part, field.name) for field in fields(part)}

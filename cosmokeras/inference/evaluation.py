@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from scipy.stats import multivariate_normal, qmc
 
-from cosmokeras.config import EvaluateConfig
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference.calibration import coverage, rank_test, ranks, tarp, tarp_p_value
@@ -18,6 +17,7 @@ from cosmokeras.inference.gain import gain
 from cosmokeras.inference.posterior import prior_rmse
 from cosmokeras.inference.references import estimates_of_others
 from cosmokeras.observation import Observer
+from cosmokeras.sections import EvaluateConfig
 
 TEST_NOISE = 3_000_017  # seeds of noise that nothing else uses
 RESIDUAL_NOISE = 5_000_077

@@ -6,6 +6,7 @@ Ajani, Starck & Pettorino 2021, "Starlet l1-norm for weak lensing cosmology" (A&
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numba import njit
@@ -48,7 +49,7 @@ def starlet(obs: np.ndarray, periodic: bool) -> np.ndarray:
     apart. Starck, Fadili & Murtagh 2007, IEEE Trans. Image Process. 16, 297.
     """
     n, size, _, channels = obs.shape
-    mode = "wrap" if periodic else "symmetric"
+    mode: Literal["wrap", "symmetric"] = "wrap" if periodic else "symmetric"
     planes = np.ascontiguousarray(obs.transpose(0, 3, 1, 2), dtype=np.float32).reshape(-1, size, size)
     out = np.empty((SCALES + 1, *planes.shape), np.float32)
     out[0] = planes

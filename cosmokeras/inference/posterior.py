@@ -20,13 +20,15 @@ class _Posterior:
 
     bounds: np.ndarray
 
+    def __len__(self) -> int:
+        raise NotImplementedError
+
     def cdf(self, theta: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
     def quantile(self, q: float) -> np.ndarray:
         """Marginal quantiles, (n, d), by bisection of the distribution function."""
-        n = len(self)  # type: ignore[arg-type]
-        low, high = (np.repeat(edge[None], n, axis=0) for edge in self.bounds.T)
+        low, high = (np.repeat(edge[None], len(self), axis=0) for edge in self.bounds.T)
         for _ in range(40):
             middle = (low + high) / 2
             below = self.cdf(middle) < q
@@ -147,7 +149,7 @@ class PointPosterior(_Posterior):
     def cdf(self, theta: np.ndarray) -> np.ndarray:
         """Marginal distribution functions at theta (n, d)."""
         low, high = self._standard()
-        return truncnorm.cdf((theta - self.points) / self.errors, low, high)
+        return np.asarray(truncnorm.cdf((theta - self.points) / self.errors, low, high))
 
 
 def prior_rmse(bounds: np.ndarray) -> np.ndarray:

@@ -62,6 +62,11 @@ def compare(result: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, fl
     -------
     parameter -> published value's key -> difference [sigma]. Of a published error the side that faces ours counts. The
     two are taken for independent, which they are not where they use the same galaxies.
+
+    Examples
+    --------
+    >>> compare({"S8": {"mean": 0.80, "std": 0.03}})
+    {'S8': {'des_y3_cosmic_shear': 1.05, 'kids_1000_cosmic_shear': 1.067}}
     """
     out: dict[str, dict[str, float]] = {}
     for one in PUBLISHED:

@@ -18,6 +18,7 @@ from cosmokeras.surveys.sky import label, nature
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
+    from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
 
 FIELDS = {
     "lensing": "lognormal shells of matter, with the spectra of theory and approximate higher moments and peaks",
@@ -52,7 +53,10 @@ def summary(
     return out
 
 
-def table(names, posterior, combined, ra, dec, p_patch, p_survey) -> str:
+def table(
+    names: Sequence[str], posterior: MixturePosterior | PointPosterior, combined: np.ndarray,
+    ra: np.ndarray, dec: np.ndarray, p_patch: np.ndarray, p_survey: float,
+) -> str:  # fmt: skip
     """One line for each patch, and one for all together."""
     q16, q84 = posterior.quantile(0.16), posterior.quantile(0.84)
     columns = [part for name in names for part in (f"{name}_mean", f"{name}_std", f"{name}_q16", f"{name}_q84")]
@@ -151,7 +155,7 @@ def _result(name: str, m: Mapping[str, float]) -> str:
     return f"**{name} = {m['mean']:.4f} +- {m['std']:.4f}**, 68 % between {m['q16']:.4f} and {m['q84']:.4f}{truth}"
 
 
-def _maps(note: Mapping, metrics: Mapping, real: Mapping, max_masked: float) -> list[str]:
+def _maps(note: Mapping[str, Any], metrics: Mapping[str, Any], real: Mapping[str, Any], max_masked: float) -> list[str]:
     origin = note["provenance"]
     n = metrics["n_patches"]
     lines = [
@@ -170,7 +174,7 @@ def _maps(note: Mapping, metrics: Mapping, real: Mapping, max_masked: float) -> 
     return lines
 
 
-def _assumed(assumed: Mapping) -> list[str]:
+def _assumed(assumed: Mapping[str, Any]) -> list[str]:
     def listed(some: Mapping[str, Any]) -> str:
         return ", ".join(f"{name} = {value:g}" for name, value in some.items())
 
@@ -188,7 +192,7 @@ def _assumed(assumed: Mapping) -> list[str]:
     return lines if assumed["survey"] is None else [lines[0], f"Survey {assumed['survey']}", *lines[1:]]
 
 
-def _verdict(metrics: Mapping, threshold: float) -> str:
+def _verdict(metrics: Mapping[str, Any], threshold: float) -> str:
     yes = metrics["in_distribution"]
     verdict = "Yes, as far as is tested" if yes else "**No: the posterior above should not be quoted**"
     tests = ", ".join(f"{name} {p:.2g}" for name, p in metrics["surprise_tests"].items())
@@ -201,12 +205,12 @@ def _verdict(metrics: Mapping, threshold: float) -> str:
     return _bullets(lines if off else lines[:2])
 
 
-def _null_tests(real: Mapping) -> list[str]:
+def _null_tests(real: Mapping[str, Any]) -> list[str]:
     numbers = ", ".join(f"{name} {value:.3g}" for name, value in real["null_tests"].items())
     return [f"Null tests of the maps: {numbers or 'none for this source'}; see `plots/null_tests.png`"]
 
 
-def _stability(names: Sequence[str], metrics: Mapping) -> list[str]:
+def _stability(names: Sequence[str], metrics: Mapping[str, Any]) -> list[str]:
     if not all("jackknife_std" in metrics[name] for name in names):
         return ["Too few patches to leave some out in turn (jack-knife)"]
     found = [
@@ -217,7 +221,7 @@ def _stability(names: Sequence[str], metrics: Mapping) -> list[str]:
     return [f"Jack-knife over blocks of neighbouring patches, {what}: {'; '.join(found)}"]
 
 
-def _comparison(names: Sequence[str], metrics: Mapping) -> str:
+def _comparison(names: Sequence[str], metrics: Mapping[str, Any]) -> str:
     if not metrics["observed"]:
         return "A simulation has a truth of its own and is compared with nothing else."
     compared = metrics.get("compared", {})

@@ -205,7 +205,7 @@ class SurveyReference(Expected):
         start = nodes[np.argmin([np.sum(misfit(node) ** 2) for node in nodes])]
         best = least_squares(misfit, start, bounds=(low, high), x_scale=high - low)
         error = float(np.sqrt(1 / patches + self.error(best.x[None])[0]))
-        return best.x, best.jac[:, best.active_mask == 0], error
+        return best.x, np.asarray(best.jac)[:, best.active_mask == 0], error
 
     def _draws(
         self, theta: np.ndarray, patches: int, uncertainty: float, rng: np.random.Generator

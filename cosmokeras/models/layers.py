@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+Shape = tuple[int | None, int, int, int]  # of maps, whose number need not be known
+
 
 def wavenumber_bins(size: int, bins: int) -> np.ndarray:
     """Weights (size * (size // 2 + 1), bins) of the modes of rfft2, transposed, that average over annuli of |k|.
@@ -58,7 +60,7 @@ class Spectra(layers.Layer):
         super().__init__(**kwargs)
         self.bins = bins
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Constants for the shape."""
         size, channels = input_shape[1], input_shape[3]
         self._weights = wavenumber_bins(size, self.bins) / size**2
@@ -92,7 +94,7 @@ class Spectra(layers.Layer):
         crosses = ops.take(spectra, self._cross, axis=1)
         return ops.reshape(ops.concatenate([autos, crosses], axis=1), (-1, len(self._first) * self.bins))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, int]:
         """(n, features)."""
         channels = input_shape[3]
         return input_shape[0], self.bins * channels * (channels + 1) // 2
@@ -127,7 +129,7 @@ class Wrap(layers.Layer):
         first, middle, last = ops.split(maps, [pad, size - pad], axis=axis)
         return ops.concatenate([last, first, middle, last, first], axis=axis)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Two more `pad` on both axes."""
         n, height, width, channels = input_shape
         return n, height + 2 * self.pad, width + 2 * self.pad, channels
@@ -174,7 +176,7 @@ class Moments(layers.Layer):
         mean = ops.mean(features, axis=(1, 2))
         return ops.concatenate([mean, ops.log(ops.mean(ops.square(features), axis=(1, 2)) + 1e-6)], axis=-1)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, int]:
         """(n, 2 channels)."""
         return input_shape[0], 2 * input_shape[-1]
 

@@ -15,12 +15,16 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 
 from cosmokeras.config import Config
 from cosmokeras.registry import KINDS
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 # First word of a map's seed after the master seed: no two splits ever share a random number.
 SPLITS = {"train": 0, "validation": 1, "test": 2, "user": 3, "mock": 4, "fresh": 5}
@@ -38,7 +42,7 @@ class _Words(ISeedSequence):
     def __init__(self, words: np.ndarray) -> None:
         self.words = words
 
-    def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> np.ndarray:
         """The words."""
         return self.words
 
@@ -56,7 +60,9 @@ def realisations(seed: int, split: int, cosmology: int) -> Callable[[int], np.ra
 
     def draw(realisation: int) -> np.random.Generator:
         number, place = divmod(realisation, BLOCK)
-        return np.random.Generator(np.random.PCG64(_Words(block(number)[place])))
+        words = _Words(block(number)[place])
+        # the stubs know of SeedSequence only, and not of what it implements
+        return np.random.Generator(np.random.PCG64(words))  # type: ignore[arg-type]
 
     return draw
 

@@ -155,7 +155,7 @@ def maps(
     half = (planes.variance / 2).astype(np.float32)[:, None, None]
     out = np.empty((count, size, size, len(weights)), np.float32)
     for r in range(count):
-        rng, kappa = draw(r), np.zeros((len(weights), wide**2), np.float32)
+        rng, flat = draw(r), np.zeros((len(weights), wide**2), np.float32)
         for start in range(0, len(half), BATCH):
             part = slice(start, min(start + BATCH, len(half)))
             modes = normal_modes(rng, planes.amplitudes[part].shape)
@@ -164,8 +164,8 @@ def maps(
             columns = fft.ifft(modes, axis=1, workers=1, overwrite_x=True)[:, :wide]
             density = fft.irfft(columns, n=grid.n, axis=2, workers=1)[:, :, :wide] - half[part]
             np.expm1(density, out=density)
-            kappa += weights[:, part] @ density.reshape(len(density), -1)
-        kappa = kappa.reshape(-1, wide, wide)
+            flat += weights[:, part] @ density.reshape(len(density), -1)
+        kappa: np.ndarray = flat.reshape(-1, wide, wide)
         if lmax is not None:
             kappa, start = _up_to(kappa, lmax, cfg.pixel_arcmin * ARCMIN), (wide - size) // 2
             kappa = kappa[:, start : start + size, start : start + size]

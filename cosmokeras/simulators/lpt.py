@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import fft
@@ -24,6 +25,9 @@ from cosmokeras.errors import UserError
 from cosmokeras.simulators.fields import normal_modes
 from cosmokeras.simulators.mesh import assign, pixel_power, project, slab_power, squared_modes, window
 from cosmokeras.table import TheoryTable, theory_table
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 LABELS = ("k [h/Mpc]", "P(k) [(Mpc/h)$^2$]")
 
@@ -110,7 +114,7 @@ def _sharpen(field: np.ndarray, box_size: float, spread: float) -> np.ndarray:
     return fft.irfftn(modes, s=field.shape, overwrite_x=True, workers=1)
 
 
-def response(n: int, box_size: float, spread: float, dtype: np.dtype = np.float64) -> np.ndarray:
+def response(n: int, box_size: float, spread: float, dtype: DTypeLike = np.float64) -> np.ndarray:
     """Answer of particles that start on the mesh points to a small wave, beyond the assignment window; modes of rfftn.
 
     Such particles fold the waves k + m K e_i (K = 2 pi / cell, e_i along an axis, m = +-1, +-2, ...) onto k. With
@@ -135,13 +139,13 @@ def response(n: int, box_size: float, spread: float, dtype: np.dtype = np.float6
     return np.maximum(out, 0.5, out=out)
 
 
-def _along_axes(values: np.ndarray, dtype: np.dtype) -> list[np.ndarray]:
+def _along_axes(values: np.ndarray, dtype: DTypeLike) -> list[np.ndarray]:
     """The same n numbers along each axis of the modes of rfftn, which keep half of the last axis."""
     values = values.astype(dtype)
     return [values[:, None, None], values[None, :, None], values[None, None, : len(values) // 2 + 1]]
 
 
-def _sum_of_axes(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _sum_of_axes(values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
     x, y, z = _along_axes(values, dtype)
     return (x + y) + z
 
@@ -157,7 +161,7 @@ def _wavenumbers(n: int, box_size: float, odd: bool = False) -> np.ndarray:
     return k
 
 
-def _inverse_laplacian(n: int, box_size: float, dtype: np.dtype) -> np.ndarray:
+def _inverse_laplacian(n: int, box_size: float, dtype: DTypeLike) -> np.ndarray:
     """-1 / k^2 of the modes of rfftn, 0 at k = 0."""
     square = _sum_of_axes(_wavenumbers(n, box_size) ** 2, dtype)
     square[0, 0, 0] = -np.inf

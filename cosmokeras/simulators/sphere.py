@@ -147,7 +147,7 @@ def full_sky_kappa(
     lmax = full_lmax(nside) if lmax is None else lmax
     flat = background(cosmology)
     thickness = shell_mpc_h / cosmology["h"]  # [Mpc]
-    edges = np.arange(np.ceil(flat.comoving_distance(survey.z_max) / thickness) + 1) * thickness
+    edges = np.arange(float(np.ceil(flat.comoving_distance(survey.z_max) / thickness)) + 1) * thickness
     edges = np.concatenate([[0.0], flat.inv_comoving_distance(edges[1:])])
     shells = glass.tophat_windows(edges)
     z = np.linspace(0.0, survey.z_max, 1501)
@@ -223,7 +223,8 @@ def through_shear(
 ) -> tuple[np.ndarray, np.ndarray]:
     """E and B convergence (npix,) of the masked, noisy shear of `kappa` (npix,); `sigma` per component and pixel."""
     shear = [g + sigma * rng.standard_normal(g.size) for g in shear_sphere(kappa, lmax)]
-    return kaiser_squires_sphere(*(mask * g for g in shear), lmax)
+    g1, g2 = (mask * g for g in shear)
+    return kaiser_squires_sphere(g1, g2, lmax)
 
 
 def peak_gb() -> float:

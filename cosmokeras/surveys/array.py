@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosmokeras.errors import UserError
-from cosmokeras.observation import USED
 from cosmokeras.surveys import images
+from cosmokeras.surveys.roads import USED
 from cosmokeras.surveys.sky import RealSky
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def load(cfg: Config) -> RealSky:
     lensing = cfg.kind.observed == "survey"
     if lensing:
         must_have_pixel(cfg)
-    maps, where = read_maps(cfg.real.path, cfg.channels)
+    path = cfg.real.path
+    assert path is not None  # the checks of parameters see to it
+    maps, where = read_maps(path, cfg.channels)
     coverage = _coverage(cfg, maps.shape[:3], where)
     maps = images.clean(maps, coverage, where)
     if lensing:
@@ -51,7 +53,7 @@ def load(cfg: Config) -> RealSky:
         provenance={
             "kind": "unknown",
             "statement": "Whether these maps are observed is for those to say who made them",
-            "files": {name: images.sha256(name) for name in _files(cfg)},
+            "files": {name: images.sha256(name) for name in _files(path, cfg.real.mask)},
             "shape": list(maps.shape),
             "steps": steps,
         },
@@ -73,8 +75,7 @@ def must_have_pixel(cfg: Config) -> None:
         )
 
 
-def _files(cfg: Config) -> list[str]:
-    path, mask = cfg.real.path, cfg.real.mask
+def _files(path: str | tuple[str, ...], mask: str | None) -> list[str]:
     return [*([path] if isinstance(path, str) else path), *([mask] if mask else [])]
 
 

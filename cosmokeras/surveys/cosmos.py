@@ -117,8 +117,9 @@ def _bin(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     total = np.bincount(pixel, weight, size**2)
     safe = np.where(total > 0, total, 1.0)
-    means = (np.bincount(pixel, weight * e, size**2) / safe for e in (e1, -e2))  # -e2: RA grows to the right
-    return *(m.reshape(size, size) for m in means), total.reshape(size, size)
+    # -e2: RA grows to the right
+    g1, g2 = (np.bincount(pixel, weight * e, size**2) / safe for e in (e1, -e2))
+    return g1.reshape(size, size), g2.reshape(size, size), total.reshape(size, size)
 
 
 def bin_shear(

@@ -70,7 +70,7 @@ def load_release(cfg: Config, release: Release) -> RealSky:
         if column.size != columns[0].size:
             raise UserError(f"{path}: {column.size} pixels, but {paths[0]} has {columns[0].size}; replace the odd one")
     maps, b_modes = np.stack(columns[:bins]), np.stack(columns[bins:])
-    warnings = []
+    warnings: list[str] = []
     if mask.size == maps.shape[1]:
         mask, warnings = _without_missing(np.concatenate([maps, b_modes]), mask, str(paths[-1]))
         # the transform of a masked field leaks out of the footprint; nothing is observed there

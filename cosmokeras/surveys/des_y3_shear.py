@@ -147,11 +147,12 @@ def read_shear(data: bytes, mask: np.ndarray, bins: int, name: str) -> Shear:
             file.visititems(keep)
     except (OSError, RuntimeError) as error:
         raise UserError(f"{name}: not a readable HDF5 file ({' '.join(str(error).split())})") from None
-    found = {
-        what: _only(stored, pattern, mask, bins, name, what, needed=what != "counts")
+    g1, g2, counts = (
+        _only(stored, pattern, mask, bins, name, what, needed=what != "counts")
         for what, pattern in (("g1", COMPONENT[1]), ("g2", COMPONENT[2]), ("counts", COUNTS))
-    }
-    return Shear(**found)
+    )
+    assert g1 is not None and g2 is not None  # they are needed
+    return Shear(g1, g2, counts)
 
 
 def _only(

@@ -88,13 +88,12 @@ def fit(
 
     low = np.repeat([-7.0, -0.2, np.log(0.02)], terms)
     high = np.repeat([1.0, 2.5, np.log(0.6)], terms)
-    best = None
+    fits = []
     for _ in range(tries):
         means = np.interp(np.sort(rng.uniform(size=terms)), shares, fine)
         start = np.concatenate([np.zeros(terms), means, np.log(rng.uniform(0.05, 0.3, terms))])
-        found = least_squares(residuals, np.clip(start, low + 1e-6, high - 1e-6), bounds=(low, high))
-        if best is None or found.cost < best.cost:
-            best = found
+        fits.append(least_squares(residuals, np.clip(start, low + 1e-6, high - 1e-6), bounds=(low, high)))
+    best = min(fits, key=lambda fit: fit.cost)
     log_weight, mean, log_sigma = best.x.reshape(3, -1)
     weight = np.exp(log_weight - np.log(np.exp(log_weight).sum()))
     order = np.argsort(mean)

@@ -29,6 +29,7 @@ def load(cfg: Config) -> RealSky:
     """Patches of the maps of `real.path` inside the mask `real.mask`."""
     healpix_nside(cfg.survey)  # said before large files are read
     root = Path(cfg.root)
+    assert cfg.real.path is not None and cfg.real.mask is not None  # the checks of parameters see to it
     given = (cfg.real.path,) if isinstance(cfg.real.path, str) else cfg.real.path
     paths, mask_path = [root / one for one in given], root / cfg.real.mask
     if not paths:

@@ -21,6 +21,7 @@ from cosmokeras.errors import UserError
 from cosmokeras.files import atomic
 from cosmokeras.surveys import images
 from cosmokeras.surveys.download import fetch_file, load_manifest
+from cosmokeras.surveys.roads import USED
 from cosmokeras.surveys.sky import RealSky
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def read_mask(path: Path | str) -> np.ndarray:
     mask = images.read_mask(path)
     if mask.ndim != 2:
         raise UserError(f"{path}: a mask of shape {mask.shape}; the challenge's is one image (h, w)")
-    return mask >= images.USED
+    return mask >= USED
 
 
 def unpack(values: np.ndarray, mask: np.ndarray, where: str) -> np.ndarray:

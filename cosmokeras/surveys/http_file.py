@@ -246,7 +246,10 @@ def _range(answer: requests.Response) -> tuple[int | None, int | None]:
     """First byte sent and size of the whole file, from "bytes 100-199/200" or "bytes */200"."""
     text = answer.headers.get("Content-Range", "")
     found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(?:(\d+)|\*)", text.strip())
-    return tuple(None if number is None else int(number) for number in found.groups()) if found else (None, None)
+    if not found:
+        return None, None
+    first, size = (None if number is None else int(number) for number in found.groups())
+    return first, size
 
 
 def _whole(answer: requests.Response) -> int | None:

@@ -14,7 +14,8 @@ import numpy as np
 
 from cosmokeras import files
 from cosmokeras.errors import UserError
-from cosmokeras.observation import USED, pixel_noise
+from cosmokeras.observation import pixel_noise
+from cosmokeras.surveys.roads import USED
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config

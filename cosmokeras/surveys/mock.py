@@ -13,6 +13,7 @@ import os
 import textwrap
 import zlib
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,6 @@ def write_mock(
     survey : name of the preset
     truth : omega_m, sigma8, h, omega_b, n_s, w0, seed, lmax
     """
-    import glass
     import healpy as hp
     from astropy.io import fits
 
@@ -68,10 +68,11 @@ def write_mock(
         step = float(f"{one / STEPS:.8g}")
         header[f"TSCAL{number}"] = (step, f"pixel noise / {STEPS}")
         header[f"TZERO{number}"] = -128 * step
-    cards = {"PIXTYPE": "HEALPIX", "ORDERING": "RING", "COORDSYS": "C", "INDXSCHM": "EXPLICIT", "OBJECT": "PARTIAL"}
+    cards: dict[str, Any] = {"PIXTYPE": "HEALPIX", "ORDERING": "RING", "COORDSYS": "C"}
+    cards |= {"INDXSCHM": "EXPLICIT", "OBJECT": "PARTIAL"}
     cards |= {"NSIDE": hp.npix2nside(len(mask)), "MOCK": True, "SURVEY": survey}
     cards |= {name.upper(): value for name, value in truth.items()}
-    cards["GLASSVER"] = glass.__version__
+    cards["GLASSVER"] = version("glass")
     header.update(cards)
     header["COMMAND"] = _command(header)
     for line in textwrap.wrap(WORDS, 72):

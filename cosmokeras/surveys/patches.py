@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -140,7 +140,16 @@ def tangent_grid(side: float, n: int) -> np.ndarray:
 
 
 def tangent_frame(ra: float, dec: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unit vectors at (ra, dec) [deg]: outwards, to the west and to the north."""
+    """Unit vectors at (ra, dec) [deg]: outwards, to the west and to the north.
+
+    Examples
+    --------
+    At the vernal equinox the west is where right ascensions are just below 360 degrees:
+
+    >>> outwards, west, north = tangent_frame(0.0, 0.0)
+    >>> outwards.tolist(), west.tolist(), north.tolist()
+    ([1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [-0.0, -0.0, 1.0])
+    """
     a, d = math.radians(ra), math.radians(dec)
     outwards = np.array([math.cos(d) * math.cos(a), math.cos(d) * math.sin(a), math.sin(d)])
     west = np.array([math.sin(a), -math.cos(a), 0.0])
@@ -184,7 +193,7 @@ def _rows(side: float, south: float, north: float) -> Iterator[tuple[float, floa
         else:
             dec = brentq(lambda d, lowest=edge: _lower(d, side) - lowest, -limit, limit, xtol=1e-12)
         lower, edge = _lower(dec, side), -_lower(-dec, side)
-        yield tuple(math.degrees(angle) for angle in (dec, lower, edge))
+        yield math.degrees(dec), math.degrees(lower), math.degrees(edge)
 
 
 def _lower(dec: float, side: float) -> float:
@@ -258,7 +267,7 @@ def read_healpix(
     return _full_sky(path, header, np.stack(columns), index)
 
 
-def _is_index(header: dict, names: list[str], name: str) -> bool:
+def _is_index(header: Mapping[str, Any], names: list[str], name: str) -> bool:
     explicit = str(header.get("INDXSCHM", "")).strip().upper()
     unmarked = explicit == "" and len(names) > 1 and name.strip().upper() in _EXPLICIT
     return name == names[0] and (explicit == "EXPLICIT" or unmarked)
@@ -273,7 +282,7 @@ def _column(path: Path | str, names: list[str], field: int | str) -> str:
     raise UserError(f"{path}: no map {field!r}; it has {', '.join(names)} (or 0 to {len(names) - 1})")
 
 
-def _full_sky(path: Path | str, header: dict, columns: np.ndarray, index: np.ndarray | None) -> np.ndarray:
+def _full_sky(path: Path | str, header: Mapping[str, Any], columns: np.ndarray, index: np.ndarray | None) -> np.ndarray:
     """(channels, npix) in RING order from the columns of a file and, for a partial map, its pixel numbers."""
     import healpy
 

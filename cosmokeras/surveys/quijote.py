@@ -49,17 +49,17 @@ def cube_files(path: str | tuple[str, ...], particles: int, z: float) -> list[Pa
 
 
 def _of_folder(folder: Path, particles: int, z: float) -> list[Path]:
-    found = [file for file in sorted(folder.glob(PATTERN)) if abs(redshift(file) - z) < Z_TOLERANCE]
+    named = sorted(folder.glob(PATTERN))
+    found = [file for file in named if (told := redshift(file)) is not None and abs(told - z) < Z_TOLERANCE]
     if not found:
         raise UserError(f"{folder}: no cube {PATTERN} of lpt.redshift={z} in this folder; name another in real.path")
-    named = {file: MESH.match(file.stem) for file in found}
-    same = [file for file, match in named.items() if match]
+    meshes = {file: int(match.group(1)) for file in found if (match := MESH.match(file.stem))}
 
     def badness(file: Path) -> tuple[bool, int, bool]:
-        n = int(named[file].group(1))
+        n = meshes[file]
         return n < particles, abs(n - particles), scheme(file) != "PCS"
 
-    return [file for file in found if file not in same or file == min(same, key=badness)]
+    return [file for file in found if file not in meshes or file == min(meshes, key=badness)]
 
 
 def scheme(path: Path | str) -> str | None:
@@ -140,6 +140,7 @@ def slabs(cfg: Config, path: Path) -> np.ndarray:
 
 def load(cfg: Config) -> RealSky:
     """All slabs of all cubes that real.path names."""
+    assert cfg.real.path is not None  # the checks of parameters see to it
     files = cube_files(cfg.real.path, cfg.lpt.particles, cfg.lpt.redshift)
     maps = np.concatenate([slabs(cfg, path) for path in files])
     lpt = cfg.lpt

@@ -50,7 +50,10 @@ def road(cfg: Config, sigma: np.ndarray) -> Road:
     """The road of the survey of `cfg`; `sigma` (bins,) is the shape noise of a flat pixel."""
     if cfg.survey.made_from == "healpix" and cfg.survey.lmax is not None:
         return SphereRoad(cfg, sigma)
-    return {"healpix": HealpixRoad, "shear": ShearRoad, "flat": FlatRoad}[cfg.survey.made_from](cfg, sigma)
+    roads: dict[str, Callable[[Config, np.ndarray], Road]] = {
+        "healpix": HealpixRoad, "shear": ShearRoad, "flat": FlatRoad,
+    }  # fmt: skip
+    return roads[cfg.survey.made_from](cfg, sigma)
 
 
 def _kernel(transfer: np.ndarray, steepness: float) -> np.ndarray:
@@ -124,6 +127,7 @@ class HealpixRoad:
     margin = 0
 
     def __init__(self, cfg: Config, sigma: np.ndarray) -> None:
+        assert cfg.survey.nside is not None
         where, self.size = (cfg.survey.nside, cfg.pixel_arcmin), cfg.data.size
         self.sigma = sigma
         self.signal_kernel, noise_kernel = _healpix_kernels(*where, self.size, cfg.survey.sky)

@@ -99,9 +99,9 @@ def _tensorflow() -> Devices:
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    details = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     logical = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    names = tuple(names) or (cpu_name(),) * len(logical)
+    names = tuple(details) or (cpu_name(),) * len(logical)
     if len(logical) == 1:
         return Devices(names)
     strategy = tf.distribute.MirroredStrategy([device.name for device in logical])

@@ -24,7 +24,7 @@ class Curves(keras.callbacks.Callback):
 
     def __init__(self, state: RunState, folder: Path) -> None:
         super().__init__()
-        from dvclive import Live
+        from dvclive.live import Live
 
         self.state, self.folder = state, folder
         home = state.folder / "live"

@@ -136,7 +136,10 @@ class Survey(_Frozen):
     bins: list[Bin] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _lmax_of_nside(self) -> Self:
+    def _of_healpix(self) -> Self:
+        if self.made_from == "healpix" and self.nside is None:
+            msg = "made_from healpix needs the nside of the maps that patches are cut out of"
+            raise ValueError(msg)
         if self.lmax is not None and (self.nside is None or not self.nside <= self.lmax < 3 * self.nside):
             msg = f"lmax {self.lmax} must be from nside to 3 nside - 1, and nside is {self.nside}"
             raise ValueError(msg)

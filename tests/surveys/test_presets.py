@@ -230,6 +230,7 @@ def test_an_unknown_survey_is_named_with_the_known_ones(tmp_path: Path) -> None:
         ({"pixel_arcmin": -1.0}, "pixel_arcmin"),
         ({"made_from": "magic"}, "made_from"),
         ({"made_from": "healpix", "nside": 64, "lmax": 192}, "from nside to 3 nside - 1"),
+        ({"made_from": "healpix", "nside": None}, "needs the nside"),
         ({"lmax": 64}, "nside is None"),
         ({"bins": []}, "bins"),
         ({"bins": [{"n_eff": 1.0, "sigma_e": 0.3, "n_z": [{"kind": "gauss"}]}]}, "bins.0.n_z.0"),

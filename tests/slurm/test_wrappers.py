@@ -62,6 +62,8 @@ def test_what_is_missing_or_wrong_is_one_line(cluster: Cluster, checkout: Path) 
     write_site(checkout, WORK="here")
     assert "WORK=here: must be an absolute path" in error(cluster, checkout, "slurm/submit")
     write_site(checkout)
+    nowhere = error(cluster, checkout, "slurm/submit", SLURM_CONF=str(checkout / "no.conf"))
+    assert "error: Slurm does not answer: sinfo: " in nowhere
     assert "--epochs: unknown option" in error(cluster, checkout, "slurm/submit", "--epochs", "3")
     assert cluster.run("squeue", "-h") == ""
 

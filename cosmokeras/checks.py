@@ -104,6 +104,13 @@ def _check_lensing(config: Config, fail: Callable[[str], None]) -> None:
             f"data.size={config.data.size}: a patch of {side:.0f} deg (lensing.pixel_arcmin={config.pixel_arcmin}) is "
             f"larger than the tangent plane allows; size * pixel must be at most {MAX_PATCH_DEG:.0f} deg"
         )
+    if config.mean == "removed_field" and config.field_deg is None:
+        fail("lensing.mean=removed_field: needs lensing.field_deg, the side [deg] of the field whose mean is removed")
+    if config.mean == "removed_field" and config.field_deg is not None and config.field_deg < side:
+        fail(
+            f"lensing.field_deg={config.field_deg}: smaller than a map, {side:.3g} deg; must be that at least, or use "
+            "lensing.mean=removed_patch"
+        )
 
 
 def _check_mask(mask: str, fail: Callable[[str], None]) -> None:
@@ -111,9 +118,9 @@ def _check_mask(mask: str, fail: Callable[[str], None]) -> None:
         return
     path = PurePath(mask)
     # a trained model takes its masks along, under the same name below its own folder
-    if path.suffix != ".npy" or path.is_absolute() or ".." in path.parts:
+    if path.suffix not in (".npy", ".npz") or path.is_absolute() or ".." in path.parts:
         fail(
-            f"lensing.mask={mask!r}: allowed are survey, none, and the name of an .npy file below the folder of "
+            f"lensing.mask={mask!r}: allowed are survey, none, and the name of an .npy or .npz file below the folder of "
             "params.yaml, e.g. data/masks/NAME.npy"
         )
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import yaml
@@ -35,7 +36,7 @@ from cosmokeras.sections import (
     Section,
     TrainConfig,
 )
-from cosmokeras.surveys.presets import SURVEY_FOLDER, Survey, load_survey
+from cosmokeras.surveys.presets import SURVEY_FOLDER, Mean, Survey, load_survey
 
 
 class Config(Section):
@@ -111,6 +112,18 @@ class Config(Section):
         return self.survey.smoothing_arcmin if self.lensing.smoothing_arcmin is None else self.lensing.smoothing_arcmin
 
     @property
+    def mean(self) -> Mean:
+        """What mean the maps are without (lensing): nothing, that of a field, or each patch's own."""
+        if self.kind.observed != "survey":
+            return "kept"
+        return self.survey.mean if self.lensing.mean is None else self.lensing.mean
+
+    @property
+    def field_deg(self) -> float | None:
+        """Side of the field whose mean is removed [deg] (lensing)."""
+        return self.survey.field_deg if self.lensing.field_deg is None else self.lensing.field_deg
+
+    @property
     def channels(self) -> int:
         """Maps per sample: tomographic bins, or one."""
         return len(self.survey.bins) if self.kind.observed == "survey" else 1
@@ -136,7 +149,9 @@ class Config(Section):
         key: dict[str, Any] = {"prior": prior, "data": self.data.model_dump(exclude={"targets"})}
         if self.kind.observed == "survey":
             key["lensing"] = {"pixel_arcmin": self.pixel_arcmin, "shell_mpc_h": self.lensing.shell_mpc_h}
-            key["survey"] = self.survey.model_dump(exclude={"mask", "mock", "sky", "smoothing_arcmin"})
+            if self.mean == "removed_field":
+                key["lensing"]["field_deg"] = self.field_deg
+            key["survey"] = self.survey.model_dump(exclude={"mask", "mock", "sky", "smoothing_arcmin", "mean", "field_deg"})
         elif self.kind.section:
             key[self.kind.section] = getattr(self, self.kind.section).model_dump()
         return key
@@ -256,15 +271,35 @@ def survey_masks(config: Config, margin: int = 0) -> np.ndarray:
     (n, size + 2 margin, size + 2 margin), what the survey sees of the maps and of `margin` pixels around them; where
     the masks do not tell, the surroundings are the mirror image
     """
+    size = config.data.size
+    library = _library(config)
+    if library is None:
+        return np.ones((1, *2 * [size + 2 * margin]), np.float32)
+    return _around(library[0], size, margin)
+
+
+def survey_depth(config: Config, margin: int = 0) -> np.ndarray | None:
+    """Noise of each pixel over the survey's, for each of `survey_masks` and of its shape; None where it is 1."""
+    library = _library(config)
+    return None if library is None or library[1] is None else _around(library[1], config.data.size, margin)
+
+
+def _library(config: Config) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Coverage and relative noise (n, side, side) in the file of masks; None where no mask is asked for."""
     size, name = config.data.size, mask_file(config)
     if name is None:
-        return np.ones((1, *2 * [size + 2 * margin]), np.float32)
+        return None
     path, key = Path(config.root) / name, f"lensing.mask={config.lensing.mask}"
     own = config.lensing.mask != "survey"
     remedy = "make it with `python -m cosmokeras.surveys.footprint`" if own else "run `dvc pull data.dvc`"
     try:
-        masks = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        masks, noise = np.load(path, allow_pickle=False), None
+        if not isinstance(masks, np.ndarray):
+            with masks as both:
+                masks, noise = both["coverage"], both["noise"].astype(np.float32)
+    except KeyError:
+        raise UserError(f"{key}: {path} must hold the arrays `coverage` and `noise`; {remedy}") from None
+    except (OSError, ValueError, EOFError, BadZipFile):
         raise UserError(f"{key}: {path} is missing or damaged; {remedy}") from None
     # smaller patches are cut out of the survey's; larger ones do not exist
     if masks.ndim != 3 or masks.shape[1] != masks.shape[2] or masks.shape[1] < size:
@@ -278,11 +313,21 @@ def survey_masks(config: Config, margin: int = 0) -> np.ndarray:
         raise UserError(
             f"{key}: {path} holds numbers outside 0 to 1; a mask is the observed part of each pixel; {remedy}"
         )
+    if own and not (len(masks) and (_around(masks, size, 0) >= 0.5).any(axis=(1, 2)).all()):
+        raise UserError(f"{key}: {path} holds no mask, or one that hides a whole patch; {remedy}")
+    if noise is not None:
+        if noise.shape != masks.shape:
+            raise UserError(f"{key}: {path} holds `noise` of shape {noise.shape}; must be that of `coverage`, {masks.shape}")
+        if not (np.isfinite(noise) & (noise > 0))[masks > 0].all():
+            raise UserError(f"{key}: {path} holds `noise` that is not above 0 in observed pixels; {remedy}")
+        noise = np.where(masks > 0, noise, np.float32(1))
+    return masks, noise
+
+
+def _around(masks: np.ndarray, size: int, margin: int) -> np.ndarray:
+    """The middle `size` pixels of maps (n, side, side) and `margin` around them, mirrored where there are fewer."""
     taken = min(masks.shape[1], size + 2 * margin)
     start, rest = (masks.shape[1] - taken) // 2, size + 2 * margin - taken
     masks = masks[:, start : start + taken, start : start + taken]
-    inner = masks[:, (taken - size) // 2 :, (taken - size) // 2 :][:, :size, :size]
-    if own and not (len(masks) and (inner >= 0.5).any(axis=(1, 2)).all()):
-        raise UserError(f"{key}: {path} holds no mask, or one that hides a whole patch; {remedy}")
     around = (rest // 2, rest - rest // 2)
     return np.pad(masks, ((0, 0), around, around), "symmetric") if rest else masks

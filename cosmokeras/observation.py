@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosmokeras.config import Config, survey_masks
+from cosmokeras.config import Config, survey_depth, survey_masks
 from cosmokeras.draws import integer_rows
 from cosmokeras.errors import UserError
 from cosmokeras.surveys.roads import USED, filter_complex, road
@@ -44,6 +44,8 @@ class Observer:
             self.sigma = noise_sigma(cfg)
             self.road = road(cfg, self.sigma)
             self.masks = survey_masks(cfg, self.road.margin)
+            self.depth = survey_depth(cfg, self.road.margin)
+            self.removed = cfg.mean == "removed_patch"
             k = 2 * np.pi * np.fft.fftfreq(self.size, cfg.pixel_arcmin)
             sigma = cfg.smoothing_arcmin
             self.beam = np.exp(-0.5 * sigma**2 * (k[:, None] ** 2 + k[None, :] ** 2)) if sigma > 0 else None
@@ -75,12 +77,14 @@ class Observer:
         pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
         which = integer_rows(pick, first, tf.shape(maps)[0], (), len(self.masks))
         coverage = tf.gather(tf.constant(self.masks), which)
+        depth = None if self.depth is None else tf.gather(tf.constant(self.depth), which)
         inner = slice(self.road.margin, self.road.margin + self.size)
-        return coverage[:, inner, inner], self.road(maps, coverage, draw, first)
+        return coverage[:, inner, inner], self.road(maps, coverage, draw, first, depth)
 
     def finish(self, maps: tf.Tensor, coverage: tf.Tensor) -> tf.Tensor:
-        """Last steps, which simulated and real maps share: mask, smooth, mask, scale.
+        """Last steps, which simulated and real maps share: mask, mean, smooth, mask, scale.
 
+        The mean of the observed pixels goes where the survey's inversion of each patch left it undetermined.
         Maps are scaled up by the root of the observed part of their area: the power of a masked map goes with that
         part, and a network that is not told it would take a full map for one with more signal.
         """
@@ -92,6 +96,9 @@ class Observer:
             return self._standardise(maps)
         used = tf.cast(coverage >= USED, tf.float32)[..., None]
         maps = maps * used
+        if self.removed:
+            seen = tf.maximum(tf.reduce_sum(used, axis=(1, 2), keepdims=True), 1.0)
+            maps = (maps - tf.reduce_sum(maps, axis=(1, 2), keepdims=True) / seen) * used
         if self.beam is not None:
             maps = tf.math.real(filter_complex(maps, self.beam)) * used
         part = tf.reduce_mean(used, axis=(1, 2, 3), keepdims=True)

@@ -9,6 +9,10 @@ A lognormal shell of shift 1 has the third moment V^3 + 3 V^2 for a variance V, 
 thinner shells would be more and more skewed (shells of 50 instead of 100 Mpc/h: by 40 %). The skewness parameter
 <delta^3> / V^2 of projected matter depends on thickness no more, once shells are thicker than its correlation length.
 Shells thinner than REFERENCE therefore have the shift that gives them that of a REFERENCE shell of shift 1.
+
+Maps show what the survey's pixels show (`Survey.pixels`): convergence in pixel centres up to the survey's lmax, or
+averages over pixels, with the power that folds into them and the third moment that is left of a finer field's
+(`cosmokeras.simulators.averaging`).
 """
 
 from __future__ import annotations
@@ -22,14 +26,18 @@ from scipy import fft
 from cosmokeras import theory
 from cosmokeras.config import Config
 from cosmokeras.pixels import ARCMIN
+from cosmokeras.simulators.averaging import PixelAverage, averaged_shift, cut_average, pixel_average
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
 from cosmokeras.surveys.patches import MARGIN
+from cosmokeras.surveys.presets import Pixels
 from cosmokeras.table import TheoryTable, theory_table
 
 LABELS = ("multipole $\\ell$", "$C_\\ell$")
 REFERENCE = 100.0  # thickness [Mpc/h] at which the shift is 1
 # Shells that add less than this part to every C_ell are left out (the far tail of n(z)).
 NEGLIGIBLE = 1e-4
+# Of a field wider than this many maps less one, the mean over so much of it is taken off: that of the rest is small.
+MOST_PADDING = 8
 BATCH = 8  # shells transformed at once: they stay in the cache
 
 
@@ -40,6 +48,7 @@ class Grid:
     The theory table, nodes `ell`, and where between them (`lower`, `fraction`, in log ell) the modes of a quadrant of
     the periodic grid lie, (n // 2 + 1, n // 2 + 1); the rest of the grid mirrors it. The k = 0 mode stands for all
     waves of its cell in Fourier space; `cell` (n_ell,) are the weights of the nodes in the mean over that cell.
+    `average` says what pixel averages show; None where pixels show the field in their centres.
     """
 
     table: TheoryTable
@@ -48,13 +57,44 @@ class Grid:
     lower: np.ndarray
     fraction: np.ndarray
     cell: np.ndarray
+    average: PixelAverage | None = None
+
+    def power(self, log_c: np.ndarray) -> np.ndarray:
+        """Power of the modes of a quadrant, (shells, n // 2 + 1, n // 2 + 1), of spectra exp(log_c) (shells, n_ell)."""
+        if self.average is None:
+            step = np.diff(log_c, axis=1)
+            spectra: np.ndarray = np.exp(log_c[:, self.lower] + self.fraction * step[:, self.lower])
+        else:
+            spectra = (self.average.power @ self.at_nodes(log_c).T).T.reshape(-1, *self.lower.shape)
+        spectra[:, 0, 0] = np.exp(log_c) @ self.cell
+        return spectra
+
+    def at_nodes(self, log_c: np.ndarray) -> np.ndarray:
+        """C_ell at the nodes of `average`, (shells, m)."""
+        assert self.average is not None
+        position = np.interp(np.log(self.average.ell), np.log(self.ell), np.arange(len(self.ell)))
+        lower = np.minimum(position.astype(int), len(self.ell) - 2)
+        fraction = position - lower
+        return np.exp(log_c[:, lower] * (1 - fraction) + log_c[:, lower + 1] * fraction)
 
 
-def prepare(cfg: Config, progress: bool = False, padding: int = 2) -> Grid:
-    """The theory table over the prior box, and the geometry of a grid `padding` times as wide as the maps."""
-    n = padding * cfg.data.size
-    modes = wavenumbers(n, cfg.pixel_arcmin * ARCMIN)[: n // 2 + 1]
-    ell = np.geomspace(0.05 * modes[0, 1], modes.max(), 150)
+def prepare(cfg: Config, progress: bool = False, padding: int | None = None, pixels: Pixels | None = None) -> Grid:
+    """The theory table over the prior box, and the geometry of a grid `padding` times as wide as the maps.
+
+    `padding` is 2 where it is not given, or as much as holds the field whose mean is removed. `pixels` says what pixels
+    show; where it is not given, what the survey's do.
+    """
+    n = (padding or _padding(cfg)) * cfg.data.size
+    pixel, pixels = cfg.pixel_arcmin * ARCMIN, pixels or cfg.survey.pixels
+    modes = wavenumbers(n, pixel)[: n // 2 + 1]
+    lowest = 0.05 * modes[0, 1]
+    average = None
+    if pixels == "cut":
+        assert cfg.survey.nside is not None
+        average = cut_average(n, pixel, cfg.survey.nside, cfg.survey.sky, lowest)
+    elif pixels != "centres":
+        average = pixel_average(n, pixel, pixels, lowest)
+    ell = np.geomspace(lowest, modes.max() if average is None else average.ell[-1], 150 if average is None else 200)
 
     def place(modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         position = np.interp(np.log(np.maximum(modes, ell[0])), np.log(ell), np.arange(len(ell)))
@@ -66,7 +106,20 @@ def prepare(cfg: Config, progress: bool = False, padding: int = 2) -> Grid:
     cell = np.zeros(len(ell))
     np.add.at(cell, lower, (1 - fraction) / lower.size)
     np.add.at(cell, lower + 1, fraction / lower.size)
-    return Grid(theory_table(cfg, progress), n, ell, *place(modes), cell)
+    return Grid(theory_table(cfg, progress), n, ell, *place(modes), cell, average)
+
+
+def field_side(cfg: Config) -> int | None:
+    """Pixels along the side of the field whose mean is removed; None where no field's mean is."""
+    if cfg.mean != "removed_field" or cfg.field_deg is None:
+        return None
+    return max(cfg.data.size, round(cfg.field_deg * 60 / cfg.pixel_arcmin))
+
+
+def _padding(cfg: Config) -> int:
+    """Twice as wide as maps and field are: what is periodic stays outside."""
+    side = field_side(cfg)
+    return 2 if side is None else min(max(2, -(-(side + cfg.data.size) // cfg.data.size)), MOST_PADDING)
 
 
 @dataclass(frozen=True)
@@ -112,15 +165,17 @@ def shells(cfg: Config, grid: Grid, theta: np.ndarray) -> Shells:
 
 def _lognormal(cfg: Config, grid: Grid, weights: np.ndarray, log_c: np.ndarray, thickness: float) -> Shells:
     """Gaussian fields whose exponentials have the spectra exp(log_c) (shells, n_ell)."""
-    n, step = grid.n, np.diff(log_c, axis=1)
-    spectra = np.exp(log_c[:, grid.lower] + grid.fraction * step[:, grid.lower])
-    spectra[:, 0, 0] = np.exp(log_c) @ grid.cell
+    n, spectra = grid.n, grid.power(log_c)
     # Correlation of the density on the grid, of the Gaussian field, and back to the variances of its modes. A cosine
     # transform (type 1) of a quadrant is the Fourier transform of the whole grid that mirrors it.
     xi = fft.dctn(spectra, type=1, axes=(1, 2), workers=1) / (n * cfg.pixel_arcmin * ARCMIN) ** 2
     # thin shells have correlations below -1 on a periodic grid, which no lognormal field has: more of the k = 0 mode
     xi -= np.minimum(xi.min(axis=(1, 2), keepdims=True), 0.0)
-    shift = third_moment_shift(xi[:, 0, 0], thickness)
+    if grid.average is None:
+        shift = third_moment_shift(xi[:, 0, 0], thickness)
+    else:
+        moments = grid.average.moments(grid.at_nodes(log_c))
+        shift = averaged_shift(moments, xi[:, 0, 0], third_moment_shift(moments[:, 0, 0], thickness))
     gaussian = np.maximum(fft.dctn(np.log1p(xi / shift[:, None, None] ** 2), type=1, axes=(1, 2), workers=1), 0.0)
     mirror = np.full(n // 2 + 1, 2.0)
     mirror[[0, -1]] = 1.0
@@ -147,10 +202,12 @@ def maps(
 ) -> np.ndarray:
     """Noise-free convergence, (count, size, size, bins) float32, of one cosmology.
 
-    Up to the survey's lmax, where it has one; what is cut off is cut off on a wider map, away from the edges.
+    Up to the survey's lmax, where it has one; what is cut off is cut off on a wider map, away from the edges. Without
+    the mean of the field, where the survey's inversion does not know it: the map lies in a corner of the field.
     """
     size, lmax, planes = cfg.data.size, cfg.survey.lmax, shells(cfg, grid, theta)
-    wide = size if lmax is None else min(size + 2 * MARGIN, grid.n)
+    field = min(field_side(cfg) or size, grid.n)
+    wide = field if lmax is None else min(max(size + 2 * MARGIN, field), grid.n)
     weights = (planes.weights * planes.shift).astype(np.float32)
     half = (planes.variance / 2).astype(np.float32)[:, None, None]
     out = np.empty((count, size, size, len(weights)), np.float32)
@@ -167,8 +224,11 @@ def maps(
             flat += weights[:, part] @ density.reshape(len(density), -1)
         kappa: np.ndarray = flat.reshape(-1, wide, wide)
         if lmax is not None:
-            kappa, start = _up_to(kappa, lmax, cfg.pixel_arcmin * ARCMIN), (wide - size) // 2
-            kappa = kappa[:, start : start + size, start : start + size]
+            kappa = _up_to(kappa, lmax, cfg.pixel_arcmin * ARCMIN)
+        start = (wide - size) // 2 if lmax is not None else 0
+        if cfg.mean == "removed_field":
+            kappa = kappa - kappa.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
+        kappa = kappa[:, start : start + size, start : start + size]
         out[r] = np.moveaxis(kappa, 0, -1)
     return out
 

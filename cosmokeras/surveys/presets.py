@@ -26,6 +26,9 @@ from cosmokeras.pixels import healpix_side
 
 SURVEY_FOLDER = Path("data/surveys")
 
+Mean = Literal["kept", "removed_field", "removed_patch"]
+Pixels = Literal["centres", "kappa", "shear", "cut"]
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -119,6 +122,11 @@ class Survey(_Frozen):
     were made of shear by Kaiser-Squires on the sphere end at the multipole `lmax`, with their noise; without one their
     noise is white from pixel to pixel. HEALPix pixels look different at each latitude: `sky` says in boxes where the
     survey lies.
+
+    Shear does not tell the mean of the convergence. `inversion` says what a catalogue's shear is inverted in: each
+    `patch` by itself, or a whole `field` that patches are cut out of. `mean` says what maps are without: nothing (`kept`,
+    as simulations are, and patches of a sky that was inverted as a whole), the mean of a square field of side
+    `field_deg` (`removed_field`), or each patch's own (`removed_patch`).
     """
 
     name: str
@@ -133,6 +141,9 @@ class Survey(_Frozen):
     mock: str | None = None  # a simulated sky of other code, relative to the preset's folder
     sky: tuple[Box, ...] = Field(default=((0.0, 360.0, -90.0, 90.0),), min_length=1)  # roughly the footprint
     z_max: PositiveFloat = 3.0
+    inversion: Literal["patch", "field"] = "patch"
+    mean: Mean = "kept"
+    field_deg: PositiveFloat | None = None
     bins: list[Bin] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -143,7 +154,20 @@ class Survey(_Frozen):
         if self.lmax is not None and (self.nside is None or not self.nside <= self.lmax < 3 * self.nside):
             msg = f"lmax {self.lmax} must be from nside to 3 nside - 1, and nside is {self.nside}"
             raise ValueError(msg)
+        if self.mean == "removed_field" and self.field_deg is None:
+            msg = "mean removed_field needs field_deg, the side [deg] of the field"
+            raise ValueError(msg)
+        if self.inversion == "field" and self.made_from != "shear":
+            msg = f"inversion field goes with made_from shear, which is {self.made_from}"
+            raise ValueError(msg)
         return self
+
+    @property
+    def pixels(self) -> Pixels:
+        """What pixels show: the field in their centres (up to lmax), or averages of it."""
+        if self.made_from == "healpix":
+            return "cut" if self.lmax is None else "centres"
+        return "shear" if self.made_from == "shear" else "kappa"
 
     def n_z(self, z: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
         """Redshift distributions at `z`, shape (bins, len(z)), each with unit integral over 0 < z < z_max.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cosmokeras.config import Config
 
-HALF = 4  # half width [pixels] of the kernels that stand for pixel windows
+HALF = 4  # half width [pixels] of the kernel that stands for the noise of cut pixels
 # Of a pixel seen in part, the part seen holds that part of the signal, and its root of the noise; but the cutter takes
 # the mean over the part alone. With 0.3 for the root the noise behind holes is that of the sphere, as tests show.
 PARTLY = 0.3
@@ -38,10 +38,15 @@ class Road(Protocol):
 
     margin: int  # pixels around the maps whose coverage matters
 
-    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
-        """Noisy maps; `coverage` (n, size + 2 margin, size + 2 margin), `seed` two integers, of which the noise of
+    def __call__(
+        self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0,
+        depth: tf.Tensor | None = None,
+    ) -> tf.Tensor:  # fmt: skip
+        """Noisy maps.
 
-        a map is that of the row `first` + its place in the batch, see `cosmokeras.draws`.
+        `coverage` (n, size + 2 margin, size + 2 margin); `seed` two integers, of which the noise of a map is that of the
+        row `first` + its place in the batch, see `cosmokeras.draws`; `depth`, of the shape of `coverage`: noise of each
+        pixel over the survey's, None for 1 everywhere.
         """
         ...
 
@@ -56,45 +61,11 @@ def road(cfg: Config, sigma: np.ndarray) -> Road:
     return roads[cfg.survey.made_from](cfg, sigma)
 
 
-def _kernel(transfer: np.ndarray, steepness: float) -> np.ndarray:
-    """The kernel, (2 HALF + 1)^2, closest to a transfer (n, n) in fft2 order.
-
-    Modes count by |k|^-steepness: the lensing signal falls steeply, and its large scales must come through exactly.
-    """
-    n = len(transfer)
-    k = np.fft.fftfreq(n)
-    lags = np.arange(-HALF, HALF + 1)
-    # separable cosines and sines of the kernel's lags, all modes at once
-    waves = np.exp(-2j * np.pi * np.outer(k, lags))
-    design = np.einsum("ya,xb->yxab", waves, waves).reshape(n * n, -1)
-    weight = (np.hypot(k[:, None], k[None]) + 0.5 / n).ravel() ** (-steepness / 2)
-    both = np.concatenate([design.real, design.imag]) * np.tile(weight, 2)[:, None]
-    wanted = np.concatenate([transfer.ravel() * weight, np.zeros(n * n)])
-    kernel = np.linalg.solve(both.T @ both, both.T @ wanted)
-    return kernel.reshape(len(lags), len(lags))
-
-
 @cache
-def _window_kernel() -> np.ndarray:
-    """Averages over the pixels of a flat grid."""
-    window = np.sinc(np.fft.fftfreq(64))  # along one axis
-    return _kernel(np.outer(window, window), steepness=3.0)
-
-
-@cache
-def _healpix_kernels(nside: int, pixel_arcmin: float, size: int, sky: Any) -> tuple[np.ndarray, np.ndarray]:
-    signal, noise = cutting_transfers(nside, pixel_arcmin, size, sky=sky)
-    return _kernel(signal, steepness=3.0), _kernel(noise, steepness=0.0)
-
-
-def _averaged(maps: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
-    """The signal as the survey's pixels show it."""
-    import tensorflow as tf
-
-    pad = [[0, 0], [HALF, HALF], [HALF, HALF], [0, 0]]
-    filters = np.repeat(kernel[:, :, None, None], maps.shape[-1], axis=2)
-    padded = tf.pad(maps, pad, "SYMMETRIC")
-    return tf.nn.depthwise_conv2d(padded, tf.constant(filters, tf.float32), (1, 1, 1, 1), "VALID")
+def _noise_kernel(nside: int, pixel_arcmin: float, size: int, sky: Any) -> np.ndarray:
+    """Kernel (2 HALF + 1)^2 of the amplitudes of the noise of cut pixels."""
+    near = np.arange(-HALF, HALF + 1)
+    return np.fft.ifft2(cutting_transfers(nside, pixel_arcmin, size, sky=sky)[1]).real[np.ix_(near, near)]
 
 
 def filter_complex(maps: tf.Tensor, transfer: np.ndarray) -> tf.Tensor:
@@ -106,11 +77,12 @@ def filter_complex(maps: tf.Tensor, transfer: np.ndarray) -> tf.Tensor:
     return tf.transpose(first, (0, 2, 3, 1))
 
 
-def _flat_boost(coverage: tf.Tensor) -> tf.Tensor:
-    """Noise of a pixel that was observed in part grows as 1 / sqrt(coverage)."""
+def _flat_boost(coverage: tf.Tensor, depth: tf.Tensor | None) -> tf.Tensor:
+    """Noise of a pixel that was observed in part grows as 1 / sqrt(coverage), and is `depth` times the survey's."""
     import tensorflow as tf
 
-    return tf.math.rsqrt(tf.maximum(coverage, USED))[..., None]
+    boost = tf.math.rsqrt(tf.maximum(coverage, USED))[..., None]
+    return boost if depth is None else boost * depth[..., None]
 
 
 def _steps_boost(coverage: tf.Tensor, boost: np.ndarray) -> tf.Tensor:
@@ -122,7 +94,7 @@ def _steps_boost(coverage: tf.Tensor, boost: np.ndarray) -> tf.Tensor:
 
 
 class HealpixRoad:
-    """The signal after the mean transfer of the cutter; white noise in HEALPix pixels, cut at random places."""
+    """Maps of what the cutter shows; white noise in HEALPix pixels, cut at random places."""
 
     margin = 0
 
@@ -130,7 +102,7 @@ class HealpixRoad:
         assert cfg.survey.nside is not None
         where, self.size = (cfg.survey.nside, cfg.pixel_arcmin), cfg.data.size
         self.sigma = sigma
-        self.signal_kernel, noise_kernel = _healpix_kernels(*where, self.size, cfg.survey.sky)
+        noise_kernel = _noise_kernel(*where, self.size, cfg.survey.sky)
         self.noise_power = np.abs(np.fft.fft2(noise_kernel, s=(self.size, self.size))) ** 2
         self.where, self.sky = where, cfg.survey.sky
         # the noise of a HEALPix pixel in units of that of a flat pixel's area
@@ -152,7 +124,10 @@ class HealpixRoad:
         """The geometry as tensors."""
         return _outside_graphs(*self.geometry)
 
-    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
+    def __call__(
+        self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0,
+        depth: tf.Tensor | None = None,
+    ) -> tf.Tensor:  # fmt: skip
         """See `Road`."""
         import tensorflow as tf
 
@@ -164,7 +139,7 @@ class HealpixRoad:
         white *= tf.constant(self.sigma, tf.float32)
         noise = tf.reduce_sum(parts[..., None] * tf.gather(white, pixels, batch_dims=1), axis=2)
         noise = tf.reshape(noise, tf.shape(maps)) * _steps_boost(coverage, self.boost)
-        return _averaged(maps, self.signal_kernel) + noise
+        return maps + (noise if depth is None else noise * depth[..., None])
 
 
 class SphereRoad:
@@ -203,7 +178,10 @@ class SphereRoad:
         """The stripes as tensors."""
         return _outside_graphs(self.stripes)
 
-    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
+    def __call__(
+        self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0,
+        depth: tf.Tensor | None = None,
+    ) -> tf.Tensor:  # fmt: skip
         """See `Road`."""
         import tensorflow as tf
 
@@ -215,6 +193,8 @@ class SphereRoad:
         shear = tf.signal.ifft2d(tf.signal.fft2d(tf.complex(wide, 0.0)) * tf.constant(self.to_shear, tf.complex64))
         noise = normal_rows(draw, first, count, (2, wide.shape[1], self.wide, self.wide))
         noise *= (tf.constant(self.sigma[:, None, None], tf.float32) * seen**PARTLY)[:, None]
+        if depth is not None:
+            noise *= depth[:, None, None]
         signal = self._kappa(shear * tf.complex(seen, 0.0))
         return signal + self._kappa(tf.complex(noise[:, 0], noise[:, 1])) * tf.gather(self.tables()[0], place)
 
@@ -240,29 +220,41 @@ def _fewer_modes(power: np.ndarray, n: int) -> np.ndarray:
 
 
 class ShearRoad:
-    """Shear of the map, averaged in flat pixels, with shape noise and mask, and back by Kaiser-Squires."""
+    """Shear in flat pixels, with shape noise and mask, and back by Kaiser-Squires.
 
-    margin = 0
+    Each patch is inverted by itself, or out of a field that goes on around it: by its mirror images, `margin` pixels
+    wide, so that what wraps around stays outside. Of such a patch the mean is a long wave of the field.
+    """
 
     def __init__(self, cfg: Config, sigma: np.ndarray) -> None:
         self.size, self.sigma = cfg.data.size, sigma
-        self.spin2 = spin2_phase((self.size, self.size))
+        self.margin = MARGIN if cfg.survey.inversion == "field" else 0
+        self.wide = self.size + 2 * self.margin
+        self.to_shear = spin2_phase((self.wide, self.wide))
+        if self.margin:
+            self.to_shear[0, 0] = 1.0
         self.noise_power = np.ones((self.size, self.size))
 
-    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
+    def __call__(
+        self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0,
+        depth: tf.Tensor | None = None,
+    ) -> tf.Tensor:  # fmt: skip
         """See `Road`."""
         import tensorflow as tf
 
-        shear = filter_complex(_averaged(maps, _window_kernel()), self.spin2)
-        noise = normal_rows(seed, first, tf.shape(maps)[0], (2, self.size, self.size, len(self.sigma)))
-        noise *= (tf.constant(self.sigma, tf.float32) * _flat_boost(coverage))[:, None]
+        around = [[0, 0], [self.margin, self.margin], [self.margin, self.margin], [0, 0]]
+        shear = filter_complex(tf.pad(maps, around, "SYMMETRIC"), self.to_shear)
+        noise = normal_rows(seed, first, tf.shape(maps)[0], (2, self.wide, self.wide, len(self.sigma)))
+        noise *= (tf.constant(self.sigma, tf.float32) * _flat_boost(coverage, depth))[:, None]
         used = tf.cast(coverage >= USED, tf.complex64)[..., None]
         shear = (shear + tf.complex(noise[:, 0], noise[:, 1])) * used
-        return tf.math.real(filter_complex(shear, np.conj(self.spin2)))
+        kappa = tf.math.real(filter_complex(shear, np.conj(self.to_shear)))
+        inner = slice(self.margin, self.margin + self.size)
+        return kappa[:, inner, inner]
 
 
 class FlatRoad:
-    """Convergence averaged in flat pixels, with white noise: no transform between shear and convergence."""
+    """Convergence in flat pixels with white noise: no transform between shear and convergence."""
 
     margin = 0
 
@@ -270,13 +262,15 @@ class FlatRoad:
         self.sigma = sigma
         self.noise_power = np.ones((cfg.data.size, cfg.data.size))
 
-    def __call__(self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0) -> tf.Tensor:
+    def __call__(
+        self, maps: tf.Tensor, coverage: tf.Tensor, seed: tf.Tensor, first: tf.Tensor | int = 0,
+        depth: tf.Tensor | None = None,
+    ) -> tf.Tensor:  # fmt: skip
         """See `Road`."""
         import tensorflow as tf
 
         noise = normal_rows(seed, first, tf.shape(maps)[0], maps.shape[1:])
-        noise = noise * tf.constant(self.sigma, tf.float32) * _flat_boost(coverage)
-        return _averaged(maps, _window_kernel()) + noise
+        return maps + noise * tf.constant(self.sigma, tf.float32) * _flat_boost(coverage, depth)
 
 
 def _outside_graphs(*arrays: np.ndarray) -> Callable[[], list[tf.Tensor]]:

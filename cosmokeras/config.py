@@ -151,7 +151,9 @@ class Config(Section):
             key["lensing"] = {"pixel_arcmin": self.pixel_arcmin, "shell_mpc_h": self.lensing.shell_mpc_h}
             if self.mean == "removed_field":
                 key["lensing"]["field_deg"] = self.field_deg
-            key["survey"] = self.survey.model_dump(exclude={"mask", "mock", "sky", "smoothing_arcmin", "mean", "field_deg"})
+            key["survey"] = self.survey.model_dump(
+                exclude={"mask", "mock", "sky", "smoothing_arcmin", "mean", "field_deg"}
+            )
         elif self.kind.section:
             key[self.kind.section] = getattr(self, self.kind.section).model_dump()
         return key
@@ -317,7 +319,9 @@ def _library(config: Config) -> tuple[np.ndarray, np.ndarray | None] | None:
         raise UserError(f"{key}: {path} holds no mask, or one that hides a whole patch; {remedy}")
     if noise is not None:
         if noise.shape != masks.shape:
-            raise UserError(f"{key}: {path} holds `noise` of shape {noise.shape}; must be that of `coverage`, {masks.shape}")
+            raise UserError(
+                f"{key}: {path} holds `noise` of shape {noise.shape}; must be that of `coverage`, {masks.shape}"
+            )
         if not (np.isfinite(noise) & (noise > 0))[masks > 0].all():
             raise UserError(f"{key}: {path} holds `noise` that is not above 0 in observed pixels; {remedy}")
         noise = np.where(masks > 0, noise, np.float32(1))

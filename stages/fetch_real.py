@@ -10,6 +10,7 @@ from cosmokeras import cli, load_params, sky_figures
 from cosmokeras.files import atomic, write_json, write_text
 from cosmokeras.observation import USED, pixel_noise
 from cosmokeras.surveys import fetch
+from cosmokeras.surveys.field_mean import check_mean, mean_words
 from cosmokeras.surveys.sky import label
 
 
@@ -17,11 +18,13 @@ def main(args: Namespace) -> None:
     """Fetch the maps of real.source; nothing is ever put in place of what cannot be had."""
     cfg = load_params(args.params)
     sky = fetch(cfg)
+    check_mean(cfg, sky)
     with atomic(cli.REAL / "patches.npz") as handle:
         np.savez(handle, maps=sky.maps, coverage=sky.coverage)
     rows = [f"{i},{ra:.6f},{dec:.6f}" for i, (ra, dec) in enumerate(zip(sky.ra, sky.dec, strict=True))]
     write_text(cli.REAL / "positions.csv", "\n".join(["patch,ra_deg,dec_deg", *rows]) + "\n")
-    note = {"source": sky.name, "observed": sky.observed, "truth": sky.truth, "provenance": sky.provenance}
+    provenance = sky.provenance | ({"mean": mean_words(cfg)} if cfg.kind.observed == "survey" else {})
+    note = {"source": sky.name, "observed": sky.observed, "truth": sky.truth, "provenance": provenance}
     write_json(cli.REAL / "provenance.json", note)
     metrics = {
         "source": sky.name,

@@ -7,14 +7,16 @@ known) is measured on validation maps: with many patches it is normally distribu
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from scipy.stats import qmc
 
 from cosmokeras.inference import regression
 
-DEGREE = 5
+MOST = (8, 7, 5, 3, 2)  # largest degree of the mean for 1, 2, 3, ... parameters
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Response:
     @classmethod
     def fit(cls, estimates: np.ndarray, theta: np.ndarray, bounds: np.ndarray) -> Response:
         """From estimates (draws, n, d) of validation maps with free parameters theta (n, p)."""
-        degree = cls._degree(theta.shape[1])
         draws, count = estimates.shape[:2]
+        degree = _best_degree(estimates.mean(axis=0), theta, bounds)
         tiled = np.tile(theta, (draws, 1))
         mean, log_scatter, standard = regression.fit(estimates.reshape(draws * count, -1), tiled, bounds, degree)
         correlation = np.atleast_2d(np.corrcoef(standard.T))
@@ -46,13 +48,14 @@ class Response:
         freedom = max(1, len(design) - design.shape[1])
         return cls(bounds, mean, log_scatter, correlation, inverse * float(np.sum(left**2) / freedom / left.shape[1]))
 
-    @staticmethod
-    def _degree(p: int) -> int:
-        return DEGREE if p == 1 else 3 if p == 2 else 2
+    @property
+    def degree(self) -> int:
+        """Of the polynomial of the mean, from the number of its terms."""
+        return next(d for d in itertools.count() if comb(len(self.bounds) + d, d) >= len(self.mean))
 
     def log_likelihood(self, statistic: np.ndarray, patches: int, theta: np.ndarray) -> np.ndarray:
         """Log likelihood (m,) of the mean estimate (d,) of `patches` maps at theta (m, p)."""
-        design = regression.polynomial(theta, self.bounds, self._degree(theta.shape[1]))
+        design = regression.polynomial(theta, self.bounds, self.degree)
         sigma = regression.sigma(theta, self.bounds, self.log_scatter)
         known = np.einsum("mi,ij,mj->m", design, self.covariance, design)
         sigma = sigma * np.sqrt(1 / patches + known)[:, None]
@@ -80,3 +83,26 @@ class Response:
             high = np.minimum(heavy.max(axis=0) + margin, self.bounds[:, 1])
             box = np.stack([low, high], axis=1)
         return chosen
+
+
+def _best_degree(estimates: np.ndarray, theta: np.ndarray, bounds: np.ndarray) -> int:
+    """Degree of the mean of estimates (n, d) at theta (n, p) with the smallest error of prediction.
+
+    By generalised cross-validation (Craven & Wahba 1979, Numer. Math. 31, 377). With many patches the error of the mean
+    is what counts: a polynomial that is too stiff shifts posteriors of large skies, one that is too free widens them.
+    """
+    most = MOST[min(theta.shape[1], len(MOST)) - 1]
+    while most > 1 and comb(theta.shape[1] + most, most) > len(theta) / 10:
+        most -= 1
+    log_variance = regression.fit(estimates, theta, bounds, most)[1]
+    weight = 1 / regression.sigma(theta, bounds, log_variance)
+    scores = []
+    for degree in range(1, most + 1):
+        design = regression.polynomial(theta, bounds, degree)
+        error = 0.0
+        for one, each in zip(estimates.T, weight.T, strict=True):
+            part = design * each[:, None]
+            left = one * each - part @ np.linalg.lstsq(part, one * each, rcond=None)[0]
+            error += float(np.mean(left**2))
+        scores.append(error / (1 - design.shape[1] / len(theta)) ** 2)
+    return int(np.argmin(scores)) + 1

@@ -7,7 +7,7 @@ its residuals weigh 30 times those of n(z), and bumps of the table that lensing 
 Each SOURCE is one of
     TABLE        a text file: z, then n(z) of one or more bins, in any normalisation;
     FILE:HDU     a table of a FITS file in the 2-point format: columns Z_MID, BIN1, BIN2, ...;
-    lsst_y1      computed here: the LSST Year 1 sources of the DESC Science Requirements Document (`lsst_y1_bins`).
+    lsst_y1, lsst_y10    computed here: LSST sources of the DESC Science Requirements Document (`lsst_bins`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from cosmokeras.surveys.presets import Gaussian
 
 KERNEL_WEIGHT = 30.0
 OMEGA_M = 0.3  # of the flat background that turns z into chi; g depends on it far less than the fit's error
+LSST = {"lsst_y1": (0.13, 0.78), "lsst_y10": (0.11, 0.68)}  # z0, alpha of the sources after one and ten years
 STEP = 0.0025  # of the redshift grids that kernels are integrated on
 
 
@@ -108,19 +109,20 @@ def fit(
     ]
 
 
-def lsst_y1_bins(bins: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """True redshift distributions of the LSST Year 1 sources (DESC Science Requirements Document, arXiv:1809.01669).
+def lsst_bins(source: str, bins: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """True redshift distributions of the LSST sources (DESC Science Requirements Document, arXiv:1809.01669).
 
-    All sources: n(z) ~ z^2 exp(-(z / 0.13)^0.78). Photometric redshifts scatter around the true ones as a Gaussian
-    of width 0.05 (1 + z), without outliers, and cut the sources into bins of equal numbers (its appendix D).
+    All sources: n(z) ~ z^2 exp(-(z / z0)^alpha), see LSST. Photometric redshifts scatter around the true ones as a
+    Gaussian of width 0.05 (1 + z), without outliers, and cut the sources into bins of equal numbers (its appendix D).
 
     Returns
     -------
     z : (n,), from 0 to 3.5
     n_z : (bins, n), each of integral 1 / bins
     """
+    z0, alpha = LSST[source]
     z = grid(3.5)
-    sources = z**2 * np.exp(-((z / 0.13) ** 0.78))
+    sources = z**2 * np.exp(-((z / z0) ** alpha))
     sources /= np.trapezoid(sources, z)
     cuts = np.arange(-0.5, 5.0, STEP)
     below = ndtr((cuts[:, None] - z) / (0.05 * (1 + z)))  # chance of a photometric redshift below each cut
@@ -131,11 +133,11 @@ def lsst_y1_bins(bins: int = 5) -> tuple[np.ndarray, np.ndarray]:
 
 def read(source: str) -> tuple[np.ndarray, np.ndarray]:
     """Redshifts (n,) and distributions (bins, n) of a SOURCE, see above."""
-    if source == "lsst_y1":
-        return lsst_y1_bins()
+    if source in LSST:
+        return lsst_bins(source)
     path, _, hdu = source.partition(":")
     if not Path(path).exists():
-        raise UserError(f"n(z) table {path} is missing; name a text file, FILE.fits:HDU, or lsst_y1")
+        raise UserError(f"n(z) table {path} is missing; name a text file, FILE.fits:HDU, or {' or '.join(LSST)}")
     if not hdu:
         columns = np.loadtxt(path, unpack=True)
         return columns[0], columns[1:]

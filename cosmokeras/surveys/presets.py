@@ -124,8 +124,8 @@ class Survey(_Frozen):
     survey lies.
 
     Shear does not tell the mean of the convergence. `inversion` says what a catalogue's shear is inverted in: each
-    `patch` by itself, or a whole `field` that patches are cut out of. `mean` says what maps are without: nothing (`kept`,
-    as simulations are, and patches of a sky that was inverted as a whole), the mean of a square field of side
+    `patch` by itself, or a whole `field` that patches are cut out of. `mean` says what maps are without: nothing
+    (`kept`, as simulations are, and patches of a sky that was inverted as a whole), the mean of a square field of side
     `field_deg` (`removed_field`), or each patch's own (`removed_patch`).
     """
 

@@ -44,9 +44,9 @@ class Road(Protocol):
     ) -> tf.Tensor:  # fmt: skip
         """Noisy maps.
 
-        `coverage` (n, size + 2 margin, size + 2 margin); `seed` two integers, of which the noise of a map is that of the
-        row `first` + its place in the batch, see `cosmokeras.draws`; `depth`, of the shape of `coverage`: noise of each
-        pixel over the survey's, None for 1 everywhere.
+        `coverage` (n, size + 2 margin, size + 2 margin); `seed` two integers, of which the noise of a map is that of
+        the row `first` + its place in the batch, see `cosmokeras.draws`; `depth`, of the shape of `coverage`: noise of
+        each pixel over the survey's, None for 1 everywhere.
         """
         ...
 

@@ -26,6 +26,7 @@ SOURCES = {  # what each preset is fitted to, as fit_nz names it
     "kids_1000": [f"{KIDS}:nz_source_kids"],
     "hsc_y3": [str(REAL / "hsc_y3" / "tomographic_binning_dnnz.dat")],
     "lsst_y1": ["lsst_y1"],
+    "lsst_y10": ["lsst_y10"],
 }
 PRESET = {
     "name": "tiny",
@@ -46,7 +47,7 @@ def tables(name: str) -> tuple[np.ndarray, np.ndarray]:
     """The distributions that preset `name` is fitted to, on one grid; skips where the files are not at hand."""
     for source in SOURCES[name]:
         path = Path(source.partition(":")[0])
-        if source != "lsst_y1" and not path.exists():
+        if source not in fit_nz.LSST and not path.exists():
             pytest.skip(f"{path.name} is not in {path.parent}: the fit of {name} is not compared with it")
     z = np.linspace(0, 6, 3001)
     read = [fit_nz.read(source) for source in SOURCES[name]]
@@ -126,6 +127,7 @@ def test_distributions_are_normalised_and_not_negative(name: str) -> None:
         ("kids_1000", [0.62, 1.18, 1.85, 1.26, 1.31], [0.27, 0.26, 0.27, 0.25, 0.27]),  # Giblin et al. 2021
         ("hsc_y3", [3.77, 5.07, 4.00, 2.12], [0.24] * 4),  # Rau et al. 2023; sigma_e is our approximation
         ("lsst_y1", [2.0] * 5, [0.26] * 5),  # arXiv:1809.01669
+        ("lsst_y10", [5.4] * 5, [0.26] * 5),  # the same
     ],
 )
 def test_densities_and_dispersions_are_the_published_ones(name: str, n_eff: list, sigma_e: list) -> None:
@@ -146,7 +148,7 @@ def test_kids_densities_are_those_of_its_file_per_unmasked_area() -> None:
 
 
 def test_lsst_bins_are_those_of_galaxies_drawn_and_sorted_by_photometric_redshift() -> None:
-    z, n_z = fit_nz.lsst_y1_bins()
+    z, n_z = fit_nz.lsst_bins("lsst_y1")
     np.testing.assert_allclose(np.trapezoid(n_z, z), 0.2, atol=1e-4)
     rng = np.random.default_rng(0)
     # z^2 exp(-(z / z0)^a) is a Gamma distribution of shape 3 / a in (z / z0)^a

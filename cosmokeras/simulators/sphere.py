@@ -171,13 +171,23 @@ def full_sky_kappa(
 
 
 def theory_cl(cosmology: dict[str, float], survey: Survey, ell: np.ndarray) -> np.ndarray:
-    """Convergence spectra of CCL (Limber, halofit), shape (bins, bins, len(ell)), without any pixel window."""
+    """Spectra of convergence by CCL (Limber, halofit), shape (bins, bins, len(ell)), without a pixel window; ell >= 2.
+
+    CCL's lensing tracer is that of shear. Its spectra hold (ell + 2)! / (ell - 2)! / (ell + 1/2)^4 (Kilbinger et al.
+    2017, MNRAS 472, 2126), which sums of shells, as our skies are made, do not have: 1.6 % below 1 at ell = 12, 0.3 %
+    at 30. It is divided out.
+    """
     import pyccl as ccl
 
+    ell = np.asarray(ell, float)
+    if (ell < 2).any():
+        msg = f"shear has multipoles from 2 on, got ell = {ell.min():g}"
+        raise ValueError(msg)
     theory = ccl_cosmology(cosmology)
     z = np.linspace(0.0, survey.z_max, 1501)
     tracers = [ccl.WeakLensingTracer(theory, dndz=(z, one)) for one in survey.n_z(z)]
-    return np.array([[ccl.angular_cl(theory, one, two, ell) for two in tracers] for one in tracers])
+    shear = np.array([[ccl.angular_cl(theory, one, two, ell) for two in tracers] for one in tracers])
+    return shear / ((ell + 2) * (ell + 1) * ell * (ell - 1) / (ell + 0.5) ** 4)
 
 
 def spectra_ratio(kappa: np.ndarray, cosmology: dict[str, float], survey: Survey, edges: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from pydantic import (
 
 from cosmokeras.errors import UserError
 from cosmokeras.pixels import healpix_side
+from cosmokeras.surveys.spherical_ks import highest_lmax
 
 SURVEY_FOLDER = Path("data/surveys")
 
@@ -178,8 +179,13 @@ class Survey(_Frozen):
         return self.sigma_e / np.sqrt(self.n_eff * area)
 
     def lmax_at(self, nside: int) -> int | None:
-        """The survey's `lmax`, or the highest multipole 3 nside - 1 of maps that cannot hold that; None without one."""
-        return None if self.lmax is None else min(self.lmax, 3 * nside - 1)
+        """The survey's `lmax`; on coarser maps, that cannot hold it, what Kaiser-Squires inverts; None without one.
+
+        Our own inversions go up to 2.5 nside, see `spherical_ks`; published maps may have another lmax.
+        """
+        if self.lmax is None or self.lmax < 3 * nside:
+            return self.lmax
+        return highest_lmax(nside)
 
     def kappa_noise(self, nside: int) -> np.ndarray:
         """Noise of a HEALPix pixel of the convergence: of its (lmax + 1)^2 modes, out of 12 nside^2, one per bin."""

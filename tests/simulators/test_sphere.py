@@ -121,3 +121,10 @@ def test_theory_is_that_of_convergence(survey: Survey) -> None:
     np.testing.assert_allclose(ratio[..., 0], 1.0, atol=0.05)  # 39 % at 2
     with pytest.raises(ValueError, match="from 2 on"):
         sphere.theory_cl(sphere.FIDUCIAL, survey, np.array([1.0, 30.0]))
+
+
+def test_a_sky_that_cannot_be_inverted_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    """Nothing is written."""
+    with pytest.raises(UserError, match=r"lmax=2048: .*NSIDE 700 goes up to 2\.5 NSIDE = 1750"):
+        sphere.main(["--nside", "700", "--out", str(tmp_path / "mock"), "--masks", str(tmp_path / "masks")])
+    assert not list(tmp_path.iterdir())

@@ -120,8 +120,8 @@ def _check_mask(mask: str, fail: Callable[[str], None]) -> None:
     # a trained model takes its masks along, under the same name below its own folder
     if path.suffix not in (".npy", ".npz") or path.is_absolute() or ".." in path.parts:
         fail(
-            f"lensing.mask={mask!r}: allowed are survey, none, and the name of an .npy or .npz file below the folder of "
-            "params.yaml, e.g. data/masks/NAME.npy"
+            f"lensing.mask={mask!r}: allowed are survey, none, and the name of an .npy or .npz file below the folder "
+            "of params.yaml, e.g. data/masks/NAME.npy"
         )
 
 

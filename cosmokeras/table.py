@@ -110,19 +110,21 @@ class TheoryTable:
     def power(self, values: dict[str, Any]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         """P(k, z) [(Mpc/h)^3] of a cosmology's parameters by name; k in h/Mpc; arguments broadcast.
 
-        `baryons` scales the suppression of Schneider & Teyssier (2015, JCAP 12, 049) as CCL has it: 0 none, 1 theirs.
+        `baryons` scales the suppression of Schneider & Teyssier (2015, JCAP 12, 049) as CCL has it: 0 none, 1 theirs,
+        but never above 1.
         """
         k, linear = self.linear(values)
         growth = self._expansion(values)[1]
         scale = non_linear_scale(_delta2(k, np.log(linear)), growth)
         power = halofit(k, linear, growth, scale, _omega_m(values, self.z), values["w0"])
-        if values.get("baryons"):
-            power *= 1 + values["baryons"] * (_suppression(k, self.z) - 1)
+        strength = values.get("baryons")
+        suppression = _suppression(k, self.z) if strength else None
         spline = RectBivariateSpline(np.log(k), self.z, np.log(power))
 
         def evaluate(k: np.ndarray, z: np.ndarray) -> np.ndarray:
             log_k, z = np.broadcast_arrays(np.log(k), z)
-            return np.exp(spline.ev(log_k, z))
+            found = np.exp(spline.ev(log_k, z))
+            return found if suppression is None else found * (1 + strength * (suppression(log_k, z) - 1))
 
         return evaluate
 
@@ -163,11 +165,17 @@ def _z_max(cfg: Config) -> float:
     return cfg.survey.z_max if cfg.kind.observed == "survey" else max(cfg.lpt.redshift, 1.0)
 
 
-def _suppression(k: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Factor by which baryons change P, (n_k, n_z); with k in h/Mpc it is the same in every cosmology."""
+def _suppression(k: np.ndarray, z: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Factor by which baryons change P at (log k, z), between nodes k (n_k,) [h/Mpc] and z (n_z,).
+
+    With k in h/Mpc it is the same in every cosmology. At most 1: the part of the fit that stands for stars grows as
+    k^2, above 1 beyond 28 h/Mpc today (15 h/Mpc at z = 3) and to 24 at 300 h/Mpc, scales that it was not made for.
+    """
     from pyccl.baryons import BaryonsSchneider15
 
-    return BaryonsSchneider15().boost_factor({"h": 1.0}, k, 1 / (1 + z)).T
+    # the fit is smooth, and interpolated as it is; cut off afterwards
+    spline = RectBivariateSpline(np.log(k), z, BaryonsSchneider15().boost_factor({"h": 1.0}, k, 1 / (1 + z)).T)
+    return lambda log_k, z: np.minimum(spline.ev(log_k, z), 1.0)
 
 
 def chebyshev(theta: np.ndarray, bounds: np.ndarray, powers: np.ndarray) -> np.ndarray:

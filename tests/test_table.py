@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from pyccl.baryons import BaryonsSchneider15
 
 from benchmarks.checks.lensing import ccl_angular_cl
 from cosmokeras import theory
@@ -105,3 +106,20 @@ def test_ccl_is_left_as_it_was() -> None:
     )  # fmt: skip
     with pytest.raises(pyccl.CCLError, match="halofit"):
         theirs.nonlin_matter_power(0.1, 0.5)
+
+
+@pytest.mark.parametrize("z", [0.0, 1.0, 3.0])
+def test_baryons_never_raise_the_power(lensing: Config, table: TheoryTable, z: float) -> None:
+    """The fit of Schneider & Teyssier grows without end on scales that it was not made for: 24 at 300 h/Mpc today."""
+    k = np.geomspace(0.01, 300, 400)
+    values = lensing.cosmology([0.3])
+    plain, one, three = (table.power(values | {"baryons": b})(k, np.full_like(k, z)) for b in (0.0, 1.0, 3.0))
+    ratio = one / plain
+    assert ratio.max() < 1 + 1e-9
+    assert ratio[k > 60] == pytest.approx(1.0, abs=1e-9)
+    assert three / plain - 1 == pytest.approx(3 * (ratio - 1), abs=1e-9)
+    theirs = BaryonsSchneider15().boost_factor({"h": 1.0}, k, 1 / (1 + z))
+    below = (k > 0.1) & (k < 8)
+    assert ratio[below] == pytest.approx(theirs[below], abs=1e-3)
+    if z == 0:
+        assert theirs[-1] > 20 and ratio.min() < 0.83

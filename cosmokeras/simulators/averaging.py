@@ -109,7 +109,7 @@ def folded(n: int, pixel: float, ell: np.ndarray, weight: Callable[..., np.ndarr
             lower, above = _between(np.hypot(ky + dy, kx + dx), ell)
             values = np.concatenate([part * (1 - above), part * above])
             where = np.concatenate([rows, rows]), np.concatenate([lower, lower + 1])
-            total += sparse.csr_array((values, where), total.shape)
+            total = total + sparse.csr_array((values, where), total.shape)
     return total
 
 
@@ -143,9 +143,9 @@ def averaged_shift(moments: np.ndarray, variance: np.ndarray, shift: np.ndarray)
     variance : (fields,) of its pixel averages
     shift : (fields,) of that field
 
-    A lognormal field of shift s has <d1 d2 d3> = (x12 x13 + x12 x23 + x13 x23) / s + x12 x13 x23 / s^3 (Hilbert, Hartlap
-    & Schneider 2011, A&A 536, A85, eq. 24); averaged over three places in the pixel that is the third moment T, and the
-    shift a of the averages solves 3 V^2 / a + V^3 / a^3 = T.
+    A lognormal field of shift s has <d1 d2 d3> = (x12 x13 + x12 x23 + x13 x23) / s + x12 x13 x23 / s^3 (Hilbert,
+    Hartlap & Schneider 2011, A&A 536, A85, eq. 24); averaged over three places in the pixel that is the third moment T,
+    and the shift a of the averages solves 3 V^2 / a + V^3 / a^3 = T.
     """
     count = moments.shape[-1]
     pairs = np.mean(moments.mean(axis=2) ** 2, axis=1)

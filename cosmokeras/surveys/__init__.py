@@ -10,12 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from cosmokeras.surveys.patches import Patches, cut_patches
+from cosmokeras.surveys.shear_patches import ShearPatches, cut_shear_patches
 from cosmokeras.surveys.sky import RealSky
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
 
-__all__ = ["SOURCES", "Patches", "RealSky", "Source", "cut_patches", "fetch"]
+__all__ = ["SOURCES", "Patches", "RealSky", "ShearPatches", "Source", "cut_patches", "cut_shear_patches", "fetch"]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from cosmokeras.surveys.download import MANIFEST, fetch_verified, load_manifest
 from cosmokeras.surveys.healpix import sky_of
 from cosmokeras.surveys.healpix_input import check_grid, healpix_nside, read_mask
 from cosmokeras.surveys.sky import RealSky
-from cosmokeras.surveys.spherical_ks import kaiser_squires_sphere
+from cosmokeras.surveys.spherical_ks import checked_lmax, kaiser_squires_sphere
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
@@ -56,6 +56,7 @@ class Frame(NamedTuple):
 def load(cfg: Config) -> RealSky:
     """Patches of the E mode of the shear; its B mode is in the null tests."""
     nside = healpix_nside(cfg.survey)
+    lmax = _lmax(cfg, nside)
     manifest = Path(cfg.root) / MANIFEST
     copy = fetch_verified(ARCHIVE, cfg.real.mirror, manifest, offline=cfg.real.offline)
     path = copy.path
@@ -68,7 +69,6 @@ def load(cfg: Config) -> RealSky:
     mask &= ~empty
     g1, g2 = (np.where(mask, component, 0.0) for component in (shear.g1, shear.g2))
     frame = find_frame(g1, g2, mask)
-    lmax = cfg.survey.lmax
     pairs = [kaiser_squires_sphere(frame.sign1 * a, frame.sign2 * b, lmax) for a, b in zip(g1, g2, strict=True)]
     e, b = (np.where(mask, np.stack(column), 0.0).astype(np.float32) for column in zip(*pairs, strict=True))
     entry = load_manifest(manifest)[ARCHIVE]
@@ -83,11 +83,25 @@ def load(cfg: Config) -> RealSky:
         "steps": [
             f"{np.count_nonzero(empty)} pixels of the mask without galaxies masked",
             f"Kaiser & Squires on the sphere of ({frame.sign1:+d} g1, {frame.sign2:+d} g2), 0 outside the mask, "
-            f"l up to {3 * nside - 1 if lmax is None else lmax}; E mode",
+            f"l up to {lmax}; E mode",
         ],
         "warnings": _doubts(frame, shear, mask, cfg.survey.n_eff, nside),
     }
     return sky_of(cfg, "des_y3_shear", e, names, mask, mask_name, provenance, b)
+
+
+def _lmax(cfg: Config, nside: int) -> int:
+    """Highest multipole of the inversion that is made here, which simulations must share."""
+    lmax = cfg.survey.lmax
+    if lmax is None:
+        raise UserError(
+            f"lensing.survey={cfg.survey.name}: lmax is null, so simulated noise would be white, but convergence made "
+            f"of shear ends at a multipole; copy the preset to a name of yours with lmax: {checked_lmax(None, nside)}"
+        )
+    try:
+        return checked_lmax(lmax, nside)
+    except UserError as error:
+        raise UserError(f"lensing.survey={cfg.survey.name}: {error}; change it in a copy of the preset") from None
 
 
 def _doubts(frame: Frame, shear: Shear, mask: np.ndarray, n_eff: np.ndarray, nside: int) -> list[str]:
@@ -194,16 +208,19 @@ def find_frame(g1: np.ndarray, g2: np.ndarray, mask: np.ndarray) -> Frame:
     has them all, with the wrong one E and B half each. The overall sign comes from the skewness of the sum of the bins.
     What is not clear by CLEAR standard deviations, those of white noise, stays as it is stored.
     """
-    pixels = np.count_nonzero(mask)
+    import healpy
+
+    # independent numbers in what is seen of a map: the multipoles up to lmax are fewer than the pixels
+    modes = np.count_nonzero(mask) * (checked_lmax(None, healpy.npix2nside(mask.size)) + 1) ** 2 / mask.size
     excess, maps = {}, {}
     for sign in (1, -1):
         pairs = [kaiser_squires_sphere(a, sign * b, iterations=0) for a, b in zip(g1, g2, strict=True)]
         e, b = (np.stack(column)[:, mask] for column in zip(*pairs, strict=True))
         maps[sign], excess[sign] = e, _cross(e) - _cross(b)
-    scatter = np.sqrt(2 * sum(np.prod(maps[1][[i, j]].var(axis=1)) for i, j in _pairs(len(g1))) / pixels)
+    scatter = np.sqrt(2 * sum(np.prod(maps[1][[i, j]].var(axis=1)) for i, j in _pairs(len(g1))) / modes)
     relative = abs(excess[1] - excess[-1]) / (np.sqrt(2) * scatter) if scatter > 0 else 0.0
     sign2 = -1 if excess[-1] > excess[1] and relative >= CLEAR else 1
-    skewed = nulls.skewness(maps[sign2].sum(axis=0)) / np.sqrt(6 / pixels)
+    skewed = nulls.skewness(maps[sign2].sum(axis=0)) / np.sqrt(6 / modes)
     sign1 = -1 if skewed <= -CLEAR else 1
     return Frame(sign1, sign1 * sign2, float(relative), float(abs(skewed)))
 

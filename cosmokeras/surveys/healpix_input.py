@@ -98,7 +98,7 @@ def check_grid(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_na
     if mask.size != maps.shape[1]:
         raise UserError(
             f"{mask_name}: the mask has NSIDE {_nside(mask)}, the maps have NSIDE {got}; bring it to NSIDE {got} "
-            "(healpy.ud_grade, then 1 where all of a pixel is observed)"
+            f"by healpy.ud_grade(1.0 * (mask == 1), {got}) > 0.999, 1 where all of a pixel is observed"
         )
     for one, name in zip(maps, names, strict=True):
         bad = missing(one) & mask

@@ -39,7 +39,8 @@ def cut_patches(
 
     Each flat pixel is the mean of the HEALPix pixels under 4 x 4 sub-points, unmasked ones only, so that its window is
     pixel_window(ell, a) / pixel_window(ell, a / 4), times that of the HEALPix pixel. Orientation: rows
-    (axis 1) grow to the north, columns (axis 2) to the west, so that RA grows to the left with `origin="lower"`.
+    (axis 1) grow to the north, columns (axis 2) to the west, so that RA grows to the left with `origin="lower"`. Values
+    are taken as they are, which is right for convergence and counts; for shear see `shear_patches.cut_shear_patches`.
 
     Patches stand in rows of declination, each row in a band of its own; along a row they are placed greedily from the
     edge of the footprint, so the tiling depends on `mask`, `size`, `pixel_arcmin` and `max_masked` alone.

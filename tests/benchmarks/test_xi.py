@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import jv
 
 from benchmarks.checks import xi
 
-treecorr = pytest.importorskip("treecorr")
 PAIRS, ANGLES = np.array([[0, 0], [0, 1], [1, 1]]), 10
 
 
@@ -32,6 +32,44 @@ def test_uniform_shear_has_its_square_everywhere_and_masked_pixels_do_not_count(
     for pair, want in zip(PAIRS, (1e-4, 3e-4, 9e-4), strict=True):
         part = (observed.bins == pair).all(axis=1) & observed.plus
         np.testing.assert_allclose(found[part], want, rtol=1e-6)
+
+
+def test_sums_are_those_over_all_pairs() -> None:
+    """One by one, on a small grid with holes; some separations lie on an edge (3, 4, 5 and 10 pixels)."""
+    rng = np.random.default_rng(1)
+    shape, edges = (14, 18), np.array([2.5, 3.0, 5.0, 7.3, 10.0, 12.5])
+    one, two = rng.standard_normal((2, *shape)) + 1j * rng.standard_normal((2, *shape))
+    seen = rng.random(shape) > 0.3
+    one[~seen] = np.nan
+    expected = np.zeros((3, len(edges) - 1))
+    places = np.argwhere(seen)
+    for y, x in places:
+        for v, u in places:
+            apart = np.sqrt((u - x) ** 2 + (v - y) ** 2)  # exact where it is a whole number
+            number = np.flatnonzero((edges[:-1] <= apart) & (apart < edges[1:]))
+            turn = np.exp(-4j * np.arctan2(v - y, u - x))
+            pair = one[y, x], two[v, u]
+            for row, value in enumerate((pair[0] * np.conj(pair[1]), pair[0] * pair[1] * turn, 1)):
+                expected[row, number] += np.real(value)
+    found = xi.pair_sums(one, two, seen, edges)
+    np.testing.assert_array_equal(found[2], expected[2])
+    np.testing.assert_allclose(found[:2], expected[:2], atol=1e-9)
+    assert expected[2].min() > 300 and np.abs(expected[:2]).max() > 10
+
+
+def test_waves_of_one_length_have_the_bessel_functions_of_lensing() -> None:
+    """xi+ is J0 and xi- J4 of the wavenumber times the separation, both with the variance of the waves."""
+    n, ell = 128, 2 * np.pi * 4 / 128
+    y, x = np.mgrid[:n, :n]
+    rng = np.random.default_rng(2)
+    sums = np.zeros((3, 3))
+    edges = np.array([5.5, 6.5, 7.5, 8.5])
+    for angle, phase in rng.uniform(0, 2 * np.pi, (200, 2)):
+        wave = np.cos(ell * (np.cos(angle) * x + np.sin(angle) * y) + phase)
+        sums += xi.pair_sums(wave * np.exp(2j * angle), wave * np.exp(2j * angle), np.ones((n, n), bool), edges)
+    apart = ell * np.array([6.0, 7.0, 8.0])
+    for order, row in ((0, sums[0]), (4, sums[1])):
+        assert row / sums[2] == pytest.approx(jv(order, apart) / 2, abs=0.04)
 
 
 def test_noise_is_not_correlated(observed: xi.Observed) -> None:

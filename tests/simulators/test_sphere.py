@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cosmokeras import theory
+from cosmokeras.config import load_params
 from cosmokeras.errors import UserError
 from cosmokeras.pixels import ARCMIN, healpix_side, pixel_window
 from cosmokeras.simulators import sphere
@@ -97,7 +99,7 @@ def test_noise_without_an_lmax_is_white_and_of_the_survey_depth(survey: Survey) 
     assert np.abs(np.corrcoef(noise[:, mask]) - np.eye(4)).max() < 0.02  # bins independent
 
 
-@pytest.mark.parametrize(("lmax", "kept"), [(64, 65**2), (2048, 96**2)])  # 2048 is more than nside 32 can hold
+@pytest.mark.parametrize(("lmax", "kept"), [(64, 65**2), (2048, 81**2)])  # of 2048, nside 32 holds 2.5 nside
 def test_noise_of_kaiser_squires_ends_at_lmax(survey: Survey, lmax: int, kept: int) -> None:
     nside, banded = 32, survey.model_copy(update={"lmax": lmax})
     mask = np.ones(hp.nside2npix(nside), bool)
@@ -106,3 +108,23 @@ def test_noise_of_kaiser_squires_ends_at_lmax(survey: Survey, lmax: int, kept: i
     np.testing.assert_allclose(banded.kappa_noise(nside) / survey.healpix_noise(nside), np.sqrt(kept / mask.size))
     power = hp.anafast(noise[0].astype(float), lmax=95)
     assert power[lmax + 4 :].sum() < 0.02 * power.sum()
+
+
+def test_theory_is_that_of_convergence(survey: Survey) -> None:
+    """A Limber integral without the factor of shear, against our own of the flat sky; ell = 0 and 1 have no shear."""
+    root = Path(__file__).parents[2]
+    cfg = load_params(root / "params.yaml", {f"prior.{k}": v for k, v in sphere.FIDUCIAL.items() if k != "omega_m"})
+    ell = np.array([2.0, 5, 12, 30, 100])
+    ours = theory.angular_cl(cfg, np.array([[sphere.FIDUCIAL["omega_m"]]]), ell)[0]
+    ratio = sphere.theory_cl(sphere.FIDUCIAL, survey, ell) / ours
+    np.testing.assert_allclose(ratio[..., 1:], 1.0, atol=0.01)  # that of shear is 9 % lower at ell = 5
+    np.testing.assert_allclose(ratio[..., 0], 1.0, atol=0.05)  # 39 % at 2
+    with pytest.raises(ValueError, match="from 2 on"):
+        sphere.theory_cl(sphere.FIDUCIAL, survey, np.array([1.0, 30.0]))
+
+
+def test_a_sky_that_cannot_be_inverted_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    """Nothing is written."""
+    with pytest.raises(UserError, match=r"lmax=2048: .*NSIDE 700 goes up to 2\.5 NSIDE = 1750"):
+        sphere.main(["--nside", "700", "--out", str(tmp_path / "mock"), "--masks", str(tmp_path / "masks")])
+    assert not list(tmp_path.iterdir())

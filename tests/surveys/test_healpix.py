@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,10 @@ import numpy as np
 import pytest
 import yaml
 
+from cosmokeras.errors import UserError
 from cosmokeras.surveys import healpix_input
+from cosmokeras.surveys.healpix_input import check_grid
+from cosmokeras.surveys.presets import load_survey
 
 healpy = pytest.importorskip("healpy", reason="healpy is not installed: sources of HEALPix maps are not tested")
 from astropy.io import fits  # noqa: E402
@@ -207,3 +211,20 @@ def test_the_stage_stops_with_code_2_and_writes_nothing(
     assert run.stderr.count("\n") == 1
     assert not (place.root / "outputs").exists()
     assert not (place.root / "metrics").exists()
+
+
+@pytest.mark.parametrize("kind", [bool, int, np.float32, "UNSEEN"])
+def test_the_advice_for_a_mask_of_another_nside_does_what_it_says(kind: Any) -> None:
+    """1 where all of a pixel is observed: healpy alone takes any observed part of a logical mask for all of it."""
+    fine = np.zeros(12 * 64**2)
+    fine[healpy.nest2ring(64, np.arange(7))] = 1  # all of one coarse pixel and three quarters of the next
+    mask = np.where(fine == 1, 1.0, healpy.UNSEEN) if kind == "UNSEEN" else fine.astype(kind)
+    survey = load_survey("des_y3", ROOT / "data" / "surveys").model_copy(update={"nside": 32, "lmax": 64})
+    with pytest.raises(UserError) as error:
+        check_grid(np.zeros((4, 12 * 32**2)), ["maps.fits"] * 4, fine == 1, "mask.fits", survey)
+    found = re.search(r"by (healpy\.ud_grade\(.*\) > 0\.999), 1 where all of a pixel is observed", str(error.value))
+    assert found, error.value
+    coarse = eval(found[1], {"healpy": healpy, "mask": mask})
+    np.testing.assert_array_equal(np.flatnonzero(coarse), healpy.nest2ring(32, np.array([0])))
+    if kind is bool:
+        assert healpy.ud_grade(mask, 32).sum() == 2, "healpy as it is; were it otherwise, plain advice would do"

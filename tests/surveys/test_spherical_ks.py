@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cosmokeras.errors import UserError
 from cosmokeras.surveys.spherical_ks import kaiser_squires_sphere, shear_factor, shear_sphere
 
 healpy = pytest.importorskip("healpy", reason="healpy is not installed: the sphere is not tested")
@@ -27,6 +28,32 @@ def test_shear_of_a_known_convergence_gives_it_back() -> None:
     e, b = kaiser_squires_sphere(*shear_sphere(kappa, lmax), lmax=lmax)
     assert np.abs(e - kappa).max() < 1e-3 * kappa.std()
     assert np.abs(b).max() < 1e-3 * kappa.std()
+
+
+@pytest.mark.parametrize(("lmax", "e_error", "b_error"), [(None, 2e-6, 2e-6), (2 * 64, 2e-6, 2e-6), (160, 3e-4, 3e-5)])
+def test_errors_are_those_that_are_stated(lmax: int | None, e_error: float, b_error: float) -> None:
+    """Equal power in all multipoles, and shear out of the harmonics, which no transform of ours has made."""
+    nside, highest = 64, lmax or 128
+    rng = np.random.default_rng(4)
+    ell, order = healpy.Alm.getlm(highest)
+    alm = rng.standard_normal(ell.size) + 1j * rng.standard_normal(ell.size) * (order > 0)
+    alm[ell < 2] = 0
+    lensed = healpy.almxfl(alm, shear_factor(highest))
+    g1, g2 = healpy.alm2map_spin([lensed, 0 * lensed], nside, 2, highest)
+    kappa = healpy.alm2map(alm, nside, lmax=highest, pixwin=False)
+    e, b = kaiser_squires_sphere(g1, g2, lmax)
+    assert (e - kappa).std() < e_error * kappa.std()
+    assert b.std() < b_error * kappa.std()
+
+
+@pytest.mark.parametrize("lmax", [3 * NSIDE - 1, 81])
+def test_multipoles_that_cannot_be_inverted_are_refused(lmax: int) -> None:
+    with pytest.raises(UserError, match=rf"lmax={lmax}: .*NSIDE 32 goes up to 2\.5 NSIDE = 80") as error:
+        kaiser_squires_sphere(*np.zeros((2, NPIX)), lmax=lmax)
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=f"lmax={lmax}"):
+        shear_sphere(np.zeros(NPIX), lmax)
+    assert len(kaiser_squires_sphere(*np.zeros((2, NPIX)), lmax=80)) == 2
 
 
 def test_the_other_sign_of_one_component_mixes_e_and_b() -> None:
@@ -56,7 +83,7 @@ def test_shear_about_a_mass_is_tangential() -> None:
 def test_noise_has_as_much_e_as_b_and_the_modes_below_lmax() -> None:
     rng = np.random.default_rng(1)
     e, b = kaiser_squires_sphere(*rng.standard_normal((2, NPIX)))
-    expected = 3 * NSIDE / np.sqrt(NPIX)  # root of (lmax + 1)^2 modes of 12 nside^2
+    expected = (2 * NSIDE + 1) / np.sqrt(NPIX)  # root of (lmax + 1)^2 modes of 12 nside^2
     assert e.std() == pytest.approx(expected, rel=0.03)
     assert b.std() == pytest.approx(expected, rel=0.03)
     assert abs(np.corrcoef(e, b)[0, 1]) < 0.05

@@ -53,7 +53,8 @@ def check_mean(cfg: Config, sky: RealSky) -> None:
 
 def _refuse(sky: RealSky, of: str, remedy: str) -> None:
     raise UserError(
-        f"real.source={sky.name}: the mean of {of} is 0, so it was removed, but simulated maps keep theirs; set {remedy}"
+        f"real.source={sky.name}: the mean of {of} is 0, so it was removed, but simulated maps keep theirs; "
+        f"set {remedy}"
     )
 
 

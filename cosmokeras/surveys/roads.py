@@ -17,7 +17,7 @@ from cosmokeras.kaiser_squires import spin2_phase
 from cosmokeras.pixels import ARCMIN, healpix_side, pixel_window
 from cosmokeras.surveys.band_noise import band_covariance, band_power, band_variance
 from cosmokeras.surveys.patches import MARGIN
-from cosmokeras.surveys.transfer import cutting_transfers, noise_boost, noise_geometry
+from cosmokeras.surveys.transfer import noise_amplitude, noise_boost, noise_geometry
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -65,7 +65,7 @@ def road(cfg: Config, sigma: np.ndarray) -> Road:
 def _noise_kernel(nside: int, pixel_arcmin: float, size: int, sky: Any) -> np.ndarray:
     """Kernel (2 HALF + 1)^2 of the amplitudes of the noise of cut pixels."""
     near = np.arange(-HALF, HALF + 1)
-    return np.fft.ifft2(cutting_transfers(nside, pixel_arcmin, size, sky=sky)[1]).real[np.ix_(near, near)]
+    return np.fft.ifft2(noise_amplitude(nside, pixel_arcmin, size, sky=sky)).real[np.ix_(near, near)]
 
 
 def filter_complex(maps: tf.Tensor, transfer: np.ndarray) -> tf.Tensor:

@@ -4,10 +4,10 @@ HEALPix pixels are rhombs of many shapes, and turned against the patch in anothe
 square pixels is good to the per cent of the noise power that a weak signal needs. So the geometry is sampled: which
 HEALPix pixels the sub-points of flat pixels fall into, at many places of the sky.
 
-The signal is smooth, so a mean transfer does for it. The noise is not: the grids of the two kinds of pixels beat, and
-the variance of flat pixels and their correlation come in stripes. A network takes the stripes for structure: with
-stationary noise of the same power the mean estimate of Omega_m from DES-like patches was off by 0.005. So noise is
-drawn in HEALPix pixels and put through the geometry of a place.
+The signal is smooth: the mean of the cutter, and what folds into it (`cosmokeras.surveys.cut_signal`), do for it. The
+noise is not: the grids of the two kinds of pixels beat, and the variance of flat pixels and their correlation come in
+stripes. A network takes the stripes for structure: with stationary noise of the same power the mean estimate of Omega_m
+from DES-like patches was off by 0.005. So noise is drawn in HEALPix pixels and put through the geometry of a place.
 """
 
 from __future__ import annotations
@@ -166,14 +166,8 @@ def signal_displacements(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) 
     return np.concatenate(found, axis=1)
 
 
-def cutting_transfers(
-    nside: int, pixel_arcmin: float, size: int, n: int = 64, sky: Sky = WHOLE_SKY
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean transfer of the signal, amplitude of the noise of a patch of `size` pixels: n x n modes in fft2 order."""
-    k = 2 * np.pi * np.fft.fftfreq(n, pixel_arcmin * ARCMIN)
-    x, y = signal_displacements(nside, pixel_arcmin, sky)
-    # the average of exp(i k.d) factorises into sums over points; its imaginary part is a sampling error
-    signal = (np.exp(1j * np.outer(k, y)) @ np.exp(1j * np.outer(x, k))).real / x.size
+def noise_amplitude(nside: int, pixel_arcmin: float, size: int, n: int = 64, sky: Sky = WHOLE_SKY) -> np.ndarray:
+    """Mean amplitude of the noise of a patch of `size` pixels, over white noise in flat pixels: (n, n) in fft2 order."""
     lags = np.zeros((n, n))
     covariance, half = noise_covariance(nside, pixel_arcmin, sky), SPAN // 2
     steps = np.arange(-half, half + 1)
@@ -181,4 +175,4 @@ def cutting_transfers(
     # away from the point of tangency a pixel sees less sky, by cos^3 of the distance, and has more noise
     tangent = tangent_grid(size * pixel_arcmin * ARCMIN, size)
     crowding = np.mean((1 + np.sum(tangent**2, axis=0)) ** 1.5)
-    return signal, np.sqrt(np.maximum(np.fft.fft2(lags).real, 0.0) * crowding)
+    return np.sqrt(np.maximum(np.fft.fft2(lags).real, 0.0) * crowding)

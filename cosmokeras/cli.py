@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-import yaml
 from tqdm import tqdm
 
+from cosmokeras import yaml12
 from cosmokeras.errors import UserError
 
 SIMULATIONS = Path("outputs/simulations")
@@ -124,8 +124,8 @@ def _name(stage: Callable[[argparse.Namespace], None]) -> str:
 def _reads_and_writes(stage: str) -> str:
     """What dvc.yaml says of a stage, code left out; nothing where there is no such stage."""
     try:
-        entry = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage]
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        entry = yaml12.read(Path("dvc.yaml"))["stages"][stage]
+    except (OSError, UserError, KeyError, TypeError):
         return "reads and writes: see dvc.yaml, in the project's folder"
 
     def names(key: str) -> list[str]:

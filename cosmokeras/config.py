@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from pydantic import ValidationError
 
+from cosmokeras import yaml12
 from cosmokeras.checks import check
 from cosmokeras.errors import UserError
 from cosmokeras.pixels import ARCMIN
@@ -169,13 +169,11 @@ def load_params(path: str | Path = "params.yaml", overrides: Mapping[str, Any] |
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml12.read(path)
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; run from the project's folder or give the path of params.yaml"
         ) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: must be a mapping of sections ({', '.join(_sections())})")
     raw = copy.deepcopy(raw)
@@ -236,6 +234,8 @@ def _one_line(error: ValidationError) -> str:
         return f"{'.'.join(path)}: missing; add it to the file"
     if path[0] == "prior":
         return f"{'.'.join(path[:2])}={first['input']!r}: must be a number (fixed) or a list [low, high] (free)"
+    if first["type"] == "bool_type":
+        return f"{key}={first['input']!r}: must be true or false"
     return f"{key}={first['input']!r}: {first['msg'].lower()}"
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+def _switch(given: Any) -> Any:
+    """`on` for true and `off` for false: what YAML 1.1, as other programs write it, makes of the two words."""
+    return {True: "on", False: "off"}[given] if isinstance(given, bool) else given
+
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)]
 Prior = Number | tuple[Number, Number]
 
 
@@ -97,7 +104,7 @@ class TrainConfig(Section):
     checkpoint_minutes: PositiveFloat
     fresh_maps: bool = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    xla: Literal["auto", "on", "off"] = "auto"
+    xla: Switch = "auto"
     init_from: str | None = None
     freeze: Literal["none", "stem", "features"] = "none"
     wandb: bool = False

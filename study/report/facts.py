@@ -15,8 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from cosmokeras import yaml12
 from cosmokeras.config import Config
 from cosmokeras.errors import UserError
 
@@ -51,11 +50,9 @@ class Commit:
 def read_yaml(path: Path) -> Any:
     """A YAML file that the report cannot do without."""
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml12.read(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run from the project's folder or give --root") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def read_json(path: Path) -> Any:
@@ -167,7 +164,7 @@ def parameters(root: Path) -> list[Parameter]:
     """All keys of params.yaml, with what differs elsewhere."""
     now = dict(flat(read_yaml(root / "params.yaml")))
     before = output(root, "git", "show", "HEAD:./params.yaml")
-    committed = dict(flat(yaml.safe_load(before))) if before else now
+    committed = dict(flat(yaml12.loads(before, "params.yaml of the last commit"))) if before else now
     run, default = lock_parameters(read_yaml(root / "dvc.lock")), defaults()
 
     def other(values: Mapping[str, Any], key: str) -> str | None:

@@ -2,7 +2,7 @@
 
 - Throughput: `cosmokeras.dataset.shards.generate` from parameters to checked files on the disk of the work folder, on
   all cores, start of the worker processes included; noise-free maps as they are stored (float16). The theory table is
-  made before the clock starts, what it took is told apart. `steady` leaves out what a run of four tiny maps takes.
+  made before the clock starts, what it took is told apart. `steady` leaves out what a run of six tiny maps takes.
 - Peers: the same work by other people's code, on one core each, in turns: see `benchmarks.peers`.
 
 Medians go to metrics/bench_simulators.json and plots/bench_simulators.png; exit status 1 if a bar is missed. The bars
@@ -162,7 +162,7 @@ def processor() -> str:
 def report(kind: str, found: dict[str, Any]) -> bool:
     """Print what was found of a kind; whether its bars are met."""
     made, good = found["throughput"], []
-    print(f"{kind}: prepared in {made['prepare_seconds']:.1f} s, four tiny maps in {made['start_seconds']:.1f} s")
+    print(f"{kind}: prepared in {made['prepare_seconds']:.1f} s, six tiny maps in {made['start_seconds']:.1f} s")
     for name, row in made["cases"].items():
         rate = row["maps_per_second"]
         if "bar" in row:

@@ -46,8 +46,8 @@ class DataConfig(Section):
     size: Annotated[int, Field(ge=16, le=1024)]
     n_cosmologies: PositiveInt
     realisations: PositiveInt
-    validation: PositiveInt
-    test: PositiveInt
+    validation: Annotated[int, Field(ge=2)]  # of one alone there is no scatter
+    test: Annotated[int, Field(ge=2)]
     seed: Annotated[int, Field(ge=0)]
     dtype: Literal["float16", "float32"]
     targets: tuple[str, ...] | None

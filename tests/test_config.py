@@ -192,6 +192,8 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["train.batch_size=64", "8 training maps"],
     ),
     "fresh maps of a slow kind": ({"train.fresh_maps": True}, ["train.fresh_maps=true", "data.kind=lensing", "grf"]),
+    "one test cosmology": ({"data.test": 1}, ["data.test=1", "2"]),
+    "one validation cosmology": ({"data.validation": 1}, ["data.validation=1", "2"]),
     "frozen random weights": ({"train.freeze": "stem"}, ["train.freeze=stem", "train.init_from"]),
     "unknown backend": ({"train.backend": "theano"}, ["train.backend='theano'", "'tensorflow', 'jax' or 'torch'"]),
     "too many spectrum bins": ({"model.spectrum_bins": 33}, ["model.spectrum_bins=33", "32"]),

@@ -95,8 +95,17 @@ def metrics(root: Path) -> dict[str, dict[str, Any]]:
         for picture in pictures:
             if not (root / picture).exists():
                 raise UserError(f"{root / picture}: no such file; run `dvc repro {stage}`")
-        found[stage] = content
+        found[stage] = nan_for_null(content)
     return found
+
+
+def nan_for_null(content: Any) -> Any:
+    """The same with NaN for null, which metrics hold where a figure is not finite: it is shown, and to be looked at."""
+    if isinstance(content, dict):
+        return {key: nan_for_null(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [nan_for_null(value) for value in content]
+    return float("nan") if content is None else content
 
 
 def output(root: Path, *command: str) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cosmokeras.errors import UserError
+from cosmokeras.files import in_temporary_run
 from cosmokeras.registry import KINDS, RANGES
 from cosmokeras.surveys import SOURCES
 
@@ -35,6 +36,7 @@ def check(config: Config, origin: str) -> None:
     if config.kind.observed == "survey":
         _check_lensing(config, fail)
     _check_real(config, fail)
+    _check_files(config, fail)
 
 
 def _check_prior(config: Config, fail: Callable[[str], None]) -> None:
@@ -116,6 +118,25 @@ def _check_mask(mask: str, fail: Callable[[str], None]) -> None:
             f"lensing.mask={mask!r}: allowed are survey, none, and the name of an .npy file below the folder of "
             "params.yaml, e.g. data/masks/NAME.npy"
         )
+
+
+def _check_files(config: Config, fail: Callable[[str], None]) -> None:
+    """In the folder that DVC makes for a run with --temp or --queue there is only what git and DVC track."""
+    if not in_temporary_run():
+        return
+    named = {"lensing.mask": config.lensing.mask if config.kind.observed == "survey" else None}
+    named |= {"train.init_from": config.train.init_from}
+    paths = config.real.path if isinstance(config.real.path, tuple) else (config.real.path,)
+    files = [*named.items(), *(("real.path", one) for one in paths), ("real.mask", config.real.mask)]
+    for key, name in files:
+        if name is None or (key == "lensing.mask" and name in ("survey", "none")) or Path(name).is_absolute():
+            continue
+        if not Path(name).exists() and not (Path(config.root) / name).exists():
+            whole = "" if key == "lensing.mask" else ", or give its whole path"
+            fail(
+                f"{key}={name}: not in the folder of this run, which has what git and DVC track (--temp, --queue); "
+                f"`git add {name}`, or `--copy-paths {name}` with `dvc exp run`{whole}"
+            )
 
 
 def _check_real(config: Config, fail: Callable[[str], None]) -> None:

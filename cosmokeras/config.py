@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 from cosmokeras import yaml12
 from cosmokeras.checks import check
 from cosmokeras.errors import UserError
+from cosmokeras.files import in_temporary_run
 from cosmokeras.pixels import ARCMIN
 from cosmokeras.registry import COSMOLOGY, KINDS, PER_BIN, RANGES, Kind
 from cosmokeras.sections import (
@@ -261,13 +263,29 @@ def survey_masks(config: Config, margin: int = 0) -> np.ndarray:
         return np.ones((1, *2 * [size + 2 * margin]), np.float32)
     path, key = Path(config.root) / name, f"lensing.mask={config.lensing.mask}"
     own = config.lensing.mask != "survey"
-    remedy = "make it with `python -m cosmokeras.surveys.footprint`" if own else "run `dvc pull data.dvc`"
+    make = "make it with `python -m cosmokeras.surveys.footprint`"
+    remedy = make if own else f"run `dvc pull data.dvc`, or, for a preset of your own, {make}"
+    remedy += (
+        "; in a run with --temp or --queue a new file must be tracked: `dvc add data`" if in_temporary_run() else ""
+    )
     try:
         masks = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise UserError(f"{key}: {path} is missing or damaged; {remedy}") from None
+    except FileNotFoundError:
+        raise UserError(f"{key}: {path} is missing; {remedy}") from None
+    except (OSError, ValueError, EOFError, BadZipFile):
+        raise UserError(f"{key}: {path} is damaged or no .npy file of numbers; {remedy}") from None
+    if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "buif":
+        what = f"an array of {masks.dtype}" if isinstance(masks, np.ndarray) else "an archive of arrays (.npz)"
+        raise UserError(f"{key}: {path} is {what}; a mask is an .npy file of numbers from 0 to 1")
+    if masks.ndim == 2 and masks.shape[0] == masks.shape[1]:
+        raise UserError(
+            f"{key}: {path} holds one mask, of shape {masks.shape}, and not a list of them; give it an axis in front: "
+            f"np.save('{path.name}', masks[None])"
+        )
+    if masks.ndim != 3 or masks.shape[1] != masks.shape[2]:
+        raise UserError(f"{key}: {path} is an array of shape {masks.shape}; masks are (number of masks, size, size)")
     # smaller patches are cut out of the survey's; larger ones do not exist
-    if masks.ndim != 3 or masks.shape[1] != masks.shape[2] or masks.shape[1] < size:
+    if masks.shape[1] < size:
         msg = (
             f"{key}: {path} holds masks of {masks.shape[1:]} pixels, but data.size={size}; "
             "use lensing.mask=none or a smaller data.size"

@@ -26,6 +26,12 @@ def stop_asked() -> bool:
     return os.path.exists(os.environ.get("COSMOKERAS_STOP_FILE", ""))
 
 
+def in_temporary_run() -> bool:
+    """Whether DVC runs this in a folder of its own: `dvc exp run` with --temp, or from its queue."""
+    parts = Path.cwd().parts
+    return any(parts[i : i + 3] == (".dvc", "tmp", "exps") for i in range(len(parts)))
+
+
 def work_folder(stage: str, key: str) -> Path:
     """Folder for unfinished work of a stage; `COSMOKERAS_WORK` or `.work`, never an output of the pipeline."""
     folder = Path(os.environ.get("COSMOKERAS_WORK", ".work")) / stage / key
@@ -72,6 +78,25 @@ def _finite(node: Any) -> Any:
     if isinstance(node, list | tuple):
         return [_finite(value) for value in node]
     return None if isinstance(node, float) and not math.isfinite(node) else node
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    """What `write_json` wrote, a mapping; empty where there is no such file.
+
+    Raises
+    ------
+    UserError : not JSON, or no mapping
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:  # UnicodeDecodeError included
+        raise UserError(f"{path}: not valid JSON ({error}); mend or delete it") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold a mapping; mend or delete it")
+    return content
 
 
 def write_text(path: Path | str, content: str) -> None:

@@ -285,9 +285,13 @@ def test_a_mask_that_is_no_name_of_a_file_lists_what_is_allowed(params: Path, va
 @pytest.mark.parametrize(
     ("masks", "words"),
     [
-        (None, "missing or damaged"),
+        (None, "is missing; make it with"),
         (np.ones((3, 32, 32)), "data.size=64"),
-        (np.ones((64, 64)), "data.size=64"),
+        (np.ones((64, 64)), "masks[None]"),
+        (np.ones((64, 32)), "(number of masks, size, size)"),
+        (np.ones((1, 3, 64, 64)), "(number of masks, size, size)"),
+        (np.full((3, 64, 64), "x"), "numbers"),
+        (np.full((3, 64, 64), 1j), "numbers"),
         (np.full((3, 64, 64), 2.0), "outside 0 to 1"),
         (np.full((3, 64, 64), np.nan), "outside 0 to 1"),
         (np.zeros((3, 64, 64)), "hides a whole patch"),

@@ -22,6 +22,7 @@ from pydantic import (
 
 from cosmokeras import yaml12
 from cosmokeras.errors import UserError
+from cosmokeras.files import in_temporary_run
 from cosmokeras.pixels import healpix_side
 
 SURVEY_FOLDER = Path("data/surveys")
@@ -194,7 +195,10 @@ def load_survey(name: str, folder: Path | str = SURVEY_FOLDER) -> Survey:
     path = folder / f"{name}.yaml"
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none (run `dvc pull data.dvc`)"
-        raise UserError(f"lensing.survey: no preset {name!r} in {folder}; known: {known}")
+        track = (
+            "; in a run with --temp or --queue a new one must be tracked: `dvc add data`" if in_temporary_run() else ""
+        )
+        raise UserError(f"lensing.survey: no preset {name!r} in {folder}; known: {known}{track}")
     try:
         raw = yaml12.read(path)
         for one in raw["bins"]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cosmokeras import cli
 from cosmokeras.errors import UserError
 from study.report import experiments, facts, pictures, readings
 from study.report.__main__ import main
@@ -59,7 +60,8 @@ def written(project: Path) -> str:
 
 def refused(project: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """The one line that says why there is no page."""
-    assert main(["--root", str(project), "--out", str(project / "out.html")]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        cli.entry(lambda: main(["--root", str(project), "--out", str(project / "out.html")]))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert not (project / "out.html").exists()

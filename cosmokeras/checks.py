@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -124,18 +125,21 @@ def _check_files(config: Config, fail: Callable[[str], None]) -> None:
     """In the folder that DVC makes for a run with --temp or --queue there is only what git and DVC track."""
     if not in_temporary_run():
         return
-    named = {"lensing.mask": config.lensing.mask if config.kind.observed == "survey" else None}
-    named |= {"train.init_from": config.train.init_from}
-    paths = config.real.path if isinstance(config.real.path, tuple) else (config.real.path,)
-    files = [*named.items(), *(("real.path", one) for one in paths), ("real.mask", config.real.mask)]
-    for key, name in files:
-        if name is None or (key == "lensing.mask" and name in ("survey", "none")) or Path(name).is_absolute():
+    named = [("train.init_from", config.train.init_from)]
+    if config.kind.observed == "survey" and config.lensing.mask not in ("survey", "none"):
+        named.append(("lensing.mask", config.lensing.mask))
+    if "path" in SOURCES[config.real.source].needs:
+        paths = config.real.path if isinstance(config.real.path, tuple) else (config.real.path,)
+        named += [*(("real.path", one) for one in paths), ("real.mask", config.real.mask)]
+    for key, name in named:
+        if name is None or Path(name).is_absolute():
             continue
-        if not Path(name).exists() and not (Path(config.root) / name).exists():
+        file = re.sub(r"(?<=\w)(:|\[).*$", "", name)  # FILE:KEY and FILE[HDU] name a part of a file
+        if not any((folder / one).exists() for folder in (Path(), Path(config.root)) for one in (name, file)):
             whole = "" if key == "lensing.mask" else ", or give its whole path"
             fail(
                 f"{key}={name}: not in the folder of this run, which has what git and DVC track (--temp, --queue); "
-                f"`git add {name}`, or `--copy-paths {name}` with `dvc exp run`{whole}"
+                f"`git add {file}`, or `--copy-paths {file}` with `dvc exp run`{whole}"
             )
 
 

@@ -304,3 +304,54 @@ def test_bad_masks_of_ones_own_are_refused(params: Path, masks: np.ndarray | Non
     message = complaint(params, {"lensing.mask": "own.npy"})
     assert "lensing.mask=own.npy" in message
     assert words in message
+
+
+@pytest.fixture
+def temporary_run(params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Parameters in a folder such as DVC makes for a run with --temp; it is the current one."""
+    folder = params.parent / ".dvc" / "tmp" / "exps" / "standalone" / "tmp1"
+    folder.mkdir(parents=True)
+    (folder / "data").symlink_to(ROOT / "data", target_is_directory=True)
+    monkeypatch.chdir(folder)
+    return params.rename(folder / "params.yaml")
+
+
+ARRAY = {"real.source": "array", "real.pixel_arcmin": 5.0, "lensing.pixel_arcmin": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        ({"lensing.mask": "own.npy"}, "lensing.mask"),
+        ({**ARRAY, "real.path": "own.npy"}, "real.path"),
+        ({**ARRAY, "real.path": ["params.yaml", "own.npy"]}, "real.path"),
+        ({**ARRAY, "real.path": "params.yaml", "real.mask": "own.npy"}, "real.mask"),
+        ({**ARRAY, "real.path": "own.npy:KEY"}, "real.path"),
+        ({"train.init_from": "own.npy"}, "train.init_from"),
+    ],
+)
+def test_a_file_that_nothing_tracks_is_not_in_a_temporary_run(
+    temporary_run: Path, overrides: dict[str, Any], key: str, tmp_path: Path
+) -> None:
+    message = complaint(temporary_run, overrides)
+    for word in (f"{key}=own.npy", "git add own.npy`", "--copy-paths own.npy`", "--temp"):
+        assert word in message
+    assert "dvc pull" not in message and "footprint" not in message
+    assert ("whole path" in message) == (key != "lensing.mask")
+    np.save("own.npy", np.ones((1, 64, 64)))
+    load_params(temporary_run, overrides)
+    if key != "lensing.mask":
+        Path("own.npy").unlink()
+        whole = {name: str(tmp_path / value) if value == "own.npy" else value for name, value in overrides.items()}
+        whole |= {name: [str(tmp_path / one) for one in v] for name, v in whole.items() if isinstance(v, list)}
+        if "own.npy:KEY" not in whole.values():
+            load_params(temporary_run, whole)
+
+
+def test_a_preset_or_mask_that_is_new_in_data_must_be_tracked_for_a_temporary_run(temporary_run: Path) -> None:
+    assert "`dvc add data`" in complaint(temporary_run, {"lensing.survey": "own"})
+
+
+def test_a_missing_file_elsewhere_is_no_matter_of_tracking(params: Path) -> None:
+    assert "git add" not in complaint(params, {"lensing.mask": "own.npy"})
+    load_params(params, {"train.init_from": "own"})

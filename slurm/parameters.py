@@ -88,7 +88,11 @@ def main(arguments: list[str] | None = None) -> None:
             parser.error("line: takes a file and the number of one experiment")
         else:
             index, found = cli.whole(options.rest[0]), experiments(options.first)
-            print("\n".join(found[index] if index < len(found) else []))
+            if index >= len(found):
+                raise UserError(
+                    f"{options.first}: has {len(found)} experiments, counted from 0, and none of number {index}"
+                )
+            print("\n".join(found[index]))
     except argparse.ArgumentTypeError as error:
         parser.error(f"{options.command}: {error}")
 

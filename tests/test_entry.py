@@ -66,6 +66,7 @@ WRONG: dict[str, list[list[str]]] = {
         [], ["dance", "1"], ["apply"], ["apply", "two"], ["apply", "0"], ["apply", "1", "train.lr"],
         ["apply", "1", "train.none=1"], ["sweep"], ["sweep", "none.txt"], ["sweep", "."], ["sweep", "latin.yaml"],
         ["sweep", "quote.txt"], ["line", "none.txt", "0"], ["line", "list.yaml"], ["line", "list.yaml", "x"],
+        ["line", "list.yaml", "9"],
     ],
     "cosmokeras.simulators.sphere": [
         ["--nside", "100"], ["--nside", "x"], ["--lmax", "0"], ["--lmax", "9999"], ["--survey", "none"],

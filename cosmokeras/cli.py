@@ -11,9 +11,11 @@ import logging
 import math
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -84,7 +86,8 @@ def entry(main: Callable[[], int | None]) -> NoReturn:
 def one_line_errors(name: str) -> Iterator[None]:
     """Turn errors that the user can mend into one line and exit code 2; mistakes of the program keep their traceback.
 
-    Those are: UserError; files that are missing, in the wrong place or not to be written; too little memory.
+    Those are: UserError; files that are missing, in the wrong place or not to be written; too little memory; programs
+    that this one runs, and that have said themselves what is wrong.
     """
     try:
         yield
@@ -96,6 +99,13 @@ def one_line_errors(name: str) -> Iterator[None]:
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         _fail(f"{where}{error.strerror or error}")
+    except subprocess.CalledProcessError as error:  # a stage that a study or a benchmark runs
+        command = error.cmd if isinstance(error.cmd, str) else " ".join(map(str, error.cmd))
+        _fail(f"`{command}` ended with exit code {error.returncode}; what it said stands above")
+    except BrokenExecutor:
+        _fail(
+            "a process that it had started was killed, most likely for want of memory; use fewer, or a larger machine"
+        )
     except MemoryError as error:
         _fail(f"not enough memory ({error}); ask for less, or use a larger machine" if str(error) else "no memory left")
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ import ast
 import runpy
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,11 @@ def test_a_program_as_people_run_it(folder: Path) -> None:
         (OSError("disk on fire"), "error: disk on fire"),
         (MemoryError("Unable to allocate 1 TiB"), "error: not enough memory (Unable to allocate 1 TiB)"),
         (MemoryError(), "error: no memory left"),
+        (
+            subprocess.CalledProcessError(2, ["python", "-m", "stages.train"]),
+            "error: `python -m stages.train` ended with",
+        ),
+        (BrokenProcessPool("a process was terminated abruptly"), "error: a process that it had started was killed"),
     ],
 )
 def test_what_people_can_mend_is_one_line(error: Exception, words: str, capsys: pytest.CaptureFixture[str]) -> None:

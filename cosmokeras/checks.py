@@ -131,6 +131,8 @@ def _check_files(config: Config, fail: Callable[[str], None]) -> None:
     if "path" in SOURCES[config.real.source].needs:
         paths = config.real.path if isinstance(config.real.path, tuple) else (config.real.path,)
         named += [*(("real.path", one) for one in paths), ("real.mask", config.real.mask)]
+    elif config.real.source != "mock":
+        named.append(("real.mirror", config.real.mirror))
     for key, name in named:
         if name is None or Path(name).is_absolute():
             continue

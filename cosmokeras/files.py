@@ -35,7 +35,14 @@ def in_temporary_run() -> bool:
 def work_folder(stage: str, key: str) -> Path:
     """Folder for unfinished work of a stage; `COSMOKERAS_WORK` or `.work`, never an output of the pipeline."""
     folder = Path(os.environ.get("COSMOKERAS_WORK", ".work")) / stage / key
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = os.environ.get("COSMOKERAS_WORK")
+        where = f"COSMOKERAS_WORK={said}" if said else ".work"
+        raise UserError(
+            f"{where}: cannot make {folder}: {error.strerror}; set COSMOKERAS_WORK to another folder"
+        ) from None
     return folder
 
 

@@ -328,6 +328,7 @@ ARRAY = {"real.source": "array", "real.pixel_arcmin": 5.0, "lensing.pixel_arcmin
         ({**ARRAY, "real.path": "params.yaml", "real.mask": "own.npy"}, "real.mask"),
         ({**ARRAY, "real.path": "own.npy:KEY"}, "real.path"),
         ({"train.init_from": "own.npy"}, "train.init_from"),
+        ({"real.source": "des_y3", "real.mirror": "own.npy"}, "real.mirror"),
     ],
 )
 def test_a_file_that_nothing_tracks_is_not_in_a_temporary_run(

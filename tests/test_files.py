@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cosmokeras.errors import UserError
-from cosmokeras.files import atomic, locked, place, sha256, write_json
+from cosmokeras.files import atomic, locked, place, sha256, work_folder, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -118,3 +118,11 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) 
     assert "\n" not in str(error.value)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
     assert list((tmp_path / "folder").iterdir()) == []
+
+
+def test_a_work_folder_that_cannot_be_made_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    for where in (tmp_path / "file", Path("/proc/none")):
+        monkeypatch.setenv("COSMOKERAS_WORK", str(where))
+        with pytest.raises(UserError, match=f"COSMOKERAS_WORK={where}: cannot make"):
+            work_folder("simulate", "key")

@@ -61,7 +61,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # bytes that are no text included
         raise UserError(f"{path}: not valid JSON ({error}); run `dvc repro`, or `git checkout {path}`") from None
 
 

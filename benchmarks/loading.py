@@ -11,7 +11,6 @@ Medians go to metrics/bench_loading.json. `--quick` runs on tiny numbers and wri
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import time
@@ -25,6 +24,7 @@ import numpy as np
 from benchmarks.peers import ROOT, configure
 from benchmarks.simulators import _rounded as rounded
 from benchmarks.simulators import machine
+from cosmokeras import cli
 from cosmokeras.config import Config
 from cosmokeras.dataset.shards import Split, plan
 from cosmokeras.files import work_folder, write_json
@@ -130,13 +130,15 @@ def measure(size: int, rounds: int, quick: bool) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure all sizes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser("benchmarks.loading", __doc__)
     parser.add_argument("--quick", action="store_true", help="tiny numbers, nothing written without --out")
-    parser.add_argument("--rounds", type=int, help="of each measurement (default 5; with --quick 1)")
+    parser.add_argument("--rounds", type=cli.count, help="of each measurement (default 5; with --quick 1)")
     parser.add_argument("--out", type=Path, help="folder for metrics/ (default: the checkout)")
     options = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     out, rounds = options.out or (None if options.quick else ROOT), options.rounds or (1 if options.quick else 5)
+    if out:
+        cli.writable(out / "metrics" / "bench_loading.json")
     result: dict[str, Any] = {"machine": machine(len(os.sched_getaffinity(0))) | {"load": os.getloadavg()[0]}}
     for size in SIZES:
         result[f"{size}^2"] = measure(size, rounds, options.quick)
@@ -149,4 +151,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.entry(main)

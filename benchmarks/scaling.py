@@ -10,7 +10,6 @@ Means over seeds go to metrics/bench_scaling.json. `--quick` runs on tiny number
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 
 from benchmarks.checks.stages import ROOT, changed_params, run_in
 from benchmarks.simulators import _rounded as rounded
+from cosmokeras import cli
 from cosmokeras.files import work_folder, write_json
 
 DEVICES, SEEDS = (1, 4, 16), (1, 2)
@@ -39,11 +39,13 @@ def loss(devices: int, factor: float, seed: int, data: dict[str, Any], train: di
 
 def main(arguments: list[str] | None = None) -> int:
     """Train them all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser("benchmarks.scaling", __doc__)
     parser.add_argument("--quick", action="store_true", help="tiny numbers, nothing written without --out")
     parser.add_argument("--out", type=Path, help="folder for metrics/ (default: the checkout)")
     options = parser.parse_args(arguments)
     out = options.out or (None if options.quick else ROOT)
+    if out:
+        cli.writable(out / "metrics" / "bench_scaling.json")
     data, train = (TINY, TRAIN | {"epochs": 2}) if options.quick else (DATA, TRAIN)
     seeds, most = (SEEDS[:1], 4) if options.quick else (SEEDS, max(DEVICES))
     result: dict[str, Any] = {"data": data, "train": train, "seeds": len(seeds), "loss": {}}
@@ -61,4 +63,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.entry(main)

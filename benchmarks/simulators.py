@@ -2,7 +2,7 @@
 
 - Throughput: `cosmokeras.dataset.shards.generate` from parameters to checked files on the disk of the work folder, on
   all cores, start of the worker processes included; noise-free maps as they are stored (float16). The theory table is
-  made before the clock starts, what it took is told apart. `steady` leaves out what a run of four tiny maps takes.
+  made before the clock starts, what it took is told apart. `steady` leaves out what a run of six tiny maps takes.
 - Peers: the same work by other people's code, on one core each, in turns: see `benchmarks.peers`.
 
 Medians go to metrics/bench_simulators.json and plots/bench_simulators.png; exit status 1 if a bar is missed. The bars
@@ -12,8 +12,6 @@ where.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import platform
 import shutil
@@ -32,9 +30,10 @@ import numpy as np
 
 from benchmarks.checks import bar
 from benchmarks.peers import OURS, PEERS, ROOT, compare, configure, installed
+from cosmokeras import cli
 from cosmokeras.config import Config
 from cosmokeras.dataset.shards import generate
-from cosmokeras.files import work_folder, write_json
+from cosmokeras.files import read_json, work_folder, write_json
 from cosmokeras.registry import KINDS
 from cosmokeras.simulators import simulator
 
@@ -162,7 +161,7 @@ def processor() -> str:
 def report(kind: str, found: dict[str, Any]) -> bool:
     """Print what was found of a kind; whether its bars are met."""
     made, good = found["throughput"], []
-    print(f"{kind}: prepared in {made['prepare_seconds']:.1f} s, four tiny maps in {made['start_seconds']:.1f} s")
+    print(f"{kind}: prepared in {made['prepare_seconds']:.1f} s, six tiny maps in {made['start_seconds']:.1f} s")
     for name, row in made["cases"].items():
         rate = row["maps_per_second"]
         if "bar" in row:
@@ -213,17 +212,19 @@ def picture(path: Path, result: dict[str, Any]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure the kinds that are asked for; exit 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser("benchmarks.simulators", __doc__)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(KINDS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="tiny numbers, no bars, nothing written without --out")
-    parser.add_argument("--runs", type=int, help="timed runs of each (default 5; with --quick 1)")
+    parser.add_argument("--runs", type=cli.count, help="timed runs of each (default 5; with --quick 1)")
     parser.add_argument("--out", type=Path, help="folder for metrics/ and plots/ (default: the checkout)")
     options = parser.parse_args(arguments)
     if unknown := set(options.kinds) - set(KINDS):
         parser.error(f"no kind named {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
     out, runs = options.out or (None if options.quick else ROOT), options.runs or (1 if options.quick else 5)
     file = out / "metrics" / "bench_simulators.json" if out else None
-    result = json.loads(file.read_text()) if file and file.exists() else {}
+    if file:
+        cli.writable(file)
+    result = read_json(file) if file else {}
     cores, good = len(os.sched_getaffinity(0)), []
     if missing := [name for name in PEERS if not installed(name)]:
         print(f"not installed and left out: {', '.join(missing)} (pip install -c constraints.txt -e '.[bench]')")
@@ -251,4 +252,4 @@ def _rounded(node: Any) -> Any:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.entry(main)

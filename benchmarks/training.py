@@ -12,8 +12,6 @@ Rates go to metrics/bench_training.json; exit status 1 if our fastest backend is
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import time
 from collections.abc import Callable
@@ -32,8 +30,9 @@ from benchmarks.checks import bar
 from benchmarks.peers import ROOT, configure, installed
 from benchmarks.simulators import _rounded as rounded
 from benchmarks.simulators import machine
+from cosmokeras import cli
 from cosmokeras.config import Config
-from cosmokeras.files import write_json
+from cosmokeras.files import read_json, write_json
 
 if TYPE_CHECKING:
     import keras
@@ -181,11 +180,11 @@ def report(name: str, row: dict[str, Any], quick: bool) -> bool:
 def main(arguments: list[str] | None = None) -> int:
     """Compare the networks that are asked for; exit 1 if one of ours is slower."""
     networks = list(dict.fromkeys(case.network for case in CASES))
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser("benchmarks.training", __doc__)
     parser.add_argument("networks", nargs="*", metavar="NAME", help=f"{', '.join(networks)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="tiny numbers, no bars, nothing written without --out")
-    parser.add_argument("--rounds", type=int, help="turns of each contender (default 7; with --quick 1)")
-    parser.add_argument("--steps", type=int, help="steps to a turn (default 16; with --quick 2)")
+    parser.add_argument("--rounds", type=cli.count, help="turns of each contender (default 7; with --quick 1)")
+    parser.add_argument("--steps", type=cli.count, help="steps to a turn (default 16; with --quick 2)")
     parser.add_argument("--out", type=Path, help="folder for metrics/ (default: the checkout)")
     options = parser.parse_args(arguments)
     if unknown := set(options.networks) - set(networks):
@@ -195,7 +194,9 @@ def main(arguments: list[str] | None = None) -> int:
     out, rounds = options.out or (None if options.quick else ROOT), options.rounds or (1 if options.quick else 7)
     steps = options.steps or (2 if options.quick else 16)
     file = out / "metrics" / "bench_training.json" if out else None
-    result = json.loads(file.read_text()) if file and file.exists() else {}
+    if file:
+        cli.writable(file)
+    result = read_json(file) if file else {}
     good = []
     for case in CASES:
         if case.network not in (options.networks or networks):
@@ -215,4 +216,4 @@ def _machine() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.entry(main)

@@ -5,12 +5,11 @@ Each check is a module of `benchmarks.checks`; `python -m benchmarks.validate NA
 
 from __future__ import annotations
 
-import argparse
-import json
 from importlib import import_module
 from pathlib import Path
 
-from cosmokeras.files import write_json
+from cosmokeras import cli
+from cosmokeras.files import read_json, write_json
 
 RESULT = Path(__file__).parents[1] / "metrics" / "validate.json"
 CHECKS = (
@@ -32,12 +31,12 @@ CHECKS = (
 
 def main() -> int:
     """Run the checks that are asked for; exit 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser("benchmarks.validate", __doc__)
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"{' or '.join(CHECKS)} (default: all)")
     options = parser.parse_args()
     if unknown := set(options.checks) - set(CHECKS):
         parser.error(f"no check named {', '.join(sorted(unknown))}; there are {', '.join(CHECKS)}")
-    result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    result = read_json(RESULT)
     passed = True
     for name in options.checks or CHECKS:
         result[name], good = import_module(f"benchmarks.checks.{name}").check()
@@ -47,4 +46,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.entry(main)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cosmokeras.errors import UserError
+from cosmokeras.files import in_temporary_run
 from cosmokeras.registry import KINDS, RANGES
 from cosmokeras.surveys import SOURCES
 
@@ -35,6 +37,7 @@ def check(config: Config, origin: str) -> None:
     if config.kind.observed == "survey":
         _check_lensing(config, fail)
     _check_real(config, fail)
+    _check_files(config, fail)
 
 
 def _check_prior(config: Config, fail: Callable[[str], None]) -> None:
@@ -123,6 +126,30 @@ def _check_mask(mask: str, fail: Callable[[str], None]) -> None:
             f"lensing.mask={mask!r}: allowed are survey, none, and the name of an .npy or .npz file below the folder "
             "of params.yaml, e.g. data/masks/NAME.npy"
         )
+
+
+def _check_files(config: Config, fail: Callable[[str], None]) -> None:
+    """In the folder that DVC makes for a run with --temp or --queue there is only what git and DVC track."""
+    if not in_temporary_run():
+        return
+    named = [("train.init_from", config.train.init_from)]
+    if config.kind.observed == "survey" and config.lensing.mask not in ("survey", "none"):
+        named.append(("lensing.mask", config.lensing.mask))
+    if "path" in SOURCES[config.real.source].needs:
+        paths = config.real.path if isinstance(config.real.path, tuple) else (config.real.path,)
+        named += [*(("real.path", one) for one in paths), ("real.mask", config.real.mask)]
+    elif config.real.source != "mock":
+        named.append(("real.mirror", config.real.mirror))
+    for key, name in named:
+        if name is None or Path(name).is_absolute():
+            continue
+        file = re.sub(r"(?<=\w)(:|\[).*$", "", name)  # FILE:KEY and FILE[HDU] name a part of a file
+        if not any((folder / one).exists() for folder in (Path(), Path(config.root)) for one in (name, file)):
+            whole = "" if key == "lensing.mask" else ", or give its whole path"
+            fail(
+                f"{key}={name}: not in the folder of this run, which has what git and DVC track (--temp, --queue); "
+                f"`git add {file}`, or `--copy-paths {file}` with `dvc exp run`{whole}"
+            )
 
 
 def _check_real(config: Config, fail: Callable[[str], None]) -> None:

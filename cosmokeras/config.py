@@ -16,11 +16,12 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import yaml
 from pydantic import ValidationError
 
+from cosmokeras import yaml12
 from cosmokeras.checks import check
 from cosmokeras.errors import UserError
+from cosmokeras.files import in_temporary_run
 from cosmokeras.pixels import ARCMIN
 from cosmokeras.registry import COSMOLOGY, KINDS, PER_BIN, RANGES, Kind
 from cosmokeras.sections import (
@@ -186,13 +187,11 @@ def load_params(path: str | Path = "params.yaml", overrides: Mapping[str, Any] |
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml12.read(path)
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; run from the project's folder or give the path of params.yaml"
         ) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: must be a mapping of sections ({', '.join(_sections())})")
     raw = copy.deepcopy(raw)
@@ -253,6 +252,8 @@ def _one_line(error: ValidationError) -> str:
         return f"{'.'.join(path)}: missing; add it to the file"
     if path[0] == "prior":
         return f"{'.'.join(path[:2])}={first['input']!r}: must be a number (fixed) or a list [low, high] (free)"
+    if first["type"] == "bool_type":
+        return f"{key}={first['input']!r}: must be true or false"
     return f"{key}={first['input']!r}: {first['msg'].lower()}"
 
 
@@ -293,18 +294,33 @@ def _library(config: Config) -> tuple[np.ndarray, np.ndarray | None] | None:
         return None
     path, key = Path(config.root) / name, f"lensing.mask={config.lensing.mask}"
     own = config.lensing.mask != "survey"
-    remedy = "make it with `python -m cosmokeras.surveys.footprint`" if own else "run `dvc pull data.dvc`"
+    make = "make it with `python -m cosmokeras.surveys.footprint`"
+    remedy = make if own else f"run `dvc pull data.dvc`, or, for a preset of your own, {make}"
+    remedy += (
+        "; in a run with --temp or --queue a new file must be tracked: `dvc add data`" if in_temporary_run() else ""
+    )
     try:
         masks, noise = np.load(path, allow_pickle=False), None
         if not isinstance(masks, np.ndarray):
             with masks as both:
-                masks, noise = both["coverage"], both["noise"].astype(np.float32)
+                masks, noise = both["coverage"], both["noise"]
+    except FileNotFoundError:
+        raise UserError(f"{key}: {path} is missing; {remedy}") from None
     except KeyError:
-        raise UserError(f"{key}: {path} must hold the arrays `coverage` and `noise`; {remedy}") from None
+        raise UserError(f"{key}: {path} is an archive; must hold the arrays `coverage` and `noise`; {remedy}") from None
     except (OSError, ValueError, EOFError, BadZipFile):
-        raise UserError(f"{key}: {path} is missing or damaged; {remedy}") from None
+        raise UserError(f"{key}: {path} is damaged or no .npy file of numbers; {remedy}") from None
+    if masks.dtype.kind not in "buif":
+        raise UserError(f"{key}: {path} is an array of {masks.dtype}; a mask is an .npy file of numbers from 0 to 1")
+    if masks.ndim == 2 and masks.shape[0] == masks.shape[1]:
+        raise UserError(
+            f"{key}: {path} holds one mask, of shape {masks.shape}, and not a list of them; give it an axis in front: "
+            f"np.save('{path.name}', masks[None])"
+        )
+    if masks.ndim != 3 or masks.shape[1] != masks.shape[2]:
+        raise UserError(f"{key}: {path} is an array of shape {masks.shape}; masks are (number of masks, size, size)")
     # smaller patches are cut out of the survey's; larger ones do not exist
-    if masks.ndim != 3 or masks.shape[1] != masks.shape[2] or masks.shape[1] < size:
+    if masks.shape[1] < size:
         msg = (
             f"{key}: {path} holds masks of {masks.shape[1:]} pixels, but data.size={size}; "
             "use lensing.mask=none or a smaller data.size"
@@ -318,6 +334,7 @@ def _library(config: Config) -> tuple[np.ndarray, np.ndarray | None] | None:
     if own and not (len(masks) and (_around(masks, size, 0) >= 0.5).any(axis=(1, 2)).all()):
         raise UserError(f"{key}: {path} holds no mask, or one that hides a whole patch; {remedy}")
     if noise is not None:
+        noise = noise.astype(np.float32)
         if noise.shape != masks.shape:
             raise UserError(
                 f"{key}: {path} holds `noise` of shape {noise.shape}; must be that of `coverage`, {masks.shape}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -25,10 +26,23 @@ def stop_asked() -> bool:
     return os.path.exists(os.environ.get("COSMOKERAS_STOP_FILE", ""))
 
 
+def in_temporary_run() -> bool:
+    """Whether DVC runs this in a folder of its own: `dvc exp run` with --temp, or from its queue."""
+    parts = Path.cwd().parts
+    return any(parts[i : i + 3] == (".dvc", "tmp", "exps") for i in range(len(parts)))
+
+
 def work_folder(stage: str, key: str) -> Path:
     """Folder for unfinished work of a stage; `COSMOKERAS_WORK` or `.work`, never an output of the pipeline."""
     folder = Path(os.environ.get("COSMOKERAS_WORK", ".work")) / stage / key
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = os.environ.get("COSMOKERAS_WORK")
+        where = f"COSMOKERAS_WORK={said}" if said else ".work"
+        raise UserError(
+            f"{where}: cannot make {folder}: {error.strerror}; set COSMOKERAS_WORK to another folder"
+        ) from None
     return folder
 
 
@@ -36,8 +50,11 @@ def work_folder(stage: str, key: str) -> Path:
 def atomic(path: Path | str) -> Iterator[IO[bytes]]:
     """Write bytes to a temporary name in the same folder, then rename. On any error nothing is left behind."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
     try:
         with handle:
             yield handle
@@ -55,9 +72,38 @@ def atomic(path: Path | str) -> Iterator[IO[bytes]]:
 
 
 def write_json(path: Path | str, content: Any) -> None:
-    """Write readable JSON atomically, with a newline at the end."""
+    """Write readable JSON atomically, with a newline at the end; null for NaN and infinities, which JSON has not."""
+    text = json.dumps(_finite(content), indent=2, allow_nan=False)
     with atomic(path) as handle:
-        handle.write((json.dumps(content, indent=2) + "\n").encode())
+        handle.write((text + "\n").encode())
+
+
+def _finite(node: Any) -> Any:
+    """The same with None for floats that are not finite."""
+    if isinstance(node, Mapping):
+        return {key: _finite(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_finite(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    """What `write_json` wrote, a mapping; empty where there is no such file.
+
+    Raises
+    ------
+    UserError : not JSON, or no mapping
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:  # UnicodeDecodeError included
+        raise UserError(f"{path}: not valid JSON ({error}); mend or delete it") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold a mapping; mend or delete it")
+    return content
 
 
 def write_text(path: Path | str, content: str) -> None:

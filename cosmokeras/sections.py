@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+def _switch(given: Any) -> Any:
+    """`on` for true and `off` for false: what YAML 1.1, as other programs write it, makes of the two words."""
+    return {True: "on", False: "off"}[given] if isinstance(given, bool) else given
+
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)]
 Prior = Number | tuple[Number, Number]
 
 
@@ -39,8 +46,8 @@ class DataConfig(Section):
     size: Annotated[int, Field(ge=16, le=1024)]
     n_cosmologies: PositiveInt
     realisations: PositiveInt
-    validation: PositiveInt
-    test: PositiveInt
+    validation: Annotated[int, Field(ge=2)]  # of one alone there is no scatter
+    test: Annotated[int, Field(ge=2)]
     seed: Annotated[int, Field(ge=0)]
     dtype: Literal["float16", "float32"]
     targets: tuple[str, ...] | None
@@ -99,7 +106,7 @@ class TrainConfig(Section):
     checkpoint_minutes: PositiveFloat
     fresh_maps: bool = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    xla: Literal["auto", "on", "off"] = "auto"
+    xla: Switch = "auto"
     init_from: str | None = None
     freeze: Literal["none", "stem", "features"] = "none"
     wandb: bool = False

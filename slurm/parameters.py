@@ -7,15 +7,15 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
-import sys
 import tempfile
 from pathlib import Path
 
 from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides
 
-from cosmokeras import UserError, load_params
+from cosmokeras import UserError, cli, load_params
 from cosmokeras.config import Config
 from cosmokeras.files import write_text
 
@@ -42,10 +42,11 @@ def overridden(overrides: list[str]) -> tuple[str, Config]:
 def experiments(file: str) -> list[list[str]]:
     """Overrides of each line of a sweep that says something."""
     try:
-        lines = Path(file).read_text().splitlines()
+        words = [shlex.split(line, comments=True) for line in Path(file).read_text().splitlines()]
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from None
-    words = [shlex.split(line, comments=True) for line in lines]
+    except ValueError as error:  # a quotation that does not end; bytes that are no text
+        raise UserError(f"{file}: not a file of experiments ({error})") from None
     return [[word for word in each if word != "-S"] for each in words if each]
 
 
@@ -71,20 +72,30 @@ def check_sweep(file: str, overrides: list[str]) -> int:
     return len(found)
 
 
-def main(command: str, first: str, *rest: str) -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Do one of the three."""
-    if command == "apply":
-        apply(int(first), list(rest))
-    elif command == "sweep":
-        print(check_sweep(first, list(rest)))
-    else:
-        found = experiments(first)
-        print("\n".join(found[int(rest[0])] if int(rest[0]) < len(found) else []))
+    parser = cli.Parser("slurm.parameters", __doc__)
+    parser.add_argument("command", choices=("apply", "sweep", "line"), help="see above")
+    parser.add_argument("first", metavar="NODES | FILE", help="how many nodes (apply), or the file of a sweep")
+    parser.add_argument("rest", nargs="*", metavar="KEY=VALUE | INDEX", help="overrides, or which experiment (line)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "apply":
+            apply(cli.count(options.first), options.rest)
+        elif options.command == "sweep":
+            print(check_sweep(options.first, options.rest))
+        elif len(options.rest) != 1:
+            parser.error("line: takes a file and the number of one experiment")
+        else:
+            index, found = cli.whole(options.rest[0]), experiments(options.first)
+            if index >= len(found):
+                raise UserError(
+                    f"{options.first}: has {len(found)} experiments, counted from 0, and none of number {index}"
+                )
+            print("\n".join(found[index]))
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"{options.command}: {error}")
 
 
 if __name__ == "__main__":
-    try:
-        main(*sys.argv[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    cli.entry(main)

@@ -70,4 +70,4 @@ def main(args: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, gpus={"type": int, "default": 0, "help": "GPUs that the backend must see"})
+    cli.run(main, gpus={"type": cli.whole, "default": 0, "help": "GPUs that the backend must see"})

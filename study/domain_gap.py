@@ -17,11 +17,8 @@ docs/domain_gap.md explains.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +31,7 @@ from cosmokeras.code import code_fingerprint
 from cosmokeras.config import Config, fingerprint, load_params
 from cosmokeras.cosmology import sample_prior
 from cosmokeras.errors import UserError
-from cosmokeras.files import locked, work_folder, write_json
+from cosmokeras.files import locked, read_json, work_folder, write_json
 from study import gap_pictures, variants
 from study.setting import ROOT, STANDARD
 
@@ -228,7 +225,7 @@ def glass(cfg: Config, effort: Effort) -> tuple[np.ndarray, list[np.ndarray]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m study.domain_gap", description=__doc__.splitlines()[0])
+    parser = cli.Parser("study.domain_gap", __doc__.splitlines()[0])
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"of {', '.join(NETWORKS)} (default: all)")
     parser.add_argument("--out", type=Path, default=Path("plots/domain_gap.png"), help="the picture")
     parser.add_argument("--metrics", type=Path, default=Path("metrics/domain_gap.json"), help="file of the figures")
@@ -238,18 +235,15 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no network named {', '.join(sorted(unknown))}; there are {', '.join(NETWORKS)}")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     effort = QUICK if options.quick else FULL
-    table = json.loads(options.metrics.read_text()) if options.metrics.exists() else {}
-    try:
-        for name in options.networks or NETWORKS:
-            table[name] = row(name, effort)  # networks that are not asked for keep their earlier figures
-            table = {one: table[one] for one in NETWORKS if one in table}
-            write_json(options.metrics, table)
-            gap_pictures.domain_gap(options.out, table)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    cli.writable(options.metrics, options.out)
+    table = read_json(options.metrics)
+    for name in options.networks or NETWORKS:
+        table[name] = row(name, effort)  # networks that are not asked for keep their earlier figures
+        table = {one: table[one] for one in NETWORKS if one in table}
+        write_json(options.metrics, table)
+        gap_pictures.domain_gap(options.out, table)
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.entry(main)

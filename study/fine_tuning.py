@@ -21,11 +21,9 @@ has four maps, so that 50 maps are 13 cosmologies.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -39,7 +37,6 @@ from cosmokeras import cli
 from cosmokeras.code import code_fingerprint
 from cosmokeras.config import Config, fingerprint
 from cosmokeras.dataset.shards import Split, open_split
-from cosmokeras.errors import UserError
 from cosmokeras.files import sha256, work_folder, write_json
 from study import domain_gap, gap_pictures
 from study.variants import changed
@@ -161,21 +158,18 @@ def curve(effort: Effort) -> Iterator[dict[str, Any]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m study.fine_tuning", description=__doc__.splitlines()[0])
+    parser = cli.Parser("study.fine_tuning", __doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("plots/fine_tuning.png"), help="the picture")
     parser.add_argument("--metrics", type=Path, default=Path("metrics/fine_tuning.json"), help="file of the figures")
     parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it runs")
     options = parser.parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    try:
-        for result in curve(QUICK if options.quick else FULL):
-            write_json(options.metrics, result)
-            gap_pictures.fine_tuning(options.out, result)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    cli.writable(options.metrics, options.out)
+    for result in curve(QUICK if options.quick else FULL):
+        write_json(options.metrics, result)
+        gap_pictures.fine_tuning(options.out, result)
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.entry(main)

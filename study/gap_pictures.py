@@ -53,7 +53,8 @@ def domain_gap(path: Path, table: dict[str, dict[str, dict[str, Any]]]) -> None:
 
 
 def _cells(axes: Axes, y: int, figures: dict[str, Any]) -> None:
-    """One row of numbers."""
+    """One row of numbers; null in the file is a figure that is not finite."""
+    figures = {key: np.nan if value is None else value for key, value in figures.items()}
     for x, (key, (_, colours, place)) in enumerate(CELLS.items()):
         depth = float(np.clip(place(figures[key]), 0, 1))
         axes.add_patch(Rectangle((x - 0.49, y - 0.47), 0.98, 0.94, color=colormaps[colours](0.85 * depth), lw=0))
@@ -86,7 +87,7 @@ def fine_tuning(path: Path, result: dict[str, Any]) -> None:
         axes.axhline(result["prior_rmse"], color=GREY, ls="--", lw=1, label="prior")
         for i, (way, label) in enumerate(WAYS.items()):
             counts = sorted(int(n) for n in result[way])
-            errors = [result[way][str(n)] for n in counts]
+            errors = [np.array(result[way][str(n)], float) for n in counts]
             x = np.array([n or left for n in counts]) * 1.03 ** (i - 1)  # side by side
             scatter = [np.std(e, ddof=1) if len(e) > 1 else 0.0 for e in errors]
             mean = [np.mean(e) for e in errors]

@@ -9,8 +9,6 @@ metrics/physics.json. It reads no output of the pipeline. Exit status 1 if a bar
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -19,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cosmokeras.errors import UserError
-from cosmokeras.files import write_json
+from cosmokeras import cli
+from cosmokeras.files import read_json, write_json
 from cosmokeras.simulators import grf, lensing, lpt, realisations
 from cosmokeras.table import theory_table
 from study import kappa, matter, pictures
@@ -96,7 +94,7 @@ PARTS: dict[str, Callable[[Path, Effort, Notes], None]] = {
 
 def check(out: Path, metrics: Path, effort: Effort, parts: list[str]) -> bool:
     """Draw and measure; True if all bars are met. Parts that are not asked for keep their earlier figures."""
-    result = json.loads(metrics.read_text()) if metrics.exists() else {}
+    result = read_json(metrics)
     theory_table(config({}), progress=True)
     passed = True
     for name in (bar := tqdm(parts, unit="part")):
@@ -113,7 +111,7 @@ def check(out: Path, metrics: Path, effort: Effort, parts: list[str]) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m study.physics_check", description=__doc__.splitlines()[0])
+    parser = cli.Parser("study.physics_check", __doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--out", type=Path, default=Path("plots/physics"), help="folder of the pictures")
     parser.add_argument("--metrics", type=Path, default=Path("metrics/physics.json"), help="file of the figures")
@@ -121,13 +119,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no part named {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    try:
-        good = check(options.out, options.metrics, QUICK if options.quick else FULL, options.parts or list(PARTS))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    cli.writable(options.metrics, options.out / "picture.png")
+    good = check(options.out, options.metrics, QUICK if options.quick else FULL, options.parts or list(PARTS))
     return 0 if good else 1
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.entry(main)

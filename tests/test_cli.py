@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
-from cosmokeras import UserError, cli
+from cosmokeras import UserError, cli, yaml12
 
 ROOT = Path(__file__).parents[1]
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = yaml12.read(ROOT / "dvc.yaml")["stages"]
 
 
 def python(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:

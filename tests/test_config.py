@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
+from cosmokeras import yaml12
 from cosmokeras.config import Config, load_params, mask_file, survey_masks
 from cosmokeras.errors import UserError
 from cosmokeras.registry import NUISANCES, RANGES
@@ -31,9 +31,9 @@ def complaint(path: Path, overrides: dict[str, Any] | None = None) -> str:
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """Change the parsed file in place."""
-    raw = yaml.safe_load(path.read_text())
+    raw = yaml12.read(path)
     change(raw)
-    path.write_text(yaml.safe_dump(raw))
+    path.write_text(yaml12.dumps(raw))
 
 
 def test_default_file_is_the_des_y3_problem_in_omega_m_alone(params: Path) -> None:
@@ -100,9 +100,9 @@ def test_cosmology_fills_in_fixed_parameters(params: Path) -> None:
 
 
 def test_nuisances_may_be_left_out_freed_and_differ_by_bin(params: Path) -> None:
-    raw = yaml.safe_load(params.read_text())
+    raw = yaml12.read(params)
     without = {name: value for name, value in raw["prior"].items() if name not in NUISANCES}
-    params.write_text(yaml.safe_dump(raw | {"prior": without}))
+    params.write_text(yaml12.dumps(raw | {"prior": without}))
     assert load_params(params).prior == load_params(ROOT / "params.yaml").prior
     cfg = load_params(params, {"prior.m_bias": [-0.02, 0.02], "prior.a_ia": [-1.0, 1.0], "prior.delta_z": 0.01})
     assert cfg.parameter_names == ("omega_m", "a_ia", "m_bias_1", "m_bias_2", "m_bias_3", "m_bias_4")
@@ -145,7 +145,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "fraction for a count": ({"train.epochs": 2.5}, ["train.epochs=2.5", "integer"]),
     "truth value for a number": ({"train.lr": True}, ["train.lr=True", "number"]),
     "nothing for a number": ({"train.lr": None}, ["train.lr=None", "number"]),
-    "number for a truth value": ({"infer.refuse": 1}, ["infer.refuse=1", "boolean"]),
+    "number for a truth value": ({"infer.refuse": 1}, ["infer.refuse=1", "true or false"]),
     "not positive": ({"train.lr": 0.0}, ["train.lr=0.0", "greater than 0"]),
     "kind": ({"data.kind": "nbody"}, ["data.kind='nbody'", "lensing, 2lpt, grf"]),
     "shells too thick": ({"lensing.shell_mpc_h": 200.0}, ["lensing.shell_mpc_h=200.0", "100"]),
@@ -192,6 +192,8 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["train.batch_size=64", "8 training maps"],
     ),
     "fresh maps of a slow kind": ({"train.fresh_maps": True}, ["train.fresh_maps=true", "data.kind=lensing", "grf"]),
+    "one test cosmology": ({"data.test": 1}, ["data.test=1", "2"]),
+    "one validation cosmology": ({"data.validation": 1}, ["data.validation=1", "2"]),
     "frozen random weights": ({"train.freeze": "stem"}, ["train.freeze=stem", "train.init_from"]),
     "unknown backend": ({"train.backend": "theano"}, ["train.backend='theano'", "'tensorflow', 'jax' or 'torch'"]),
     "too many spectrum bins": ({"model.spectrum_bins": 33}, ["model.spectrum_bins=33", "32"]),
@@ -283,9 +285,13 @@ def test_a_mask_that_is_no_name_of_a_file_lists_what_is_allowed(params: Path, va
 @pytest.mark.parametrize(
     ("masks", "words"),
     [
-        (None, "missing or damaged"),
+        (None, "is missing; make it with"),
         (np.ones((3, 32, 32)), "data.size=64"),
-        (np.ones((64, 64)), "data.size=64"),
+        (np.ones((64, 64)), "masks[None]"),
+        (np.ones((64, 32)), "(number of masks, size, size)"),
+        (np.ones((1, 3, 64, 64)), "(number of masks, size, size)"),
+        (np.full((3, 64, 64), "x"), "numbers"),
+        (np.full((3, 64, 64), 1j), "numbers"),
         (np.full((3, 64, 64), 2.0), "outside 0 to 1"),
         (np.full((3, 64, 64), np.nan), "outside 0 to 1"),
         (np.zeros((3, 64, 64)), "hides a whole patch"),
@@ -298,3 +304,55 @@ def test_bad_masks_of_ones_own_are_refused(params: Path, masks: np.ndarray | Non
     message = complaint(params, {"lensing.mask": "own.npy"})
     assert "lensing.mask=own.npy" in message
     assert words in message
+
+
+@pytest.fixture
+def temporary_run(params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Parameters in a folder such as DVC makes for a run with --temp; it is the current one."""
+    folder = params.parent / ".dvc" / "tmp" / "exps" / "standalone" / "tmp1"
+    folder.mkdir(parents=True)
+    (folder / "data").symlink_to(ROOT / "data", target_is_directory=True)
+    monkeypatch.chdir(folder)
+    return params.rename(folder / "params.yaml")
+
+
+ARRAY = {"real.source": "array", "real.pixel_arcmin": 5.0, "lensing.pixel_arcmin": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        ({"lensing.mask": "own.npy"}, "lensing.mask"),
+        ({**ARRAY, "real.path": "own.npy"}, "real.path"),
+        ({**ARRAY, "real.path": ["params.yaml", "own.npy"]}, "real.path"),
+        ({**ARRAY, "real.path": "params.yaml", "real.mask": "own.npy"}, "real.mask"),
+        ({**ARRAY, "real.path": "own.npy:KEY"}, "real.path"),
+        ({"train.init_from": "own.npy"}, "train.init_from"),
+        ({"real.source": "des_y3", "real.mirror": "own.npy"}, "real.mirror"),
+    ],
+)
+def test_a_file_that_nothing_tracks_is_not_in_a_temporary_run(
+    temporary_run: Path, overrides: dict[str, Any], key: str, tmp_path: Path
+) -> None:
+    message = complaint(temporary_run, overrides)
+    for word in (f"{key}=own.npy", "git add own.npy`", "--copy-paths own.npy`", "--temp"):
+        assert word in message
+    assert "dvc pull" not in message and "footprint" not in message
+    assert ("whole path" in message) == (key != "lensing.mask")
+    np.save("own.npy", np.ones((1, 64, 64)))
+    load_params(temporary_run, overrides)
+    if key != "lensing.mask":
+        Path("own.npy").unlink()
+        whole = {name: str(tmp_path / value) if value == "own.npy" else value for name, value in overrides.items()}
+        whole |= {name: [str(tmp_path / one) for one in v] for name, v in whole.items() if isinstance(v, list)}
+        if "own.npy:KEY" not in whole.values():
+            load_params(temporary_run, whole)
+
+
+def test_a_preset_or_mask_that_is_new_in_data_must_be_tracked_for_a_temporary_run(temporary_run: Path) -> None:
+    assert "`dvc add data`" in complaint(temporary_run, {"lensing.survey": "own"})
+
+
+def test_a_missing_file_elsewhere_is_no_matter_of_tracking(params: Path) -> None:
+    assert "git add" not in complaint(params, {"lensing.mask": "own.npy"})
+    load_params(params, {"train.init_from": "own"})

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cosmokeras.errors import UserError
-from cosmokeras.files import atomic, locked, place, sha256, write_json
+from cosmokeras.files import atomic, locked, place, sha256, work_folder, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -80,3 +82,47 @@ def test_locks_are_held_alone_or_shared(tmp_path: Path) -> None:
         assert (free(shared=True), free(shared=False)) == (True, False)
     with locked(tmp_path, "another"):
         assert free(shared=False)
+
+
+def test_json_holds_null_where_a_number_is_not_finite(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    values = [float("nan"), float("inf"), -float("inf"), np.float64("nan"), 1.5, 2, True, None, "NaN"]
+    write_json(path, {"a": {"r2": -float("inf"), "rows": values, "pair": (np.float64("inf"), 1)}, "b": float("nan")})
+
+    def no(constant: str) -> None:
+        raise AssertionError(f"not JSON: {constant}")
+
+    found = json.loads(path.read_text(), parse_constant=no)
+    assert found == {
+        "a": {"r2": None, "rows": [None, None, None, None, 1.5, 2, True, None, "NaN"], "pair": [None, 1]}, "b": None,
+    }  # fmt: skip
+
+
+def test_committed_metrics_are_json() -> None:
+    def no(constant: str) -> None:
+        raise AssertionError(f"not JSON: {constant}")
+
+    files = list((Path(__file__).parents[1] / "metrics").glob("*.json"))
+    assert files
+    for path in files:
+        json.loads(path.read_text(), parse_constant=no)
+
+
+@pytest.mark.parametrize("place", ["file/a.json", "/proc/none/a.json", "folder"])
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match="cannot write ") as error:
+        write_json(tmp_path / place, {})
+    assert str(tmp_path / place) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+def test_a_work_folder_that_cannot_be_made_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    for where in (tmp_path / "file", Path("/proc/none")):
+        monkeypatch.setenv("COSMOKERAS_WORK", str(where))
+        with pytest.raises(UserError, match=f"COSMOKERAS_WORK={where}: cannot make"):
+            work_folder("simulate", "key")

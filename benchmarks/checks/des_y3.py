@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from benchmarks.checks import bar
 from benchmarks.checks.stages import ROOT, changed_params
+from cosmokeras import yaml12
 from cosmokeras.files import write_text
 
 NSIDE, LMAX, SEED = 1024, 2048, 33
@@ -84,15 +84,15 @@ def simulate(
 def fetch(folder: Path, site: Path, changes: dict[str, dict[str, Any]], **preset: Any) -> dict[str, Any]:
     """Run `fetch_real` in a folder of its own, with the DES files served from `site`; `preset` changes des_y3.yaml."""
     shutil.copytree(ROOT / "data", folder / "data")
-    write_text(folder / "params.yaml", yaml.safe_dump(changed_params(changes)))
+    write_text(folder / "params.yaml", yaml12.dumps(changed_params(changes)))
     survey = folder / "data" / "surveys" / "des_y3.yaml"
-    write_text(survey, yaml.safe_dump(yaml.safe_load(survey.read_text()) | preset))
-    manifest = yaml.safe_load((ROOT / "data" / "manifest.yaml").read_text())
+    write_text(survey, yaml12.dumps(yaml12.read(survey) | preset))
+    manifest = yaml12.read(ROOT / "data" / "manifest.yaml")
     with served(site) as address:
         for name, entry in manifest["files"].items():
             if entry["group"] == "des_y3" and (site / Path(name).name).exists():
                 entry["url"] = f"{address}/{Path(name).name}"
-        write_text(folder / "data" / "manifest.yaml", yaml.safe_dump({"files": manifest["files"]}))
+        write_text(folder / "data" / "manifest.yaml", yaml12.dumps({"files": manifest["files"]}))
         env = {**os.environ, "PYTHONPATH": str(ROOT), "COSMOKERAS_CACHE": str(folder / "cache")}
         env.pop("COSMOKERAS_REAL_DATA", None)
         start = time.perf_counter()

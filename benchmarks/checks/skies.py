@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 from tqdm import tqdm
 
 from benchmarks.checks import bar
 from benchmarks.checks.des_y3 import simulate
 from benchmarks.checks.stages import ROOT, changed_params, run_in
+from cosmokeras import yaml12
 from cosmokeras.files import write_text
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ def prepare(folder: Path) -> None:
     rng = np.random.default_rng(SEED)
     write_masks(data / "masks" / "skies.npy", des_like_footprint(NSIDE, rng), rng, 128, SIZE, PIXEL)
     path = data / "surveys" / "des_y3.yaml"
-    preset = yaml.safe_load((ROOT / "data" / "surveys" / "des_y3.yaml").read_text())
+    preset = yaml12.read(ROOT / "data" / "surveys" / "des_y3.yaml")
     lmax = preset["lmax"] * NSIDE // preset["nside"]
     preset |= {"nside": NSIDE, "lmax": lmax, "pixel_arcmin": PIXEL, "mask": "../masks/skies.npy", "mock": None}
-    write_text(path, yaml.safe_dump(preset))
+    write_text(path, yaml12.dumps(preset))
 
 
 def patches(folder: Path, number: int, omega_m: float) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.checks import bar
+from cosmokeras import cli
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
@@ -97,5 +98,14 @@ def _bands(cfg: Config, maps: np.ndarray) -> np.ndarray:
     ).T.swapaxes(1, 2)
 
 
+def main() -> None:
+    """Write the patches of the sky."""
+    parser = cli.Parser("benchmarks.checks.sphere", __doc__)
+    parser.add_argument("out", type=Path, metavar="OUT.npy", help="file to write")
+    options = parser.parse_args()
+    cli.writable(options.out)
+    _sky(options.out)
+
+
 if __name__ == "__main__":
-    _sky(Path(sys.argv[1]))
+    cli.entry(main)

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from cosmokeras import yaml12
 from cosmokeras.files import work_folder, write_text
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +26,7 @@ def run_stages(name: str, changes: dict[str, dict[str, Any]]) -> tuple[dict[str,
 
 def changed_params(changes: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Content of params.yaml with `changes` by section."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = yaml12.read(ROOT / "params.yaml")
     for section, values in changes.items():
         params[section] |= values
     return params
@@ -35,7 +34,7 @@ def changed_params(changes: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def run_in(folder: Path, params: dict[str, Any], stages: Iterable[str]) -> None:
     """Run stages with these parameters in a folder two levels below the root of the work folders."""
-    write_text(folder / "params.yaml", yaml.safe_dump(params))
+    write_text(folder / "params.yaml", yaml12.dumps(params))
     if not (folder / "data").exists():
         (folder / "data").symlink_to(ROOT / "data")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "COSMOKERAS_WORK": str(folder.parents[1])}

@@ -206,7 +206,10 @@ def _verdict(metrics: Mapping[str, Any], threshold: float) -> str:
 
 
 def _null_tests(real: Mapping[str, Any]) -> list[str]:
-    numbers = ", ".join(f"{name} {value:.3g}" for name, value in real["null_tests"].items())
+    # null in the file: the number is not finite
+    numbers = ", ".join(
+        f"{name} {np.nan if value is None else value:.3g}" for name, value in real["null_tests"].items()
+    )
     return [f"Null tests of the maps: {numbers or 'none for this source'}; see `plots/null_tests.png`"]
 
 

@@ -14,7 +14,6 @@ with noise in its pixels, masked, and back by Kaiser-Squires.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 import resource
@@ -26,9 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cosmokeras import cli
 from cosmokeras.cosmology import ccl_cosmology
 from cosmokeras.errors import UserError
 from cosmokeras.pixels import healpix_side, pixel_window
+from cosmokeras.registry import RANGES
 from cosmokeras.surveys.presets import Survey, load_survey
 from cosmokeras.surveys.spherical_ks import checked_lmax, kaiser_squires_sphere, shear_sphere
 
@@ -250,10 +251,10 @@ def peak_gb() -> float:
 
 def main(arguments: list[str] | None = None) -> None:
     """Make the mock sky and the mask library that goes with it, and print how well its spectra agree with CCL."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nside", type=int, default=1024)
-    parser.add_argument("--lmax", type=int, help="highest multipole (default 3 nside - 1)")
-    parser.add_argument("--seed", type=int, default=20260)
+    parser = cli.Parser("cosmokeras.simulators.sphere", __doc__)
+    parser.add_argument("--nside", type=cli.count, default=1024)
+    parser.add_argument("--lmax", type=cli.count, help="highest multipole (default 3 nside - 1)")
+    parser.add_argument("--seed", type=cli.whole, default=20260)
     parser.add_argument("--survey", default="des_y3", help="preset that gives n(z), n_eff and sigma_e (default des_y3)")
     parser.add_argument("--out", type=Path, default=Path("data/mock"), help="folder of the mock (default data/mock)")
     parser.add_argument(
@@ -265,10 +266,23 @@ def main(arguments: list[str] | None = None) -> None:
     from cosmokeras.surveys import mock
     from cosmokeras.surveys.footprint import des_like_footprint, write_masks
 
-    start = time.perf_counter()
-    survey = load_survey(options.survey)
-    checked_lmax(survey.lmax_at(options.nside), options.nside)  # before the work: noise goes through Kaiser-Squires
     cosmology = {name: getattr(options, name) for name in FIDUCIAL}
+    for name, value in cosmology.items():
+        low, high = RANGES[name]
+        if not low <= value <= high:
+            raise UserError(f"--{name} {value}: must lie within {low} to {high}")
+    if cosmology["omega_b"] >= cosmology["omega_m"]:
+        raise UserError(f"--omega_b {cosmology['omega_b']}: must stay below --omega_m {cosmology['omega_m']}")
+    nside = options.nside
+    if not 16 <= nside <= 8192 or nside & (nside - 1):
+        raise UserError(f"--nside {nside}: must be a power of 2, 16 to 8192")
+    if options.lmax and not 32 <= options.lmax <= full_lmax(nside):
+        raise UserError(f"--lmax {options.lmax}: must lie within 32 and 3 nside - 1 = {full_lmax(nside)}")
+    survey = load_survey(options.survey)
+    checked_lmax(survey.lmax_at(nside), nside)  # before the work: noise goes through Kaiser-Squires
+    path, masks = options.out / f"{survey.name}_mock.fits.gz", options.masks / f"{survey.name}_like.npy"
+    cli.writable(path, masks)
+    start = time.perf_counter()
     rngs = [np.random.default_rng(seed) for seed in np.random.SeedSequence(options.seed).spawn(4)]
     lmax = options.lmax or full_lmax(options.nside)
     kappa = full_sky_kappa(cosmology, survey, options.nside, lmax, rngs[0])
@@ -281,13 +295,12 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"  bins {i + 1} {j + 1}:", " ".join(f"{one:.3f}" for one in ratio[i, j]))
     mask = des_like_footprint(options.nside, rngs[1])
     noisy = add_noise(kappa, survey, mask, rngs[2])
-    path = options.out / f"{survey.name}_mock.fits.gz"
     truth = {**cosmology, "seed": options.seed, "lmax": lmax}
     mock.write_mock(path, noisy, mask, survey.kappa_noise(options.nside), survey.name, truth)
-    write_masks(options.masks / f"{survey.name}_like.npy", mask, rngs[3])
+    write_masks(masks, mask, rngs[3])
     megabytes = path.stat().st_size / 1e6
     print(f"{path}: {megabytes:.2f} MB, all in {time.perf_counter() - start:.0f} s, peak {peak_gb():.2f} GB")
 
 
 if __name__ == "__main__":
-    main()
+    cli.entry(main)

@@ -10,7 +10,6 @@ writes the footprint that simulations of the `cosmos` preset are masked with.
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -19,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from cosmokeras import cli
 from cosmokeras.errors import UserError
 from cosmokeras.kaiser_squires import kaiser_squires
 from cosmokeras.pixels import ARCMIN
@@ -315,19 +315,19 @@ def write_mask(path: Path | str, size: int, pixel_arcmin: float, mirror: Path | 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: write the training mask of the `cosmos` preset."""
-    parser = argparse.ArgumentParser(prog="python -m cosmokeras.surveys.cosmos", description=main.__doc__)
+    parser = cli.Parser("cosmokeras.surveys.cosmos", main.__doc__)
     parser.add_argument("--mask", required=True, metavar="OUT.npy", help="file to write")
     parser.add_argument("--mirror", metavar="DIR", help="folder with cosmos/*.fits (default: download)")
-    parser.add_argument("--size", type=int, default=64, help="pixels along a side")
-    parser.add_argument("--pixel", type=float, default=1.5, help="pixel [arcmin]")
+    parser.add_argument("--size", type=cli.count, default=64, help="pixels along a side")
+    parser.add_argument("--pixel", type=cli.positive, default=1.5, help="pixel [arcmin]")
     options = parser.parse_args(arguments)
-    try:
-        mask = write_mask(options.mask, options.size, options.pixel, options.mirror)
-    except UserError as error:
-        parser.exit(2, f"{error}\n")
+    if Path(options.mask).suffix != ".npy":
+        raise UserError(f"--mask {options.mask}: must end in .npy")
+    cli.writable(options.mask)
+    mask = write_mask(options.mask, options.size, options.pixel, options.mirror)
     print(f"{options.mask}: {int(mask.sum())} of {mask.size} pixels observed")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.entry(main)

@@ -12,13 +12,14 @@ Each SOURCE is one of
 
 from __future__ import annotations
 
-import argparse
+import re
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import least_squares
 from scipy.special import ndtr
 
+from cosmokeras import cli
 from cosmokeras.errors import UserError
 from cosmokeras.surveys.presets import Gaussian
 
@@ -138,28 +139,91 @@ def read(source: str) -> tuple[np.ndarray, np.ndarray]:
     path, _, hdu = source.partition(":")
     if not Path(path).exists():
         raise UserError(f"n(z) table {path} is missing; name a text file, FILE.fits:HDU, or {' or '.join(LSST)}")
-    if not hdu:
-        columns = np.loadtxt(path, unpack=True)
-        return columns[0], columns[1:]
+    if hdu:
+        z, bins = _fits_table(path, hdu)
+    elif Path(path).name.endswith((".fits", ".fits.gz", ".fit")):
+        raise UserError(f"{source}: which table of the file? name it, FILE.fits:HDU; {_tables(path)}")
+    else:
+        try:
+            columns = np.loadtxt(path, unpack=True, ndmin=2)
+        except (OSError, ValueError) as error:
+            words = f"not a text table of numbers ({' '.join(str(error).split())[:120]})"
+            raise UserError(
+                f"{source}: {words}; z and n(z) in columns with spaces between, other lines with #"
+            ) from None
+        z, bins = columns[:1].reshape(-1), columns[1:]
+    if len(z) < 2 or len(bins) < 1:
+        raise UserError(f"{source}: {len(z)} rows and {len(bins)} bins; two rows and one bin are the least")
+    if not (np.isfinite(z).all() and np.isfinite(bins).all()):
+        raise UserError(f"{source}: holds numbers that are not finite")
+    if not (np.diff(z) > 0).all():
+        row = int(np.argmax(np.diff(z) <= 0)) + 2
+        raise UserError(f"{source}: z does not ascend at row {row} (z = {z[row - 1]:g} after {z[row - 2]:g}); sort it")
+    if z[0] < 0:
+        raise UserError(f"{source}: z = {z[0]:g} in the first row; redshifts are 0 or more")
+    if empty := [i + 1 for i, one in enumerate(bins) if not np.trapezoid(one, z) > 0]:
+        raise UserError(f"{source}: bin {empty[0]} has no galaxies: its n(z) sums up to 0 or less")
+    if len(bins) >= 3 and _are_edges(z, bins):
+        raise UserError(f"{source}: its first columns are lower edges, middles and upper edges; keep middles and n(z)")
+    return z, bins
+
+
+def _are_edges(z: np.ndarray, bins: np.ndarray) -> bool:
+    """Whether the columns behind the first are middles and upper edges of redshift bins."""
+    middle, high = bins[:2]
+    return bool((z < middle).all() and (middle < high).all() and np.allclose(high[:-1], z[1:], rtol=1e-3, atol=1e-4))
+
+
+def _fits_table(path: str, hdu: str) -> tuple[np.ndarray, np.ndarray]:
+    """Z_MID and BIN1, BIN2, ... of a table in a FITS file, whatever the case of their names."""
     from astropy.io import fits
 
     try:
-        table = fits.getdata(path, hdu)
-        names = [name for name in table.names if name.startswith("BIN")]
-        return np.array(table["Z_MID"], dtype=float), np.array([table[name] for name in names], dtype=float)
-    except (KeyError, OSError) as error:
-        raise UserError(f"{source}: not a FITS table with columns Z_MID, BIN1, ... ({error})") from None
+        table = fits.getdata(path, int(hdu) if hdu.isdecimal() else hdu)
+        columns = {str(name).upper(): name for name in getattr(table, "names", None) or ()}
+    except (KeyError, OSError, IndexError, ValueError) as error:
+        raise UserError(
+            f"{path}:{hdu}: no such table ({' '.join(str(error).split())[:120]}); {_tables(path)}"
+        ) from None
+    bins = sorted(
+        (name for name in columns if re.fullmatch(r"BIN_?\d+", name)), key=lambda name: int(name[3:].strip("_"))
+    )
+    if "Z_MID" not in columns or not bins:
+        have = ", ".join(columns) or "none"
+        raise UserError(f"{path}:{hdu}: not a FITS table with columns Z_MID, BIN1, BIN2, ...; it has {have}")
+    numbers = [np.asarray(table[columns[name]]) for name in ("Z_MID", *bins)]
+    if any(one.ndim != 1 or one.dtype.kind not in "fiu" for one in numbers):
+        raise UserError(f"{path}:{hdu}: columns Z_MID, BIN1, ... must hold one number in each row")
+    z, *rest = (one.astype(float) for one in numbers)
+    return z, np.array(rest)
+
+
+def _tables(path: str) -> str:
+    """Words on which tables a FITS file holds."""
+    from astropy.io import fits
+
+    try:
+        with fits.open(path) as opened:
+            found = [
+                one.name or str(i) for i, one in enumerate(opened) if isinstance(one, fits.BinTableHDU | fits.TableHDU)
+            ]
+    except OSError:
+        return "it is not a FITS file"
+    return f"it holds {', '.join(found)}" if found else "it holds no table"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the YAML terms of each bin of each source."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser("cosmokeras.surveys.fit_nz", __doc__)
     parser.add_argument("sources", nargs="+", metavar="SOURCE")
-    parser.add_argument("--terms", type=int, default=5, help="Gaussians per bin (default 5)")
-    parser.add_argument("--z-max", type=float, default=3.0, help="z_max of the preset (default 3)")
+    parser.add_argument("--terms", type=cli.count, default=5, help="Gaussians per bin (default 5)")
+    parser.add_argument("--z-max", type=cli.positive, default=3.0, help="z_max of the preset (default 3)")
     options = parser.parse_args(arguments)
-    for source in options.sources:
-        z, bins = read(source)
+    tables = [(source, *read(source)) for source in options.sources]  # what is wrong is said before the first fit
+    for source, z, bins in tables:
+        if not (bins[:, z <= options.z_max] > 0).any(axis=1).all():
+            raise UserError(f"{source}: a bin is empty below --z-max {options.z_max:g}; raise it")
+    for source, z, bins in tables:
         for number, n_z in enumerate(bins, start=1):
             print(f"  - n_z:  # {Path(source).name}, bin {number}")
             for one in fit(z, n_z, options.terms, z_max=options.z_max):
@@ -167,4 +231,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.entry(main)

@@ -8,11 +8,11 @@ writes the masks of patches at random places of the footprint in MASK.fits. They
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 
+from cosmokeras import cli
 from cosmokeras.errors import UserError
 from cosmokeras.files import atomic
 from cosmokeras.pixels import ARCMIN
@@ -134,24 +134,20 @@ def _turned(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write masks for simulated maps: the footprint of a HEALPix mask at random places."""
-    parser = argparse.ArgumentParser(prog="python -m cosmokeras.surveys.footprint", description=main.__doc__)
+    parser = cli.Parser("cosmokeras.surveys.footprint", main.__doc__)
     parser.add_argument("--healpix", required=True, type=Path, metavar="MASK.fits", help="footprint, 1 where observed")
     parser.add_argument("--out", required=True, type=Path, metavar="OUT.npy", help="file to write")
-    parser.add_argument("--size", type=int, default=64, help="pixels along a side (data.size)")
-    parser.add_argument("--pixel", type=float, default=5.0, help="pixel [arcmin] (lensing.pixel_arcmin)")
-    parser.add_argument("--number", type=int, default=128, help="masks to write")
-    parser.add_argument("--max-masked", type=float, default=0.1, help="largest masked part (real.max_masked)")
-    parser.add_argument("--seed", type=int, default=0, help="of places and orientations")
+    parser.add_argument("--size", type=cli.count, default=64, help="pixels along a side (data.size)")
+    parser.add_argument("--pixel", type=cli.positive, default=5.0, help="pixel [arcmin] (lensing.pixel_arcmin)")
+    parser.add_argument("--number", type=cli.count, default=128, help="masks to write")
+    parser.add_argument("--max-masked", type=cli.fraction, default=0.1, help="largest masked part (real.max_masked)")
+    parser.add_argument("--seed", type=cli.whole, default=0, help="of places and orientations")
     options = parser.parse_args(arguments)
-    try:
-        if options.out.suffix != ".npy":
-            raise UserError(f"--out {options.out}: must end in .npy")
-        if options.number < 1:
-            raise UserError(f"--number {options.number}: must be 1 at least")
-        mask, rng = read_mask(options.healpix), np.random.default_rng(options.seed)
-        masks = write_masks(options.out, mask, rng, options.number, options.size, options.pixel, options.max_masked)
-    except UserError as error:
-        parser.exit(2, f"error: {error}\n")
+    if options.out.suffix != ".npy":
+        raise UserError(f"--out {options.out}: must end in .npy")
+    cli.writable(options.out)
+    mask, rng = read_mask(options.healpix), np.random.default_rng(options.seed)
+    masks = write_masks(options.out, mask, rng, options.number, options.size, options.pixel, options.max_masked)
     inner = masks[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     holes = float(np.mean(inner < 0.5))
     print(f"{options.out}: {len(masks)} masks of {options.size}^2 pixels and {MARGIN} around, {holes:.1%} masked")
@@ -159,4 +155,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.entry(main)

@@ -11,12 +11,12 @@ writes the footprints that simulations of the `hsc_y3_fair` preset are to be mas
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cosmokeras import cli
 from cosmokeras.errors import UserError
 from cosmokeras.files import atomic
 from cosmokeras.surveys import images
@@ -138,26 +138,26 @@ def mask_library(mask: np.ndarray, size: int, max_masked: float) -> np.ndarray:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: write the training masks of the `hsc_y3_fair` preset."""
-    parser = argparse.ArgumentParser(prog="python -m cosmokeras.surveys.hsc_y3", description=main.__doc__)
+    parser = cli.Parser("cosmokeras.surveys.hsc_y3", main.__doc__)
     parser.add_argument("--mask", required=True, metavar="OUT.npy", help="file to write")
     parser.add_argument("--footprint", metavar="FILE", help="mask of the survey (default: the published one)")
-    parser.add_argument("--size", type=int, default=64, help="pixels along a side")
-    parser.add_argument("--max-masked", type=float, default=0.1, help="largest masked part of a square")
+    parser.add_argument("--size", type=cli.count, default=64, help="pixels along a side")
+    parser.add_argument("--max-masked", type=cli.fraction, default=0.1, help="largest masked part of a square")
     options = parser.parse_args(arguments)
-    try:
-        mask = read_mask(options.footprint or fetch_file(MASK))
-        if not 1 <= options.size <= min(mask.shape):
-            raise UserError(f"--size {options.size}: the footprint is {mask.shape} pixels")
-        library = mask_library(mask, options.size, options.max_masked)
-        if len(library) == 0:
-            raise UserError(f"--max-masked {options.max_masked}: no square is that well covered; raise it")
-        with atomic(Path(options.mask)) as handle:
-            np.save(handle, library)
-    except UserError as error:
-        parser.exit(2, f"{error}\n")
+    if Path(options.mask).suffix != ".npy":
+        raise UserError(f"--mask {options.mask}: must end in .npy")
+    cli.writable(options.mask)
+    mask = read_mask(options.footprint or fetch_file(MASK))
+    if options.size > min(mask.shape):
+        raise UserError(f"--size {options.size}: the footprint is {mask.shape} pixels")
+    library = mask_library(mask, options.size, options.max_masked)
+    if len(library) == 0:
+        raise UserError(f"--max-masked {options.max_masked}: no square is that well covered; raise it")
+    with atomic(Path(options.mask)) as handle:
+        np.save(handle, library)
     print(f"{options.mask}: {len(library)} masks of {options.size}^2 pixels, {np.mean(library == 0):.1%} masked")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.entry(main)

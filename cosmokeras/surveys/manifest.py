@@ -6,8 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
+from cosmokeras import yaml12
 from cosmokeras.errors import UserError
 
 MANIFEST = Path("data/manifest.yaml")
@@ -25,9 +24,9 @@ def load_manifest(manifest: Path | str = MANIFEST) -> dict[str, dict[str, Any]]:
     if not manifest.exists():
         raise UserError(f"{manifest} is missing; run in the repository root, after `dvc pull data.dvc`")
     try:
-        entries = yaml.safe_load(manifest.read_text())["files"]
+        entries = yaml12.read(manifest)["files"]
         wrong = {name: problem for name, entry in entries.items() if (problem := _problem(name, entry))}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{manifest}: not a manifest ({' '.join(str(error).split())})") from None
     for name, problem in wrong.items():
         raise UserError(f"{manifest}: entry {name!r}: {problem}")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -21,7 +20,9 @@ from pydantic import (
     model_validator,
 )
 
+from cosmokeras import yaml12
 from cosmokeras.errors import UserError
+from cosmokeras.files import in_temporary_run
 from cosmokeras.pixels import healpix_side
 from cosmokeras.surveys.spherical_ks import highest_lmax
 
@@ -225,9 +226,12 @@ def load_survey(name: str, folder: Path | str = SURVEY_FOLDER) -> Survey:
     path = folder / f"{name}.yaml"
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none (run `dvc pull data.dvc`)"
-        raise UserError(f"lensing.survey: no preset {name!r} in {folder}; known: {known}")
+        track = (
+            "; in a run with --temp or --queue a new one must be tracked: `dvc add data`" if in_temporary_run() else ""
+        )
+        raise UserError(f"lensing.survey: no preset {name!r} in {folder}; known: {known}{track}")
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml12.read(path)
         for one in raw["bins"]:
             for term in one["n_z"]:
                 if term.get("kind") == "table":
@@ -237,5 +241,5 @@ def load_survey(name: str, folder: Path | str = SURVEY_FOLDER) -> Survey:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{path}: {where}: {first['msg']} (got {first['input']!r})") from None
-    except (KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a survey preset ({error!r}); see data/surveys/des_y3.yaml for one") from None

@@ -71,6 +71,7 @@ class RunState(keras.callbacks.Callback):
         load_variables(state / "variables.npz", _all_variables(model))
         for name, value in json.loads((state / "state.json").read_text()).items():
             setattr(self, name, value)
+        self.best = float("inf") if self.best is None else self.best  # before the first epoch; JSON has no infinity
 
     def save(self) -> None:
         """Write everything under a new name, then point `latest` to it and drop the one before.

@@ -15,8 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from cosmokeras import yaml12
 from cosmokeras.config import Config
 from cosmokeras.errors import UserError
 
@@ -51,11 +50,9 @@ class Commit:
 def read_yaml(path: Path) -> Any:
     """A YAML file that the report cannot do without."""
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml12.read(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run from the project's folder or give --root") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def read_json(path: Path) -> Any:
@@ -64,7 +61,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # bytes that are no text included
         raise UserError(f"{path}: not valid JSON ({error}); run `dvc repro`, or `git checkout {path}`") from None
 
 
@@ -98,8 +95,17 @@ def metrics(root: Path) -> dict[str, dict[str, Any]]:
         for picture in pictures:
             if not (root / picture).exists():
                 raise UserError(f"{root / picture}: no such file; run `dvc repro {stage}`")
-        found[stage] = content
+        found[stage] = nan_for_null(content)
     return found
+
+
+def nan_for_null(content: Any) -> Any:
+    """The same with NaN for null, which metrics hold where a figure is not finite: it is shown, and to be looked at."""
+    if isinstance(content, dict):
+        return {key: nan_for_null(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [nan_for_null(value) for value in content]
+    return float("nan") if content is None else content
 
 
 def output(root: Path, *command: str) -> str | None:
@@ -167,7 +173,7 @@ def parameters(root: Path) -> list[Parameter]:
     """All keys of params.yaml, with what differs elsewhere."""
     now = dict(flat(read_yaml(root / "params.yaml")))
     before = output(root, "git", "show", "HEAD:./params.yaml")
-    committed = dict(flat(yaml.safe_load(before))) if before else now
+    committed = dict(flat(yaml12.loads(before, "params.yaml of the last commit"))) if before else now
     run, default = lock_parameters(read_yaml(root / "dvc.lock")), defaults()
 
     def other(values: Mapping[str, Any], key: str) -> str | None:

@@ -200,10 +200,10 @@ def test_splits_share_no_cosmology(cfg: Config) -> None:
 
 def test_plan_covers_every_cosmology_once(params: Path) -> None:
     for overrides in ({}, {"data.n_cosmologies": 17, "train.batch_size": 8}, {"data.dtype": "float32"}):
-        cfg = load_params(params, {**overrides, "data.validation": 1})
+        cfg = load_params(params, {**overrides, "data.validation": 2})
         shards = plan(cfg)
         assert len({s.name for s in shards}) == len(shards)
-        for split, count in (("train", cfg.data.n_cosmologies), ("validation", 1), ("test", cfg.data.test)):
+        for split, count in (("train", cfg.data.n_cosmologies), ("validation", 2), ("test", cfg.data.test)):
             covered = [i for s in shards if s.split == split for i in range(s.start, s.stop)]
             assert covered == list(range(count))
         maps = max(s.stop - s.start for s in shards) * cfg.data.realisations

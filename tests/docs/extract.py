@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
+from cosmokeras import UserError, yaml12
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "DATA.md")] + sorted((ROOT / "docs").glob("*.md"))
@@ -92,6 +92,6 @@ def overrides(command: str) -> list[dict[str, object]]:
 
 def _value(text: str) -> object:
     try:
-        return float(text) if re.fullmatch(r"-?\d+(\.\d+)?e-?\d+", text) else yaml.safe_load(text)
-    except yaml.YAMLError:
+        return yaml12.loads(text)
+    except UserError:
         return text

@@ -55,6 +55,12 @@ def text(cfg: Config, observed: bool, **options: Any) -> str:
     return report.text(note(observed), found, report.assumptions(cfg), REAL, max_masked=0.1, threshold=0.01)
 
 
+def test_a_null_test_that_is_not_finite_is_null_in_the_file_and_said(config: Callable[..., Config]) -> None:
+    found, real = metrics(True), {**REAL, "null_tests": {"b_excess_sigma": None, "e_excess_sigma": 2.5}}
+    said = report.text(note(True), found, report.assumptions(config()), real, max_masked=0.1, threshold=0.01)
+    assert "b_excess_sigma nan, e_excess_sigma 2.5" in said
+
+
 def test_summary_has_s8_with_truth_and_pull() -> None:
     drawn = samples()
     found = report.summary(NAMES, drawn, TRUTH)

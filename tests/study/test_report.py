@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cosmokeras import cli
 from cosmokeras.errors import UserError
 from study.report import experiments, facts, pictures, readings
 from study.report.__main__ import main
@@ -59,7 +60,8 @@ def written(project: Path) -> str:
 
 def refused(project: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """The one line that says why there is no page."""
-    assert main(["--root", str(project), "--out", str(project / "out.html")]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        cli.entry(lambda: main(["--root", str(project), "--out", str(project / "out.html")]))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert not (project / "out.html").exists()
@@ -152,6 +154,20 @@ def test_without_a_sky_the_rest_is_shown(project: Path) -> None:
     assert "Not run yet" in text
     assert "No sky has been looked at yet" in text
     assert "outside of git" in text
+
+
+def test_figures_that_are_not_finite_are_shown_and_to_be_looked_at(project: Path) -> None:
+    for name, keys in {"evaluate": ("bias", "r2", "rmse", "gain", "coverage_68"), "infer": ("mean", "std")}.items():
+        path = project / "metrics" / f"{name}.json"
+        content = json.loads(path.read_text())
+        content["omega_m"] |= dict.fromkeys(keys)
+        path.write_text(json.dumps(content))
+    generate = project / "metrics" / "generate.json"
+    generate.write_text(json.dumps(json.loads(generate.read_text()) | {"spectrum_ratio": None}))
+    text = written(project)
+    assert ">nan<" in text
+    off = text[: text.index("<nav")].partition("to be looked at:")[2]
+    assert "mean error" in off and "power over theory" in off
 
 
 def test_a_sky_that_is_off_is_said_at_the_top(project: Path) -> None:

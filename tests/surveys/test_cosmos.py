@@ -15,6 +15,7 @@ import pytest
 from astropy.io import fits
 from scipy.ndimage import gaussian_filter
 
+from cosmokeras import cli
 from cosmokeras.errors import UserError
 from cosmokeras.kaiser_squires import shear_from_kappa
 from cosmokeras.surveys import cosmos
@@ -265,6 +266,7 @@ def test_the_command_writes_the_mask(tmp_path, capsys):
     np.testing.assert_array_equal(np.load(tmp_path / "new/mask.npy"), np.load("data/masks/cosmos_64x1.5.npy"))
     assert "2600 of 4096" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
-        cosmos.main(["--mask", str(tmp_path / "small.npy"), "--mirror", str(REAL), "--size", "32"])
+        arguments = ["--mask", str(tmp_path / "small.npy"), "--mirror", str(REAL), "--size", "32"]
+        cli.entry(lambda: cosmos.main(arguments))
     assert stop.value.code == 2 and "needs at least" in capsys.readouterr().err
     assert not (tmp_path / "small.npy").exists()

@@ -9,6 +9,7 @@ import healpy as hp
 import numpy as np
 import pytest
 
+from cosmokeras import cli
 from cosmokeras.config import load_params, survey_masks
 from cosmokeras.surveys import cut_patches
 from cosmokeras.surveys.footprint import HOLE_FRACTION, des_like_footprint, main, write_masks
@@ -67,7 +68,10 @@ def test_the_command_writes_masks_of_a_footprint_that_are_good_for_training(
         ({"--pixel": "60", "--size": "28"}, "too few patches of 28 x 60 arcmin"),
         ({"--healpix": "none.fits"}, "none.fits: no such file"),
         ({"--out": "masks.txt"}, "must end in .npy"),
-        ({"--number": "0"}, "must be 1 at least"),
+        ({"--number": "0"}, "must be a whole number above 0"),
+        ({"--pixel": "nan"}, "must be a number above 0"),
+        ({"--max-masked": "2"}, "from 0 to 1"),
+        ({"--out": "/proc/none/masks.npy"}, "cannot write"),
     ],
 )
 def test_the_command_says_in_one_line_what_is_wrong(
@@ -76,7 +80,7 @@ def test_the_command_says_in_one_line_what_is_wrong(
     write_cap(tmp_path / "cap.fits", radius=5.0, nside=16)
     options = {"--healpix": str(tmp_path / "cap.fits"), "--out": str(tmp_path / "out.npy"), "--number": "4"} | change
     with pytest.raises(SystemExit) as caught:
-        main([part for pair in options.items() for part in pair])
+        cli.entry(lambda: main([part for pair in options.items() for part in pair]))
     assert caught.value.code == 2
     said = capsys.readouterr().err
     assert words in said

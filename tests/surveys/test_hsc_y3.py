@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cosmokeras import cli
 from cosmokeras.config import Config
 from cosmokeras.errors import UserError
 from cosmokeras.observation import Observer, noise_sigma
@@ -144,6 +145,7 @@ def test_the_command_writes_the_mask_library(tmp_path: Path, capsys: pytest.Capt
     assert 0.9 <= library.mean(axis=(1, 2)).min() < library.mean(axis=(1, 2)).max() <= 1
     for arguments in (["--size", "200"], ["--max-masked", "-1"]):
         with pytest.raises(SystemExit) as stop:
-            hsc_y3.main(["--mask", str(tmp_path / "no.npy"), "--footprint", str(REAL / hsc_y3.MASK), *arguments])
+            where = ["--mask", str(tmp_path / "no.npy"), "--footprint", str(REAL / hsc_y3.MASK)]
+            cli.entry(lambda a=[*where, *arguments]: hsc_y3.main(a))
         assert stop.value.code == 2 and arguments[0] in capsys.readouterr().err
         assert not (tmp_path / "no.npy").exists()

@@ -77,6 +77,20 @@ def test_a_run_goes_on_with_steps_of_the_same_size(tmp_path: Path) -> None:
         check_batch(state, 16)
 
 
+def test_a_run_that_was_saved_within_its_first_epoch_has_no_best_loss_yet(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    states = [RunState(tmp_path, steps=4, patience=5, minutes=1.0) for _ in range(2)]
+    for state in states:
+        state.set_model(model)
+    model.optimizer.build(model.trainable_variables)
+    states[0].save()
+    assert "Infinity" not in next(tmp_path.glob("state-*/state.json")).read_text()
+    states[1].best = 0.0
+    states[1].restore(model)
+    assert states[1].best == float("inf")
+
+
 def test_of_several_processes_only_the_main_one_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COSMOKERAS_STOP_FILE", str(tmp_path / "stop"))
     main, other = (RunState(tmp_path, 4, 5, 1.0, main=which) for which in (True, False))

@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
+from cosmokeras import arguments
 from cosmokeras.checks import check
 from cosmokeras.errors import UserError
 from cosmokeras.pixels import ARCMIN
@@ -121,8 +122,11 @@ class Config(Section):
         return self.kind.periodic
 
     def cosmology(self, theta: np.ndarray) -> dict[str, Any]:
-        """One row of theta (free parameters) with the fixed ones filled in; arrays (bins,) for what differs by bin."""
-        row = dict(zip(self.parameter_names, (float(x) for x in theta), strict=True))
+        """One row of theta (free parameters) with the fixed ones filled in; arrays (bins,) for what differs by bin.
+
+        The row (p,) must lie in the prior box.
+        """
+        row = dict(zip(self.parameter_names, arguments.cosmology(self, theta), strict=True))
         values: dict[str, Any] = {}
         for name in RANGES:
             fixed = getattr(self.prior, name)

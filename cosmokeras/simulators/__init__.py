@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 
+from cosmokeras import arguments
 from cosmokeras.config import Config
 from cosmokeras.registry import KINDS
 
@@ -72,14 +73,14 @@ def simulate(cfg: Config, theta: np.ndarray, seed: int) -> np.ndarray:
 
     Parameters
     ----------
-    theta : (n, p) free parameters, columns `cfg.parameter_names`
-    seed : master seed; map i depends on (theta[i], seed, i) alone
+    theta : (n, p) free parameters inside the prior box, columns `cfg.parameter_names`; (p,) for one map
+    seed : master seed, 0 or more; map i depends on (theta[i], seed, i) alone
 
     Returns
     -------
     (n, size, size, channels) float32
     """
-    theta = np.atleast_2d(np.asarray(theta, dtype=float))
+    theta, seed = arguments.cosmologies(cfg, theta), arguments.whole("seed", seed)
     module = simulator(cfg.data.kind)
     prepared = module.prepare(cfg)
     draws = [realisations(seed, SPLITS["user"], i) for i in range(len(theta))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,13 @@ def path_of(name: str, value: Path | str) -> Path:
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str) or "\0" in os.fspath(value):
         raise UserError(f"{name}={shown(value)}: must be a path")
     return Path(value)
+
+
+def keyed(name: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A mapping whose keys are text."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise UserError(f'{name}={shown(value)}: must be a mapping of keys, e.g. {{"data.size": 32}}')
+    return value
 
 
 def whole(name: str, value: int, least: int = 0, most: int | None = None) -> int:

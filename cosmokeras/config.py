@@ -54,6 +54,10 @@ class Config(Section):
     infer: InferConfig
     root: str = "."  # folder of params.yaml; survey presets are looked up below it
 
+    def __eq__(self, other: object) -> bool:
+        """By what was given, and not by what was worked out of it since."""
+        return isinstance(other, Config) and self.model_dump() == other.model_dump()
+
     @cached_property
     def kind(self) -> Kind:
         """What there is to know of the kind of maps, from the registry."""
@@ -171,7 +175,7 @@ def load_params(path: str | Path = "params.yaml", overrides: Mapping[str, Any] |
     >>> cfg.prior.h, cfg.prior.n_s, "h" in cfg.parameter_names
     ((0.6, 0.8), 0.96, True)
     """
-    path = Path(path)
+    path = arguments.path_of("path", path)
     try:
         raw = yaml.safe_load(path.read_text())
     except FileNotFoundError:
@@ -183,7 +187,7 @@ def load_params(path: str | Path = "params.yaml", overrides: Mapping[str, Any] |
     if not isinstance(raw, dict):
         raise UserError(f"{path}: must be a mapping of sections ({', '.join(_sections())})")
     raw = copy.deepcopy(raw)
-    for key, value in (overrides or {}).items():
+    for key, value in arguments.keyed("overrides", overrides or {}).items():
         _override(raw, key, value)
     return parse_params(raw, root=str(path.parent), origin=str(path))
 

@@ -119,7 +119,7 @@ def observe(cfg: Config, maps: np.ndarray, seed: int, batch: int = 256) -> np.nd
     (n, size, size, channels) float32; `lensing`: in units of the noise of a fully covered pixel, one fixed scale per
     bin; `grf`: each map in units of its own standard deviation; `2lpt`: the density contrast as it is
     """
-    maps = arguments.maps(cfg, maps, varied=cfg.kind.observed == "standardised")
+    maps = arguments.maps(cfg, maps, varied=arguments.checked_config(cfg).kind.observed == "standardised")
     seed, batch = arguments.whole("seed", seed, most=arguments.LARGEST), arguments.whole("batch", batch, 1)
     return observed_by(Observer(cfg), maps, seed, batch)
 

@@ -298,3 +298,12 @@ def test_bad_masks_of_ones_own_are_refused(params: Path, masks: np.ndarray | Non
     message = complaint(params, {"lensing.mask": "own.npy"})
     assert "lensing.mask=own.npy" in message
     assert words in message
+
+
+def test_parameters_are_compared_by_what_was_given(params: Path) -> None:
+    one, same, other = (load_params(params, {"prior.h": h}) for h in (0.7, 0.7, [0.6, 0.8]))
+    assert [cfg.bounds.shape for cfg in (one, same, other)] == [(1, 2), (1, 2), (2, 2)]  # arrays that are kept
+    assert one == same
+    assert one != other
+    assert len({one, same, other}) == 2
+    assert one != "params.yaml"

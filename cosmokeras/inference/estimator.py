@@ -264,13 +264,14 @@ def _contradiction(note: Mapping[str, Any], estimator: Estimator) -> str | None:
     """What does not fit together in the files of a model folder, in words."""
     cfg, d = estimator.cfg, len(estimator.parameters)
     outputs = d if cfg.model.head == "mse" else mixture_size(d, cfg.model.components)
-    response, prior = estimator.response, dict(zip(estimator.parameters, estimator.bounds.tolist(), strict=True))
+    maps, response = (estimator.size, estimator.size, estimator.channels), estimator.response
+    prior = dict(zip(estimator.parameters, estimator.bounds.tolist(), strict=True))
     pairs: dict[str, tuple[Any, Any]] = {
         "parameters": (note["parameters"], list(estimator.parameters)),
         "prior": ({name: list(row) for name, row in note["prior"].items()}, prior),
         "size": (note["size"], estimator.size),
         "channels": (note["channels"], estimator.channels),
-        "input of model.keras": (estimator.model.input_shape[1:], (estimator.size, estimator.size, estimator.channels)),
+        "input of model.keras": (_known(estimator.model.input_shape[1:], maps), maps),
         "output of model.keras": (estimator.model.output_shape[1:], (outputs,)),
     }
     for name in ("errors", "stretch"):
@@ -285,6 +286,13 @@ def _contradiction(note: Mapping[str, Any], estimator: Estimator) -> str | None:
         (f"{name}: {arguments.shown(a)}, but config: {arguments.shown(b)}" for name, (a, b) in pairs.items() if a != b),
         None,
     )
+
+
+def _known(shape: tuple[int | None, ...], wanted: tuple[int, ...]) -> tuple[int | None, ...]:
+    """A network's shape; where it takes any number, the one that is wanted."""
+    if len(shape) != len(wanted):
+        return shape
+    return tuple(want if have is None else have for have, want in zip(shape, wanted, strict=True))
 
 
 def _copy_survey(cfg: Config, folder: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from cosmokeras import arguments
 from cosmokeras.config import Config
 from cosmokeras.errors import UserError
+from cosmokeras.registry import COSMOLOGY
 
 if TYPE_CHECKING:
     import pyccl
@@ -67,8 +68,14 @@ def ccl_cosmology(values: dict[str, float], transfer: str = "boltzmann_camb", z_
     """Flat wCDM of CCL (Chisari et al. 2019, ApJS 242, 2) with massless neutrinos and halofit.
 
     Halofit is that of Takahashi et al. 2012 (ApJ 761, 152). Spectra are tabulated to `z_max` and no further: in some
-    cosmologies CCL's halofit fails at the early times that it would be asked for by default.
+    cosmologies CCL's halofit fails at the early times that it would be asked for by default. Parameters must lie in the
+    ranges in which the theory codes are trusted, as priors do.
     """
+    for name, (low, high) in COSMOLOGY.items():
+        slack = arguments.ROUNDING * max(abs(low), abs(high))
+        arguments.number(name, values.get(name, np.nan), low - slack, high + slack)
+    if values["omega_b"] >= values["omega_m"]:
+        raise UserError(f"omega_b={values['omega_b']:g}: must stay below omega_m={values['omega_m']:g}")
     import pyccl
 
     with _late_times(pyccl.spline_params, 0.98 / (1 + z_max)):

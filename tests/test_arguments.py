@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import cosmokeras as ck
-from cosmokeras import arguments, cosmology, models, theory
+from cosmokeras import arguments, cosmology, models, simulators, theory
 from cosmokeras.config import Config
+from cosmokeras.dataset.sources import fresh_maps
 from cosmokeras.errors import UserError
 from cosmokeras.inference import limits
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
@@ -127,6 +128,16 @@ def calls(gauss: Config, cube: Config, lensing: Config) -> dict[str, Call]:
             {"healpix_map": no_sky, "mask": [*no_sky, np.zeros(192), np.full(192, 0.5)], "size": [*NO_WHOLE, 0],
              "pixel_arcmin": [*NO_NUMBER, 0.0, -1.0, 1e9], "max_masked": [*NO_NUMBER, -0.1, 1.1]},
         ),
+        "models.encode": (models.encode, {"cfg": gauss, "theta": one}, {"cfg": NO_CONFIG, **row}),
+        "simulators.realisations": (
+            simulators.realisations, {"seed": 1, "split": 0, "cosmology": 2},
+            {"seed": NO_WHOLE, "split": NO_WHOLE, "cosmology": NO_WHOLE},
+        ),
+        "simulators.simulator": (simulators.simulator, {"kind": "grf"}, {"kind": [None, "gauss", 3]}),
+        "dataset.sources.fresh_maps": (
+            fresh_maps, {"cfg": gauss, "batch": 2, "seed": 1},
+            {"cfg": NO_CONFIG, "batch": [*NO_WHOLE, 0], "seed": NO_WHOLE},
+        ),
         "models.build": (models.build, {"cfg": gauss}, {"cfg": NO_CONFIG}),
     }  # fmt: skip
     for kind, posterior in (("MixturePosterior", mixture), ("PointPosterior", point)):
@@ -180,7 +191,9 @@ def test_every_public_function_is_in_the_table(calls: dict[str, Call]) -> None:
     page = (ROOT / "docs" / "api.md").read_text()
     shown = re.findall(r"^::: cosmokeras\.(\S+)(?:\n    options:\n      members: \[(.*)\])?", page, re.M)
     names = [f"{module}.{member}" if member else module for module, members in shown for member in members.split(", ")]
-    others = re.compile(r"config\.|errors\.|registry|surveys\.presets|models\.(?!build)|.*\.[A-Z]")  # classes, files
+    others = re.compile(
+        r"config\.|errors\.|registry|surveys\.presets|models\.(?!build|encode)|.*\.[A-Z]"
+    )  # classes, files
     inner = {"theory.lensing_kernel", "theory.alignment_kernel", "simulators", "surveys.fetch"}
     left = [name for name in names if not others.match(name) and name not in inner | set(calls)]
     assert left == []
@@ -279,3 +292,14 @@ def test_each_simulator_checks_its_row(gauss: Config, cube: Config, lensing: Con
         for bad in ([0.6], [np.nan], [0.3, 0.3], [[0.3]], ["0.3"]):
             one_line(lambda bad=bad: module.maps(cfg, grid, bad, draw, 1))  # noqa: B023
             one_line(lambda bad=bad: module.spectrum(cfg, [bad], np.array([1.0, 2.0])))  # noqa: B023
+
+
+@pytest.mark.parametrize(
+    "change", [{"omega_m": 1.5}, {"omega_m": np.nan}, {"h": "0.7"}, {"w0": None}, {"omega_b": 0.1, "omega_m": 0.09}]
+)
+def test_ccl_is_asked_for_what_it_is_trusted_with(lensing: Config, change: dict[str, Any]) -> None:
+    values = lensing.cosmology([0.3])
+    assert cosmology.ccl_cosmology(values, "eisenstein_hu")["h"] == 0.7
+    assert next(iter(change)) in one_line(lambda: cosmology.ccl_cosmology(values | change, "eisenstein_hu"))
+    del values["sigma8"]
+    assert "sigma8" in one_line(lambda: cosmology.ccl_cosmology(values, "eisenstein_hu"))

@@ -40,7 +40,7 @@ def encode(cfg: Config, theta: np.ndarray) -> np.ndarray:
     """What the head is to predict of free parameters (n, p): (n, d) float32, one column for each target."""
     from cosmokeras.models.heads import to_normal
 
-    columns, bounds = theta[:, cfg.target_columns], cfg.bounds[cfg.target_columns]
+    columns, bounds = arguments.cosmologies(cfg, theta)[:, cfg.target_columns], cfg.bounds[cfg.target_columns]
     if cfg.model.head == "posterior":
         return to_normal(columns, bounds).astype(np.float32)
     return (2 * (columns - bounds[:, 0]) / (bounds[:, 1] - bounds[:, 0]) - 1).astype(np.float32)

@@ -22,6 +22,7 @@ from numpy.random.bit_generator import ISeedSequence
 
 from cosmokeras import arguments
 from cosmokeras.config import Config
+from cosmokeras.errors import UserError
 from cosmokeras.registry import KINDS
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ BLOCK = 16  # realisations that share a seed sequence
 
 def simulator(kind: str) -> ModuleType:
     """The module of a simulator."""
+    if kind not in KINDS:
+        raise UserError(f"kind={arguments.shown(kind)}: no such kind of maps; allowed: {', '.join(KINDS)}")
     return import_module(KINDS[kind].module)
 
 
@@ -53,6 +56,8 @@ def realisations(seed: int, split: int, cosmology: int) -> Callable[[int], np.ra
 
     A seed sequence takes as long as a small map's random numbers: one serves BLOCK realisations.
     """
+    seed, split = arguments.whole("seed", seed), arguments.whole("split", split)
+    cosmology = arguments.whole("cosmology", cosmology)
 
     @cache
     def block(number: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 from pydantic import ValidationError
 
-from cosmokeras import yaml12
+from cosmokeras import arguments, yaml12
 from cosmokeras.checks import check
 from cosmokeras.errors import UserError
 from cosmokeras.files import in_temporary_run
@@ -54,6 +54,10 @@ class Config(Section):
     real: RealConfig
     infer: InferConfig
     root: str = "."  # folder of params.yaml; survey presets are looked up below it
+
+    def __eq__(self, other: object) -> bool:
+        """By what was given, and not by what was worked out of it since."""
+        return isinstance(other, Config) and self.model_dump() == other.model_dump()
 
     @cached_property
     def kind(self) -> Kind:
@@ -135,8 +139,11 @@ class Config(Section):
         return self.kind.periodic
 
     def cosmology(self, theta: np.ndarray) -> dict[str, Any]:
-        """One row of theta (free parameters) with the fixed ones filled in; arrays (bins,) for what differs by bin."""
-        row = dict(zip(self.parameter_names, (float(x) for x in theta), strict=True))
+        """One row of theta (free parameters) with the fixed ones filled in; arrays (bins,) for what differs by bin.
+
+        The row (p,) must lie in the prior box.
+        """
+        row = dict(zip(self.parameter_names, arguments.cosmology(self, theta), strict=True))
         values: dict[str, Any] = {}
         for name in RANGES:
             fixed = getattr(self.prior, name)
@@ -185,7 +192,7 @@ def load_params(path: str | Path = "params.yaml", overrides: Mapping[str, Any] |
     >>> cfg.prior.h, cfg.prior.n_s, "h" in cfg.parameter_names
     ((0.6, 0.8), 0.96, True)
     """
-    path = Path(path)
+    path = arguments.path_of("path", path)
     try:
         raw = yaml12.read(path)
     except FileNotFoundError:
@@ -195,7 +202,7 @@ def load_params(path: str | Path = "params.yaml", overrides: Mapping[str, Any] |
     if not isinstance(raw, dict):
         raise UserError(f"{path}: must be a mapping of sections ({', '.join(_sections())})")
     raw = copy.deepcopy(raw)
-    for key, value in (overrides or {}).items():
+    for key, value in arguments.keyed("overrides", overrides or {}).items():
         _override(raw, key, value)
     return parse_params(raw, root=str(path.parent), origin=str(path))
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cosmokeras import arguments
 from cosmokeras.config import Config
+from cosmokeras.errors import UserError
+from cosmokeras.registry import COSMOLOGY
 
 if TYPE_CHECKING:
     import pyccl
@@ -21,9 +24,11 @@ def sample_prior(cfg: Config, n: int, seed: int) -> np.ndarray:
     """
     from scipy.stats import qmc  # takes a second, which the processes that make maps do without
 
-    sampler = qmc.Sobol(d=len(cfg.parameter_names), scramble=True, rng=np.random.default_rng(seed))
+    names = arguments.checked_config(cfg).parameter_names
+    n, seed = arguments.whole("n", n, 1), arguments.whole("seed", seed)
+    sampler = qmc.Sobol(d=len(names), scramble=True, rng=np.random.default_rng(seed))
     # powers of two keep the sequence balanced; the rest is thrown away
-    unit = sampler.random_base2(max(int(np.ceil(np.log2(max(n, 1)))), 0))[:n]
+    unit = sampler.random_base2((n - 1).bit_length())[:n]
     low, high = cfg.bounds.T
     return low + (high - low) * unit
 
@@ -40,7 +45,13 @@ def bbks_transfer(q: np.ndarray) -> np.ndarray:
     >>> bbks_transfer(np.array([0.0, 0.1, 1.0])).round(3).tolist()
     [1.0, 0.622, 0.073]
     """
-    q = np.asarray(q, dtype=float)
+    q = arguments.finite("q", q)
+    if (q < 0).any():
+        raise UserError(f"q={q.min():g}: must be 0 or more")
+    return _bbks(q)
+
+
+def _bbks(q: np.ndarray) -> np.ndarray:
     x = 2.34 * q
     small = x < 1e-6
     log_term = np.where(small, 1.0 - x / 2, np.log1p(x) / np.where(small, 1.0, x))
@@ -50,15 +61,21 @@ def bbks_transfer(q: np.ndarray) -> np.ndarray:
 def bbks_power(k: np.ndarray, omega_m: float, h: float, n_s: float) -> np.ndarray:
     """Spectrum k^n_s T(k / (Omega_m h))^2 with unit amplitude; k in h/Mpc, 0 at k = 0."""
     k = np.asarray(k, dtype=float)
-    return np.where(k > 0, np.where(k > 0, k, 1.0) ** n_s, 0.0) * bbks_transfer(k / (omega_m * h)) ** 2
+    return np.where(k > 0, np.where(k > 0, k, 1.0) ** n_s, 0.0) * _bbks(k / (omega_m * h)) ** 2
 
 
 def ccl_cosmology(values: dict[str, float], transfer: str = "boltzmann_camb", z_max: float = 5.0) -> pyccl.Cosmology:
     """Flat wCDM of CCL (Chisari et al. 2019, ApJS 242, 2) with massless neutrinos and halofit.
 
     Halofit is that of Takahashi et al. 2012 (ApJ 761, 152). Spectra are tabulated to `z_max` and no further: in some
-    cosmologies CCL's halofit fails at the early times that it would be asked for by default.
+    cosmologies CCL's halofit fails at the early times that it would be asked for by default. Parameters must lie in the
+    ranges in which the theory codes are trusted, as priors do.
     """
+    for name, (low, high) in COSMOLOGY.items():
+        slack = arguments.ROUNDING * max(abs(low), abs(high))
+        arguments.number(name, values.get(name, np.nan), low - slack, high + slack)
+    if values["omega_b"] >= values["omega_m"]:
+        raise UserError(f"omega_b={values['omega_b']:g}: must stay below omega_m={values['omega_m']:g}")
     import pyccl
 
     with _late_times(pyccl.spline_params, 0.98 / (1 + z_max)):

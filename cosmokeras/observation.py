@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cosmokeras import arguments
 from cosmokeras.config import Config, survey_depth, survey_masks
 from cosmokeras.draws import integer_rows
-from cosmokeras.errors import UserError
 from cosmokeras.surveys.roads import USED, filter_complex, road
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def observe(cfg: Config, maps: np.ndarray, seed: int, batch: int = 256) -> np.nd
     Parameters
     ----------
     maps : (n, size, size, channels) noise-free maps in physical units
-    seed : of noise and mask choice
+    seed : of noise and mask choice, 0 or more
     batch : maps that are observed at once; without influence on the result
 
     Returns
@@ -126,7 +126,9 @@ def observe(cfg: Config, maps: np.ndarray, seed: int, batch: int = 256) -> np.nd
     (n, size, size, channels) float32; `lensing`: in units of the noise of a fully covered pixel, one fixed scale per
     bin; `grf`: each map in units of its own standard deviation; `2lpt`: the density contrast as it is
     """
-    return observed_by(Observer(cfg), checked(cfg, maps), seed, batch)
+    maps = arguments.maps(cfg, maps, varied=arguments.checked_config(cfg).kind.observed == "standardised")
+    seed, batch = arguments.whole("seed", seed, most=arguments.LARGEST), arguments.whole("batch", batch, 1)
+    return observed_by(Observer(cfg), maps, seed, batch)
 
 
 def observed_by(observer: Observer, maps: np.ndarray, seed: int, batch: int = 256) -> np.ndarray:
@@ -145,13 +147,4 @@ def in_batches(function: Any, arrays: tuple[np.ndarray, ...], batch: int) -> np.
 
 def checked(cfg: Config, maps: np.ndarray) -> np.ndarray:
     """Maps as float32 of the right shape, free of NaN."""
-    maps = np.asarray(maps, np.float32)
-    want = (cfg.data.size, cfg.data.size, cfg.channels)
-    if maps.ndim != 4 or maps.shape[1:] != want:
-        raise UserError(f"maps of shape {maps.shape}: must be (n, {want[0]}, {want[1]}, {want[2]})")
-    bad = ~np.isfinite(maps).all(axis=(1, 2, 3))
-    if bad.any():
-        raise UserError(
-            f"maps: NaN or infinite pixels in map {int(np.flatnonzero(bad)[0])} ({int(bad.sum())} maps in all)"
-        )
-    return maps
+    return arguments.maps(cfg, maps)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from cosmokeras.code import code_fingerprint
 from cosmokeras.config import Config, fingerprint
 from cosmokeras.cosmology import ccl_cosmology
+from cosmokeras.errors import UserError
 from cosmokeras.files import atomic, work_folder
 from cosmokeras.halofit import FINE, halofit, non_linear_scale
 
@@ -77,7 +78,8 @@ class TheoryTable:
 
     `transfer` gives FALL times the linear transfer function, up to a factor, at KR over the sound horizon;
     `log_expansion` ln(chi / z) [Mpc/h] and ln((1 + z) D) at the nodes `z` but the first, one after the other. Both are
-    functions of the free ones among SHAPE and EXPANSION.
+    functions of the free ones among SHAPE and EXPANSION. `box` has the range of each of these for which it was made,
+    equal ends for fixed ones; outside of it, and of the tabulated wavenumbers and redshifts, nothing is known.
     """
 
     z: np.ndarray
@@ -85,9 +87,19 @@ class TheoryTable:
     log_expansion: Polynomials
     shape_names: tuple[str, ...]
     expansion_names: tuple[str, ...]
+    box: dict[str, tuple[float, float]]
+
+    def _inside(self, values: dict[str, Any], names: tuple[str, ...]) -> None:
+        for name in names:
+            low, high = self.box[name]
+            slack = 1e-6 * max(abs(low), abs(high))
+            if not low - slack <= values[name] <= high + slack:
+                allowed = f"{low:g} to {high:g}" if low < high else f"{low:g}"
+                raise UserError(f"{name}={values[name]:g}: the theory table was made for {allowed} (prior.{name})")
 
     def linear(self, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Wavenumbers [h/Mpc] and linear P [(Mpc/h)^3] today, (n_k,) each, of a cosmology's parameters by name."""
+        self._inside(values, SHAPE)
         k = KR / sound_horizon(values)
         transfer = np.abs(self.transfer(_physical(values, self.shape_names)) / FALL)
         log_power = 2 * np.log(transfer) + values["n_s"] * np.log(k)
@@ -100,11 +112,16 @@ class TheoryTable:
     def linear_at(self, values: dict[str, Any], k: np.ndarray) -> np.ndarray:
         """Linear P(k) [(Mpc/h)^3] today at wavenumbers k [h/Mpc]."""
         nodes, power = self.linear(values)
+        if not (np.min(k) >= nodes[0] and np.max(k) <= nodes[-1]):
+            allowed = f"P(k) is tabulated from {nodes[0]:.3g} to {nodes[-1]:.3g}"
+            raise UserError(f"k from {np.min(k):.3g} to {np.max(k):.3g} h/Mpc: {allowed}")
         return np.exp(CubicSpline(np.log(nodes), np.log(power))(np.log(k)))
 
     def grown(self, values: dict[str, Any], z: float) -> tuple[float, float]:
         """Linear growth factor, 1 today, and Omega_m, both at redshift `z`."""
         back = self.background(values)
+        if not 0 <= z <= back.z[-1]:
+            raise UserError(f"z={z:g}: growth is tabulated from 0 to {back.z[-1]:g}")
         return float(np.interp(z, back.z, back.growth)), float(_omega_m(values, z))
 
     def power(self, values: dict[str, Any]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -138,6 +155,7 @@ class TheoryTable:
 
     def _expansion(self, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """chi / z [Mpc/h] and growth at the nodes in z."""
+        self._inside(values, EXPANSION)
         distance, growth = np.exp(self.log_expansion(_plain(values, self.expansion_names))).reshape(2, -1)
         hubble = 2997.92458  # c / H0 [Mpc/h]
         return np.append(hubble, distance), np.append(1.0, growth / (1 + self.z[1:]))
@@ -158,6 +176,12 @@ def _omega_m(values: dict[str, Any], z: Redshift) -> Redshift:
     """Omega_m at redshift `z`, in flat space without radiation."""
     matter = values["omega_m"] * (1 + z) ** 3
     return matter / (matter + (1 - values["omega_m"]) * (1 + z) ** (3 * (1 + values["w0"])))
+
+
+def _box(cfg: Config) -> dict[str, tuple[float, float]]:
+    """Ranges of the parameters that a table depends on."""
+    ends = {name: np.ravel(getattr(cfg.prior, name)) for name in dict.fromkeys(SHAPE + EXPANSION)}
+    return {name: (float(pair[0]), float(pair[-1])) for name, pair in ends.items()}
 
 
 def _z_max(cfg: Config) -> float:
@@ -265,7 +289,7 @@ def build_theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
 
     shape = _fit(cfg, SHAPE, _physical, transfer, progress)
     expansion = _fit(cfg, EXPANSION, _plain, log_expansion, progress)
-    return TheoryTable(z, shape[0], expansion[0], shape[1], expansion[1])
+    return TheoryTable(z, shape[0], expansion[0], shape[1], expansion[1], _box(cfg))
 
 
 def theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
@@ -281,7 +305,7 @@ def theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
                 (Polynomials(*(stored[f"{fit}.{part}"] for part in parts)), tuple(stored[f"{fit}.names"].tolist()))
                 for fit in ("shape", "expansion")
             )
-            return TheoryTable(stored["z"], shape[0], expansion[0], shape[1], expansion[1])
+            return TheoryTable(stored["z"], shape[0], expansion[0], shape[1], expansion[1], _box(cfg))
     table = build_theory_table(cfg, progress)
     arrays: dict[str, Any] = {"z": table.z}
     arrays |= {"shape.names": np.array(table.shape_names, str), "expansion.names": np.array(table.expansion_names, str)}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cosmokeras import arguments
 from cosmokeras.config import Config
 from cosmokeras.errors import UserError
 from cosmokeras.surveys.presets import Survey
@@ -22,14 +23,15 @@ PIVOT = 0.62  # redshift of unit factor in the evolution of alignments (Secco, S
 def power(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
     """Spectrum of `grf` maps [(Mpc/h)^2], unit amplitude, or linear 3-D power of `2lpt` at its redshift [(Mpc/h)^3].
 
-    Shape (n, len(k)); k in h/Mpc.
+    Shape (n, len(k)), for theta (n, p) or (p,) inside the prior box; k (n_k,) in h/Mpc.
     """
     from cosmokeras.simulators import simulator
 
+    theta, k = arguments.cosmologies(cfg, theta), arguments.axis("k", k)
     module = simulator(cfg.data.kind)
     if not hasattr(module, "power"):
         raise UserError(f"data.kind={cfg.data.kind}: has no power spectrum of matter; use theory.angular_cl")
-    return module.power(cfg, np.atleast_2d(theta), np.asarray(k, float))
+    return module.power(cfg, theta, k)
 
 
 def lensing_kernel(survey: Survey, back: Background, chi: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
@@ -79,12 +81,15 @@ def angular_cl(cfg: Config, theta: np.ndarray, ell: np.ndarray) -> np.ndarray:
     """Convergence spectra C_ell, shape (n, bins, bins, len(ell)), dimensionless, in the Limber approximation.
 
     C_ell^{ab} = int dchi q_a q_b P(k = (ell + 1/2) / chi, z) / chi^2  (LoVerde & Afshordi 2008, PRD 78, 123506), with
-    the nuisance parameters of theta in the kernels q and in P.
+    the nuisance parameters of theta in the kernels q and in P. Rows of theta, (n, p) or (p,), must lie in the prior
+    box, over which P is tabulated.
     """
-    ell = np.asarray(ell, dtype=float)
+    theta, ell = arguments.cosmologies(cfg, theta), arguments.axis("ell", ell)
+    if cfg.kind.observed != "survey":
+        raise UserError(f"data.kind={cfg.data.kind}: its maps are not those of a survey's sky; use theory.power")
     table = theory_table(cfg)
     out = []
-    for row in np.atleast_2d(theta):
+    for row in theta:
         values = cfg.cosmology(row)
         back = table.background(values)
         chi = np.linspace(0, back.chi[-1], NODES + 1)[1:]

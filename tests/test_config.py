@@ -356,3 +356,12 @@ def test_a_preset_or_mask_that_is_new_in_data_must_be_tracked_for_a_temporary_ru
 def test_a_missing_file_elsewhere_is_no_matter_of_tracking(params: Path) -> None:
     assert "git add" not in complaint(params, {"lensing.mask": "own.npy"})
     load_params(params, {"train.init_from": "own"})
+
+
+def test_parameters_are_compared_by_what_was_given(params: Path) -> None:
+    one, same, other = (load_params(params, {"prior.h": h}) for h in (0.7, 0.7, [0.6, 0.8]))
+    assert [cfg.bounds.shape for cfg in (one, same, other)] == [(1, 2), (1, 2), (2, 2)]  # arrays that are kept
+    assert one == same
+    assert one != other
+    assert len({one, same, other}) == 2
+    assert one != "params.yaml"

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from cosmokeras import arguments
 from cosmokeras.config import Config
 from cosmokeras.dataset.shards import Split
 from cosmokeras.simulators import SPLITS, realisations, simulator
@@ -25,6 +26,7 @@ def kept_maps(split: Split, batch: int, seed: int) -> Source:
 
     The maps left over when `batch` does not divide their number are the last of the order: others in each epoch.
     """
+    batch, seed = arguments.whole("batch", batch, 1, len(split)), arguments.whole("seed", seed)
     steps = len(split) // batch
 
     @lru_cache(maxsize=2)
@@ -45,7 +47,8 @@ def fresh_maps(cfg: Config, batch: int, seed: int) -> Source:
     The parameters of a batch are a Latin hypercube (McKay et al. 1979, Technometrics 21, 239): each is uniform over the
     prior, and together they fill it evenly, which takes noise out of the gradient.
     """
-    module = simulator(cfg.data.kind)
+    batch, seed = arguments.whole("batch", batch, 1), arguments.whole("seed", seed)
+    module = simulator(arguments.checked_config(cfg).data.kind)
     prepared = module.prepare(cfg)
     low, high = cfg.bounds.T
 

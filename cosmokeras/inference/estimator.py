@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from cosmokeras import __version__, models
+from cosmokeras import __version__, arguments, models
 from cosmokeras.config import Config, mask_file, parse_params
 from cosmokeras.errors import UserError
 from cosmokeras.files import atomic, write_json
@@ -24,8 +24,8 @@ from cosmokeras.inference.measures import Measures
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
 from cosmokeras.inference.surprise import MapReference, SurveyReference, Verdict
 from cosmokeras.models.blocks import SUMMARY
-from cosmokeras.models.heads import unpack_mixture
-from cosmokeras.observation import Observer, checked, in_batches
+from cosmokeras.models.heads import mixture_size, unpack_mixture
+from cosmokeras.observation import Observer, in_batches
 from cosmokeras.surveys.presets import SURVEY_FOLDER, Table
 
 if TYPE_CHECKING:
@@ -80,14 +80,15 @@ class Estimator:
         Parameters
         ----------
         maps : (n, size, size, channels), noise included, in physical units
-        coverage : (n, size, size) observed fraction of each pixel
+        coverage : (n, size, size) observed fraction of each pixel, 0 to 1
         """
-        maps, coverage = checked(self.cfg, maps), coverage.astype(np.float32)
+        maps = arguments.maps(self.cfg, maps, varied=self.cfg.kind.observed == "standardised")
+        coverage = arguments.coverage(self.cfg, coverage, len(maps))
         return in_batches(self._observer.finish, (maps, coverage), 256)
 
     def posterior(self, obs: np.ndarray) -> MixturePosterior | PointPosterior:
         """Posteriors of a batch of observed maps."""
-        raw = self.model.predict(checked(self.cfg, obs), batch_size=256, verbose=0)
+        raw = self._answers(self.model, obs)
         bounds = self.bounds
         if self.cfg.model.head == "mse":
             if self.errors is None:
@@ -101,29 +102,41 @@ class Estimator:
         mixture = MixturePosterior(log_weights, means, factors, bounds)
         return mixture if self.stretch is None else mixture.stretched(self.stretch)
 
+    def _answers(self, network: keras.Model, obs: np.ndarray) -> np.ndarray:
+        """What a network says of maps (n, ...)."""
+        maps = arguments.maps(self.cfg, obs, "obs")
+        answers = network.predict(maps, batch_size=256, verbose=0)
+        if not np.isfinite(answers).all():
+            raise UserError(
+                f"obs: no finite answer for numbers as large as {np.abs(maps).max():.3g}; maps must be those of "
+                "ck.observe or Estimator.prepare"
+            )
+        return answers
+
     def mean(self, obs: np.ndarray) -> np.ndarray:
         """Posterior means, (n, d)."""
         return self.posterior(obs).mean()
 
     def sample(self, obs: np.ndarray, n: int, seed: int) -> np.ndarray:
         """Posterior samples, (maps, n, d)."""
+        n, seed = arguments.whole("n", n, 1), arguments.whole("seed", seed)
         return self.posterior(obs).sample(n, seed)
 
     def log_prob(self, obs: np.ndarray, theta_target: np.ndarray) -> np.ndarray:
-        """Log posterior density (n,) at theta_target (n, d), normalised over the prior box."""
-        theta_target = np.asarray(theta_target, dtype=float)
-        if theta_target.shape != (len(obs), len(self.parameters)):
-            want = (len(obs), len(self.parameters))
-            raise UserError(f"theta_target of shape {theta_target.shape}: must be {want}, columns {self.parameters}")
+        """Log posterior density (n,) at theta_target (n, d), normalised over the prior box; -inf outside."""
+        obs = arguments.maps(self.cfg, obs, "obs")
+        theta_target = arguments.rows("theta_target", theta_target, self.parameters, len(obs))
         return self.posterior(obs).log_prob(theta_target)
 
     def features(self, obs: np.ndarray) -> np.ndarray:
         """Spectra, shapes and learned summaries of the maps, (n, f); named by `feature_names`."""
-        return _present(self.measures)(checked(self.cfg, obs), self.summaries(obs))
+        measures, obs = _present(self.measures), arguments.maps(self.cfg, obs, "obs")
+        summaries = self.summaries(obs)  # first, as they refuse what measures of maps would overflow with
+        return measures(obs, summaries)
 
     def summaries(self, obs: np.ndarray) -> np.ndarray:
         """What the last layer before the head says of the maps, (n, units)."""
-        return self._summary.predict(checked(self.cfg, obs), batch_size=256, verbose=0)
+        return self._answers(self._summary, obs)
 
     @cached_property
     def feature_names(self) -> list[str]:
@@ -154,6 +167,8 @@ class Estimator:
 
     def combine(self, obs: np.ndarray, n: int, seed: int) -> np.ndarray:
         """Samples (n, d) of the posterior of all maps together, which are patches of one sky."""
+        obs = arguments.maps(self.cfg, obs, "obs")
+        n, seed = arguments.whole("n", n, 1), arguments.whole("seed", seed)
         if len(obs) == 1:
             return self.sample(obs, n, seed)[0]
         return self.combine_means(self.mean(obs), n, seed)
@@ -162,12 +177,17 @@ class Estimator:
         """The same of two patches or more whose posterior means (patches, d) are known: leaving some out is cheap."""
         if self.response is None:
             raise UserError("this estimator was not calibrated for many patches; train it again")
+        means = arguments.in_box("means", means, self.parameters, self.bounds)
+        n, seed = arguments.whole("n", n, 1), arguments.whole("seed", seed)
         return self.response.posterior(means, n, seed)[:, self.cfg.target_columns]
 
     def save(self, folder: Path | str) -> None:
         """Write a folder that `load` needs nothing else for: network, parameters, survey, calibration."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = arguments.path_of("folder", folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be a folder for the model ({error.strerror})") from None
         unfinished = folder / ".model.keras"
         self.model.save(unfinished)
         unfinished.replace(folder / "model.keras")
@@ -194,7 +214,7 @@ class Estimator:
     @classmethod
     def load(cls, folder: Path | str) -> Estimator:
         """Read what `save` wrote. Never runs code from the file."""
-        folder = Path(folder)
+        folder = arguments.path_of("folder", folder)
         try:
             note: dict[str, Any] = json.loads((folder / "estimator.json").read_text())
             if note["format"] != FORMAT:
@@ -206,7 +226,9 @@ class Estimator:
             with np.load(folder / "calibration.npz", allow_pickle=False) as stored:
                 parts = {name: _part(kind, name, stored) for name, kind in PARTS.items()}
                 parts |= {name: stored.get(name) for name in ("errors", "stretch")}
-            model = models.load(folder)
+            estimator = cls(cfg, models.load(folder), **parts)
+            if (doubt := _contradiction(note, estimator)) is not None:
+                raise UserError(f"{folder}: its files are not of one model ({doubt}); run `dvc repro train`")
         except UserError:
             raise
         except FileNotFoundError as error:
@@ -215,7 +237,7 @@ class Estimator:
         except (ValueError, OSError, LookupError, TypeError, EOFError, BadZipFile) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{folder}: damaged or of another version ({reason}); run `dvc repro train`") from None
-        return cls(cfg, model, **parts)
+        return estimator
 
 
 PARTS = {
@@ -236,6 +258,41 @@ def _part(kind: type, name: str, stored: Mapping[str, np.ndarray]) -> Any:
     """A calibration dataclass out of its arrays; None when the estimator was saved without it."""
     names = [field.name for field in fields(kind)]
     return kind(*(stored[f"{name}.{n}"] for n in names)) if f"{name}.{names[0]}" in stored else None
+
+
+def _contradiction(note: Mapping[str, Any], estimator: Estimator) -> str | None:
+    """What does not fit together in the files of a model folder, in words."""
+    cfg, d = estimator.cfg, len(estimator.parameters)
+    outputs = d if cfg.model.head == "mse" else mixture_size(d, cfg.model.components)
+    maps, response = (estimator.size, estimator.size, estimator.channels), estimator.response
+    prior = dict(zip(estimator.parameters, estimator.bounds.tolist(), strict=True))
+    pairs: dict[str, tuple[Any, Any]] = {
+        "parameters": (note["parameters"], list(estimator.parameters)),
+        "prior": ({name: list(row) for name, row in note["prior"].items()}, prior),
+        "size": (note["size"], estimator.size),
+        "channels": (note["channels"], estimator.channels),
+        "input of model.keras": (_known(estimator.model.input_shape[1:], maps), maps),
+        "output of model.keras": (estimator.model.output_shape[1:], (outputs,)),
+    }
+    for name in ("errors", "stretch"):
+        if (values := getattr(estimator, name)) is not None:
+            pairs[f"{name} of calibration.npz"] = (values.shape, (d,))
+    if response is not None:
+        pairs["prior of calibration.npz"] = (response.bounds.tolist(), cfg.bounds.tolist())
+        pairs["parameters of calibration.npz"] = (response.mean.shape[1:], (d,))
+    if estimator.measures is not None:
+        pairs["channels of calibration.npz"] = (estimator.measures.weights.shape, (estimator.channels,))
+    return next(
+        (f"{name}: {arguments.shown(a)}, but config: {arguments.shown(b)}" for name, (a, b) in pairs.items() if a != b),
+        None,
+    )
+
+
+def _known(shape: tuple[int | None, ...], wanted: tuple[int, ...]) -> tuple[int | None, ...]:
+    """A network's shape; where it takes any number, the one that is wanted."""
+    if len(shape) != len(wanted):
+        return shape
+    return tuple(want if have is None else have for have, want in zip(shape, wanted, strict=True))
 
 
 def _copy_survey(cfg: Config, folder: Path) -> None:

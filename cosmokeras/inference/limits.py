@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import fft, sparse
 
+from cosmokeras import arguments
 from cosmokeras.config import Config
 from cosmokeras.errors import UserError
 from cosmokeras.simulators.fields import wavenumbers
@@ -33,19 +34,19 @@ def exact_posterior(cfg: Config, obs: np.ndarray) -> tuple[np.ndarray, np.ndarra
     grid : (nodes, p) parameter values, cell centres of the prior box
     probability : (n, nodes), each row sums to 1
     """
-    grid = _grid(cfg)
+    grid, obs = _grid(cfg), arguments.maps(cfg, obs, "obs", varied=True, dtype=None)
     return grid, np.concatenate(list(_probabilities(cfg, obs, grid)))
 
 
 def exact_mean(cfg: Config, obs: np.ndarray) -> np.ndarray:
     """Mean of the exact posterior, the estimate of least mean square error, (n, p)."""
-    grid = _grid(cfg)
+    grid, obs = _grid(cfg), arguments.maps(cfg, obs, "obs", varied=True, dtype=None)
     return np.concatenate([probability @ grid for probability in _probabilities(cfg, obs, grid)])
 
 
 def _grid(cfg: Config) -> np.ndarray:
     """Cell centres of the prior box, (nodes, p)."""
-    if cfg.data.kind != "grf":
+    if arguments.checked_config(cfg).data.kind != "grf":
         raise UserError(f"data.kind={cfg.data.kind}: the exact posterior is known for grf maps only")
     per_axis = NODES[len(cfg.parameter_names)]
     axes = [low + (high - low) * (np.arange(per_axis) + 0.5) / per_axis for low, high in cfg.bounds]

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import logsumexp, ndtr
 from scipy.stats import truncnorm
 
+from cosmokeras import arguments
 from cosmokeras.models.heads import LOG_TWO_PI, draw_mixture, from_normal, to_normal
 
 
@@ -26,8 +27,14 @@ class _Posterior:
     def cdf(self, theta: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
+    def _rows(self, theta: np.ndarray) -> np.ndarray:
+        """One finite row of theta for each map, in the box or not."""
+        names = [f"target {i + 1}" for i in range(len(self.bounds))]
+        return arguments.on_edges(arguments.rows("theta", theta, names, len(self)), self.bounds)
+
     def quantile(self, q: float) -> np.ndarray:
-        """Marginal quantiles, (n, d), by bisection of the distribution function."""
+        """Marginal quantiles, (n, d), by bisection of the distribution function; `q` from 0 to 1."""
+        q = arguments.number("q", q, 0.0, 1.0)
         low, high = (np.repeat(edge[None], len(self), axis=0) for edge in self.bounds.T)
         for _ in range(40):
             middle = (low + high) / 2
@@ -82,7 +89,8 @@ class MixturePosterior(_Posterior):
         return low + (high - low) * unit
 
     def sample(self, n: int, seed: int) -> np.ndarray:
-        """(maps, n, d) samples."""
+        """(maps, n, d) samples; `n` 1 or more, `seed` 0 or more."""
+        n, seed = arguments.whole("n", n, 1), arguments.whole("seed", seed)
         rng = np.random.default_rng(seed)
         maps, _, d = self.means.shape
         uniform, normal = rng.random((maps, n)), rng.standard_normal((maps, n, d))
@@ -90,7 +98,8 @@ class MixturePosterior(_Posterior):
         return from_normal(keras.ops.convert_to_numpy(u).astype(float), self.bounds)
 
     def log_prob(self, theta: np.ndarray) -> np.ndarray:
-        """Log density (n,) at theta (n, d), normalised over the prior box."""
+        """Log density (n,) at theta (n, d), normalised over the prior box; -inf outside."""
+        theta = self._rows(theta)
         u = to_normal(theta, self.bounds)
         z = np.einsum("nkij,nki->nkj", self.factors, u[:, None] - self.means)
         log_det = np.sum(np.log(np.diagonal(self.factors, axis1=-2, axis2=-1)), axis=-1)
@@ -103,6 +112,7 @@ class MixturePosterior(_Posterior):
 
     def cdf(self, theta: np.ndarray) -> np.ndarray:
         """Marginal distribution functions at theta (n, d)."""
+        theta = self._rows(theta)
         u = to_normal(theta, self.bounds)[:, None]
         return np.sum(np.exp(self.log_weights)[..., None] * ndtr((u - self.means) / self._sigmas), axis=1)
 
@@ -134,7 +144,8 @@ class PointPosterior(_Posterior):
         return truncnorm.std(low, high) * self.errors
 
     def sample(self, n: int, seed: int) -> np.ndarray:
-        """(maps, n, d) samples."""
+        """(maps, n, d) samples; `n` 1 or more, `seed` 0 or more."""
+        n, seed = arguments.whole("n", n, 1), arguments.whole("seed", seed)
         low, high = self._standard()
         shape = (len(self.points), n, len(self.errors))
         rng = np.random.default_rng(seed)
@@ -142,12 +153,14 @@ class PointPosterior(_Posterior):
         return self.points[:, None] + draws * self.errors
 
     def log_prob(self, theta: np.ndarray) -> np.ndarray:
-        """Log density (n,) at theta (n, d), normalised over the prior box."""
+        """Log density (n,) at theta (n, d), normalised over the prior box; -inf outside."""
+        theta = self._rows(theta)
         low, high = self._standard()
         return np.sum(truncnorm.logpdf((theta - self.points) / self.errors, low, high) - np.log(self.errors), axis=1)
 
     def cdf(self, theta: np.ndarray) -> np.ndarray:
         """Marginal distribution functions at theta (n, d)."""
+        theta = self._rows(theta)
         low, high = self._standard()
         return np.asarray(truncnorm.cdf((theta - self.points) / self.errors, low, high))
 

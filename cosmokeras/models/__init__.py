@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from cosmokeras import arguments
 from cosmokeras.config import Config
 from cosmokeras.errors import UserError
 
@@ -20,7 +21,7 @@ REGISTRY = {name: f"cosmokeras.models.{name}" for name in ("cosmonet", "hybrid",
 
 def build(cfg: Config) -> keras.Model:
     """The network of `model.name`, from maps (size, size, channels) to the parameters of `model.head`."""
-    return import_module(REGISTRY[cfg.model.name]).build(cfg)
+    return import_module(REGISTRY[arguments.checked_config(cfg).model.name]).build(cfg)
 
 
 def standardise(model: keras.Model, maps: np.ndarray) -> None:
@@ -39,7 +40,7 @@ def encode(cfg: Config, theta: np.ndarray) -> np.ndarray:
     """What the head is to predict of free parameters (n, p): (n, d) float32, one column for each target."""
     from cosmokeras.models.heads import to_normal
 
-    columns, bounds = theta[:, cfg.target_columns], cfg.bounds[cfg.target_columns]
+    columns, bounds = arguments.cosmologies(cfg, theta)[:, cfg.target_columns], cfg.bounds[cfg.target_columns]
     if cfg.model.head == "posterior":
         return to_normal(columns, bounds).astype(np.float32)
     return (2 * (columns - bounds[:, 0]) / (bounds[:, 1] - bounds[:, 0]) - 1).astype(np.float32)
@@ -51,7 +52,7 @@ def load(folder: Path | str) -> keras.Model:
 
     from cosmokeras.models import layers  # noqa: F401  (registers our layers)
 
-    path = Path(folder) / "model.keras"
+    path = arguments.path_of("folder", folder) / "model.keras"
     if not path.exists():
         raise UserError(f"{folder}: no trained model (model.keras is missing); run `dvc repro train`")
     try:

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 
+from cosmokeras import arguments
 from cosmokeras.config import Config
+from cosmokeras.errors import UserError
 from cosmokeras.registry import KINDS
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ BLOCK = 16  # realisations that share a seed sequence
 
 def simulator(kind: str) -> ModuleType:
     """The module of a simulator."""
+    if kind not in KINDS:
+        raise UserError(f"kind={arguments.shown(kind)}: no such kind of maps; allowed: {', '.join(KINDS)}")
     return import_module(KINDS[kind].module)
 
 
@@ -52,6 +56,8 @@ def realisations(seed: int, split: int, cosmology: int) -> Callable[[int], np.ra
 
     A seed sequence takes as long as a small map's random numbers: one serves BLOCK realisations.
     """
+    seed, split = arguments.whole("seed", seed), arguments.whole("split", split)
+    cosmology = arguments.whole("cosmology", cosmology)
 
     @cache
     def block(number: int) -> np.ndarray:
@@ -72,14 +78,14 @@ def simulate(cfg: Config, theta: np.ndarray, seed: int) -> np.ndarray:
 
     Parameters
     ----------
-    theta : (n, p) free parameters, columns `cfg.parameter_names`
-    seed : master seed; map i depends on (theta[i], seed, i) alone
+    theta : (n, p) free parameters inside the prior box, columns `cfg.parameter_names`; (p,) for one map
+    seed : master seed, 0 or more; map i depends on (theta[i], seed, i) alone
 
     Returns
     -------
     (n, size, size, channels) float32
     """
-    theta = np.atleast_2d(np.asarray(theta, dtype=float))
+    theta, seed = arguments.cosmologies(cfg, theta), arguments.whole("seed", seed)
     module = simulator(cfg.data.kind)
     prepared = module.prepare(cfg)
     draws = [realisations(seed, SPLITS["user"], i) for i in range(len(theta))]

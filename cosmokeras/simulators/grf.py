@@ -50,7 +50,7 @@ def maps(
     The estimator |rfft2(map)|^2 L^2 / N^4 has mean P(k) [(Mpc/h)^2]; the k = 0 mode is 0.
     """
     n = cfg.data.size
-    one_cosmology = power(cfg, theta[None], grid.k)[0] * (n**2 / cfg.grf.box_mpc_h) ** 2
+    one_cosmology = power(cfg, np.asarray(theta)[None], grid.k)[0] * (n**2 / cfg.grf.box_mpc_h) ** 2
     amplitude = mode_amplitude(one_cosmology[grid.which])
     out = np.empty((count, n, n, 1), np.float32)
     modes = np.empty((min(count, BATCH), n, n // 2 + 1), np.complex64)

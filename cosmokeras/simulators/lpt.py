@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft
 
+from cosmokeras import arguments
 from cosmokeras.config import Config
 from cosmokeras.errors import UserError
 from cosmokeras.simulators.fields import normal_modes
@@ -44,7 +45,7 @@ def displacements(delta: np.ndarray, box_size: float) -> tuple[np.ndarray, np.nd
     -------
     psi1, psi2 : (3, n, n, n) each [Mpc/h], of the precision of `delta`
     """
-    potential = _modes(delta)
+    potential, box_size = _modes(delta), _side(box_size)
     inverse = _inverse_laplacian(len(delta), box_size, potential.real.dtype)
     potential *= inverse
     second = fft.rfftn(_second_source(potential, box_size), workers=1)
@@ -73,13 +74,22 @@ def density(
     -------
     (n, n, n) by triangular-shaped clouds, their window divided out
     """
-    return _evolve(_modes(delta), box_size, growth, order, omega_m_z)
+    order, growth = arguments.whole("order", order, 1, 2), arguments.number("growth", growth, 0.0)
+    omega_m_z = arguments.number("omega_m_z", omega_m_z, 0.0, 1.0, above=True)
+    return _evolve(_modes(delta), _side(box_size), growth, order, omega_m_z)
 
 
 def _modes(delta: np.ndarray) -> np.ndarray:
-    if delta.ndim != 3 or len(set(delta.shape)) != 1:
+    delta = arguments.real("delta", delta)
+    if delta.ndim != 3 or len(set(delta.shape)) != 1 or not delta.size:
         raise UserError(f"density contrast of shape {delta.shape}: must be a cube (n, n, n)")
+    if not np.isfinite(delta).all():
+        raise UserError("density contrast: NaN or infinite cells; must be finite")
     return fft.rfftn(delta, workers=1)
+
+
+def _side(box_size: float) -> float:
+    return arguments.number("box_size", box_size, 0.0, above=True)
 
 
 def _evolve(modes: np.ndarray, box_size: float, growth: float, order: int, omega_m_z: float) -> np.ndarray:

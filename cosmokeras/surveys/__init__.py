@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from cosmokeras import arguments
 from cosmokeras.surveys.patches import Patches, cut_patches
 from cosmokeras.surveys.shear_patches import ShearPatches, cut_shear_patches
 from cosmokeras.surveys.sky import RealSky
@@ -44,4 +45,4 @@ SOURCES = {
 
 def fetch(cfg: Config) -> RealSky:
     """The patches of `real.source`, downloaded when they must be. No source ever falls back on another."""
-    return import_module(SOURCES[cfg.real.source].module).load(cfg)
+    return import_module(SOURCES[arguments.checked_config(cfg).real.source].module).load(cfg)

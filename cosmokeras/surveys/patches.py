@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cosmokeras import arguments
 from cosmokeras.errors import UserError
 
 MAX_SIDE_DEG = 30.0  # a tangent plane is no flat sky beyond: corner pixels of a 30 deg patch see 18 % less sky
@@ -96,17 +97,18 @@ def _checked(
     """Map as (channels, npix), mask as (npix,) bool, after every check that needs no projection."""
     import healpy
 
-    maps, mask = np.atleast_2d(np.asarray(healpix_map)), np.asarray(mask)
-    if size < 1 or pixel_arcmin <= 0:
-        raise UserError(f"size={size} and pixel_arcmin={pixel_arcmin} must be positive")
+    # what healpy.ma hides is found below, where the mask does not hide it too
+    plain = healpix_map.data if isinstance(healpix_map, np.ma.MaskedArray) else healpix_map
+    maps, mask = np.atleast_2d(arguments.real("healpix_map", plain)), arguments.real("mask", mask, mask=True)
+    size = arguments.whole("size", size, 1)
+    pixel_arcmin = arguments.number("pixel_arcmin", pixel_arcmin, 0.0, above=True)
+    max_masked = arguments.number("max_masked", max_masked, 0.0, 1.0)
     if size * pixel_arcmin / 60.0 > MAX_SIDE_DEG:
         msg = (
             f"size={size} x pixel_arcmin={pixel_arcmin} = {size * pixel_arcmin / 60:.1f} deg: patch larger than the "
             f"sphere allows; at most {MAX_SIDE_DEG:.0f} deg"
         )
         raise UserError(msg)
-    if not 0.0 <= max_masked <= 1.0:
-        raise UserError(f"max_masked={max_masked} must be a fraction between 0 and 1")
     if maps.ndim != 2 or not healpy.isnpixok(maps.shape[1]):
         raise UserError(f"map of shape {np.shape(healpix_map)} is not HEALPix: its length must be 12 nside^2")
     if mask.ndim != 1 or not healpy.isnpixok(mask.size):

@@ -167,7 +167,7 @@ def signal_displacements(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) 
 
 
 def noise_amplitude(nside: int, pixel_arcmin: float, size: int, n: int = 64, sky: Sky = WHOLE_SKY) -> np.ndarray:
-    """Mean amplitude of the noise of a patch of `size` pixels, over white noise in flat pixels: (n, n) in fft2 order."""
+    """Mean amplitude of the noise of a patch of `size` pixels, over white noise in flat pixels; (n, n), fft2 order."""
     lags = np.zeros((n, n))
     covariance, half = noise_covariance(nside, pixel_arcmin, sky), SPAN // 2
     steps = np.arange(-half, half + 1)

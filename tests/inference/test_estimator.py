@@ -302,3 +302,129 @@ def test_calibration_ranks_validation_maps(estimator: Estimator, splits: dict[st
     bias = estimator.mean(maps)[:, 0] - splits["validation"].theta[:, 0]
     sigma = np.exp(0.5 * estimator.response.log_scatter[0, 0])
     assert 0.2 * bias.std() < sigma < 2 * bias.std()
+
+
+def changed(copy: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The folder with another note in it."""
+    note = json.loads((copy / "estimator.json").read_text())
+    change(note)
+    (copy / "estimator.json").write_text(json.dumps(note))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "word"),
+    [
+        ("data", "size", 64, "size"),
+        ("model", "components", 7, "output of model.keras"),
+        ("model", "head", "mse", "output of model.keras"),
+        ("prior", "omega_m", [0.2, 0.6], "prior"),
+        ("prior", "h", [0.6, 0.8], "prior of calibration.npz"),
+    ],
+)
+def test_parameters_of_another_model(copy: Path, section: str, key: str, value: Any, word: str) -> None:
+    changed(copy, lambda note: note["config"][section].update({key: value}))
+    refused(lambda: Estimator.load(copy), str(copy), "not of one model", word, "dvc repro train")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("parameters", ["sigma8"]), ("size", 16), ("channels", 4), ("prior", {"omega_m": [0, 1]})]
+)
+def test_note_of_another_model(copy: Path, key: str, value: Any) -> None:
+    refused(lambda: Estimator.load(changed(copy, lambda note: note.update({key: value}))), "not of one model", key)
+
+
+@pytest.mark.parametrize("note", ["[]", "3", "null", '{"format": 2}', '{"format": 2, "config": 3}', '{"format": null}'])
+def test_note_that_is_none(copy: Path, note: str) -> None:
+    (copy / "estimator.json").write_text(note)
+    refused(lambda: Estimator.load(copy), str(copy), "dvc repro train")
+
+
+@pytest.mark.parametrize("name", ["stretch", "response.mean", "response.bounds", "measures.weights"])
+def test_calibration_of_another_model(copy: Path, name: str) -> None:
+    with np.load(copy / "calibration.npz") as stored:
+        arrays = dict(stored)
+    np.savez(copy / "calibration.npz", **arrays | {name: np.ones((6, 3))})
+    refused(lambda: Estimator.load(copy), "not of one model", "calibration.npz")
+    np.savez(copy / "calibration.npz", **{key: value for key, value in arrays.items() if key != "response.mean"})
+    refused(lambda: Estimator.load(copy), "response.mean")
+
+
+def test_folders_that_are_none(tmp_path: Path, estimator: Estimator) -> None:
+    (tmp_path / "file").write_text("")
+    refused(lambda: Estimator.load(tmp_path / "file"), "file")
+    refused(lambda: Estimator.load(tmp_path), "no trained model")
+    refused(lambda: estimator.save(tmp_path / "file"), "file")
+    refused(lambda: estimator.save(None), "must be a path")
+
+
+NO_WHOLE: list[Any] = [None, -1, 1.5, True, "1", np.nan, [2]]
+
+
+def test_what_cannot_be_asked(estimator: Estimator, obs: np.ndarray) -> None:
+    """Every method with every wrong value of each of its arguments: one line, never an answer."""
+    two, flat = obs[:2], np.full((2, 1), 0.3)
+    hole = np.where(two > 2, np.nan, two)
+    no_maps = [None, "text", 0.3, [], two[0], two[..., 0], two[:0], np.repeat(two, 2, 3), np.moveaxis(two, 3, 1)]
+    no_maps += [
+        hole,
+        two * np.inf,
+        two.astype(float) * 1e39,
+        two.astype(complex),
+        two.astype(str),
+        two.astype(object),
+        two > 0,
+    ]
+    no_maps += [two * 1e30, np.ma.masked_greater(two, 2.0), [[1.0], [1.0, 2.0]]]
+    no_theta = [None, "text", 0.3, [], flat[:1], flat[:, 0], np.full((2, 2), 0.3), flat[None], flat * np.nan]
+    no_theta += [flat * np.inf, flat.astype(complex), flat.astype(str), flat.astype(object), flat > 0]
+    whole = np.ones((2, 32, 32))
+    no_coverage = [None, "text", 1.0, whole[0], whole[:1], whole[..., None], whole * np.nan, whole * 1.1, -whole]
+    no_coverage += [whole * 0, np.stack([whole[0], 0 * whole[0]]), whole.astype(str), whole.astype(complex)]
+    no_means = [None, [], flat[0], np.zeros((0, 1)), flat * np.nan, flat + 1, np.full((2, 2), 0.3), flat.astype(str)]
+    asked = {"obs": (two, no_maps)}
+    counted = {"n": (3, [*NO_WHOLE, 0]), "seed": (1, NO_WHOLE)}
+    not_for_huge = [value for value in no_maps if value is not no_maps[16]]  # scaling is all that is done
+    methods: dict[str, dict[str, tuple[Any, list[Any]]]] = {
+        "prepare": {"maps": (two, [*not_for_huge, np.ones_like(two)]), "coverage": (whole, no_coverage)},
+        "log_prob": {**asked, "theta_target": (flat, no_theta)},
+        "sample": {**asked, **counted},
+        "combine": {**asked, **counted},
+        "combine_means": {"means": (flat, no_means), **counted},
+    }
+    others = ("posterior", "mean", "features", "summaries", "distance", "surprise", "survey_surprise", "judge")
+    methods |= dict.fromkeys(others, asked)
+    public = {name for name in dir(Estimator) if not name.startswith("_") and callable(getattr(Estimator, name))}
+    assert public - {"save", "load"} == set(methods)
+    answered = []
+    for name, kinds in methods.items():
+        method, right = getattr(estimator, name), {key: value for key, (value, _) in kinds.items()}
+        assert method(**right) is not None
+        for key, (_, bad) in kinds.items():
+            for i, value in enumerate(bad):
+                try:
+                    answered.append(f"{name}({key}: {i}, {value!r}): {method(**right | {key: value})!r}")
+                except UserError as error:
+                    assert key in str(error), str(error)
+                    assert "\n" not in str(error), str(error)
+                    assert len(str(error)) < 300, str(error)
+                except Exception as error:
+                    answered.append(f"{name}({key}: {i}, {value!r}) ends in {type(error).__name__}: {error}")
+    assert answered == []
+
+
+def test_maps_in_any_form(estimator: Estimator, obs: np.ndarray) -> None:
+    few = obs[:3]
+    want = estimator.mean(few)
+    for maps in (few.astype(float), few.astype(">f4"), np.asfortranarray(few), list(few), np.ma.array(few)):
+        assert estimator.mean(maps) == pytest.approx(want, abs=1e-6)
+    for coverage in (np.ones((3, 32, 32)), np.ones((3, 32, 32), int), np.ones((3, 32, 32), bool)):
+        assert np.array_equal(estimator.prepare(few, coverage), estimator.prepare(few, np.ones((3, 32, 32))))
+
+
+def test_density_outside_of_the_box_is_0(estimator: Estimator, obs: np.ndarray) -> None:
+    theta = np.array([[0.0999], [0.1], [0.5], [0.5001], [7.0]])
+    found = estimator.log_prob(obs[:5], theta)
+    assert np.isfinite(found).tolist() == [False, True, True, False, False]
+    assert (found[[0, 3, 4]] == -np.inf).all()
+    assert estimator.log_prob(obs[:5], theta.astype(np.float32)) == pytest.approx(found)

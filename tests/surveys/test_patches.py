@@ -166,7 +166,7 @@ def test_noise_power_is_that_of_the_pixel_windows():
         ({"mask": np.zeros(NPIX, bool)}, "empty"),
         ({"mask": np.full(NPIX, 0.3)}, "True/False"),
         ({"size": 64, "pixel_arcmin": 40.0}, "larger than the sphere"),
-        ({"size": 0}, "positive"),
+        ({"size": 0}, "size=0"),
         ({"max_masked": 1.2}, "max_masked=1.2"),
         ({"max_masked": -0.1}, "max_masked=-0.1"),
     ],

@@ -85,7 +85,7 @@ def limber_nodes(survey: Survey, back: Background, values: dict[str, Any]) -> np
     if nearest < NEAR * chi[1]:
         more.append(np.linspace(0, 3 * nearest, 6 * NEAR + 1))
     if values["a_ia"]:
-        z = survey.n_z_nodes(float(np.diff(back.z_of(chi)).max()), values["delta_z"])
+        z = survey.n_z_nodes(back.z_of(chi), values["delta_z"])
         more.append(np.interp(z, back.z, back.chi))
     if more:
         chi = np.unique(np.concatenate([chi, *more]))

@@ -23,6 +23,7 @@ from cosmokeras import theory
 from cosmokeras.config import Config
 from cosmokeras.pixels import ARCMIN
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
+from cosmokeras.simulators.resolution import check_resolution
 from cosmokeras.surveys.patches import MARGIN
 from cosmokeras.table import TheoryTable, theory_table
 
@@ -52,6 +53,8 @@ class Grid:
 
 def prepare(cfg: Config, progress: bool = False, padding: int = 2) -> Grid:
     """The theory table over the prior box, and the geometry of a grid `padding` times as wide as the maps."""
+    table = theory_table(cfg, progress)
+    check_resolution(cfg, table)
     n = padding * cfg.data.size
     modes = wavenumbers(n, cfg.pixel_arcmin * ARCMIN)[: n // 2 + 1]
     ell = np.geomspace(0.05 * modes[0, 1], modes.max(), 150)
@@ -66,7 +69,7 @@ def prepare(cfg: Config, progress: bool = False, padding: int = 2) -> Grid:
     cell = np.zeros(len(ell))
     np.add.at(cell, lower, (1 - fraction) / lower.size)
     np.add.at(cell, lower + 1, fraction / lower.size)
-    return Grid(theory_table(cfg, progress), n, ell, *place(modes), cell)
+    return Grid(table, n, ell, *place(modes), cell)
 
 
 @dataclass(frozen=True)

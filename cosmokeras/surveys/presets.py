@@ -32,6 +32,7 @@ from cosmokeras.surveys.nz_table import ZIs, read_table
 
 SURVEY_FOLDER = Path("data/surveys")
 EDGE = 1e-6  # in z: how close to a jump of n(z) it is looked at
+MOST = 0.5  # part of n(z) that may lie outside of 0 < z < z_max, or be shifted out of it
 BEYOND = 0.03  # part of n(z) beyond z_max that is worth a word
 NEAREST = 0.02  # mean redshift of a bin: nearer sources are lensed by next to nothing, and the grid in z is too coarse
 
@@ -60,9 +61,10 @@ class Gaussian(_Frozen):
         mass, moment = redshifts.gaussian_integrals(z, self.mean, self.sigma)
         return self.weight * mass, self.weight * moment
 
-    def nodes(self, step: float) -> np.ndarray:
-        """Redshifts that it has to be looked at on, where a grid of `step` is too coarse for it."""
-        return self.mean + self.sigma * redshifts.SPREAD if self.sigma < 2 * step else np.empty(0)
+    def nodes(self, grid: np.ndarray) -> np.ndarray:
+        """Redshifts that it has to be looked at on, where an ascending `grid` is too coarse for it."""
+        narrow = self.sigma < 2 * redshifts.step_at(grid, self.mean)
+        return self.mean + self.sigma * redshifts.SPREAD if narrow else np.empty(0)
 
 
 class Smail(_Frozen):
@@ -83,11 +85,11 @@ class Smail(_Frozen):
         mass, moment = redshifts.smail_integrals(z, self.alpha, self.beta, self.z0)
         return self.weight * mass, self.weight * moment
 
-    def nodes(self, step: float) -> np.ndarray:
-        """Redshifts that it has to be looked at on, where a grid of `step` is too coarse for it."""
+    def nodes(self, grid: np.ndarray) -> np.ndarray:
+        """Redshifts that it has to be looked at on, where an ascending `grid` is too coarse for it."""
         quantiles = redshifts.smail_quantiles(ndtr(redshifts.SPREAD), self.alpha, self.beta, self.z0)
         low, high = np.interp([-1.0, 1.0], redshifts.SPREAD, quantiles)
-        return quantiles if high - low < 4 * step else np.empty(0)
+        return quantiles if high - low < 4 * redshifts.step_at(grid, high) else np.empty(0)
 
 
 class Table(_Frozen):
@@ -119,7 +121,7 @@ class Table(_Frozen):
         mass, moment = redshifts.table_integrals(z, *self.read())
         return self.weight * mass, self.weight * moment
 
-    def nodes(self, step: float) -> np.ndarray:
+    def nodes(self, grid: np.ndarray) -> np.ndarray:
         """Redshifts that it has to be looked at on: its rows, between them if they are few, and beside its ends."""
         z = self.read()[0]
         between = np.linspace(z[:-1], z[1:], 8, endpoint=False).ravel() if len(z) < 50 else z
@@ -171,7 +173,7 @@ class Survey(_Frozen):
     mask: str | None = None  # .npy of (n, size, size) coverage fractions, relative to the preset's folder
     mock: str | None = None  # a simulated sky of other code, relative to the preset's folder
     sky: tuple[Box, ...] = Field(default=((0.0, 360.0, -90.0, 90.0),), min_length=1)  # roughly the footprint
-    z_max: PositiveFloat = 3.0
+    z_max: float = Field(default=3.0, gt=0, le=20)
     bins: list[Bin] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -195,7 +197,7 @@ class Survey(_Frozen):
         for i, s in enumerate(self._shifts(shift)):
             inside = (z >= max(0.0, s)) & (z <= self.z_max)
             density = sum(term(np.maximum(z - s, 0.0)) for term in self.bins[i].n_z)
-            out[i] = np.where(inside, density, 0.0) / self._inside(i, s)[0]
+            out[i] = np.where(inside, density, 0.0) / self._norm(i, s)
         return out
 
     def n_z_weights(self, z: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
@@ -207,12 +209,12 @@ class Survey(_Frozen):
         z = np.asarray(z, dtype=float)
         out = np.empty((len(self.bins), len(z)))
         for i, s in enumerate(self._shifts(shift)):
-            out[i] = redshifts.hat_weights(z, *self._integrals(i, z, s)) / self._inside(i, s)[0]
+            out[i] = redshifts.hat_weights(z, *self._integrals(i, z, s)) / self._norm(i, s)
         return out
 
-    def n_z_nodes(self, step: float, shift: np.ndarray | float = 0.0) -> np.ndarray:
-        """Redshifts (n,) that `n_z` has to be looked at on besides those of a grid of `step`, in no order."""
-        moved = [s + term.nodes(step) for i, s in enumerate(self._shifts(shift)) for term in self.bins[i].n_z]
+    def n_z_nodes(self, grid: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
+        """Redshifts (n,), in no order, that `n_z` has to be looked at on besides those of an ascending `grid`."""
+        moved = [s + term.nodes(grid) for i, s in enumerate(self._shifts(shift)) for term in self.bins[i].n_z]
         z = np.concatenate(moved)
         return z[(z > 0) & (z < self.z_max)]
 
@@ -221,8 +223,9 @@ class Survey(_Frozen):
 
         Parts are those of the mass above z = 0 without a shift.
         """
-        mass, mean = np.array([self._inside(i, s) for i, s in enumerate(self._shifts(shift))]).T
-        return mass / [self._whole(i)[1] for i in range(len(self.bins))], mean
+        inside = [self._inside(i, s) for i, s in enumerate(self._shifts(shift))]
+        part = [mass / self._whole(i)[1] for i, (mass, _) in enumerate(inside)]
+        return np.array(part), np.array([moment / mass if mass > 0 else 0.0 for mass, moment in inside])
 
     def _shifts(self, shift: np.ndarray | float) -> list[float]:
         return [float(s) for s in np.broadcast_to(shift, len(self.bins))]
@@ -236,14 +239,18 @@ class Survey(_Frozen):
         return mass, moment + shift * mass
 
     def _inside(self, number: int, shift: float) -> tuple[float, float]:
-        """Mass of a bin's n(z - shift) between 0 and z_max, and the mean redshift of that; refused where it is none."""
+        """Mass and moment of a bin's n(z - shift) between 0 and z_max."""
         mass, moment = (one[1] - one[0] for one in self._integrals(number, np.array([0.0, self.z_max]), shift))
+        return float(mass), float(moment)
+
+    def _norm(self, number: int, shift: float) -> float:
+        """Mass of a bin's n(z - shift) between 0 and z_max; refused where it is none."""
+        mass = self._inside(number, shift)[0]
         if not mass > 1e-6 * self._whole(number)[0]:
             moved = f" moved by {shift:g}" if shift else ""
-            raise UserError(
-                f"survey {self.name}: n(z) of bin {number + 1}{moved} has nothing in 0 < z < {self.z_max:g}"
-            )
-        return float(mass), float(moment / mass)
+            where = f"survey {self.name}: bins.{number}.n_z{moved}"
+            raise UserError(f"{where}: nothing of it lies in 0 < z < z_max={self.z_max:g}; give redshifts of sources")
+        return mass
 
     def _whole(self, number: int) -> tuple[float, float]:
         """Mass of a bin's n(z) at all z, and at z > 0."""
@@ -259,9 +266,9 @@ class Survey(_Frozen):
             whole, above = self._whole(i)
             if not (np.isfinite(whole) and above > 0.1 * whole):
                 raise UserError(f"{where}: {above / whole:.0%} of n(z) lies above z = 0; give redshifts of sources")
-            mass, mean = self._inside(i, 0.0)
-            beyond = 1 - mass / above
-            if beyond > 0.5:
+            part, mean = (float(one[i]) for one in self.n_z_inside())
+            beyond = 1 - part
+            if beyond > MOST:
                 raise UserError(f"{where}: {beyond:.0%} of n(z) lies beyond z_max={self.z_max:g}; set a higher z_max")
             if mean < NEAREST:
                 raise UserError(f"{where}: mean redshift {mean:.2g}; sources nearer than {NEAREST} are not allowed")

@@ -15,6 +15,12 @@ from scipy.special import gammainc, gammaincinv, gammaln, ndtr
 SPREAD = np.linspace(-6.0, 6.0, 97)  # where a bell curve is looked at, in standard deviations
 
 
+def step_at(grid: np.ndarray, z: float) -> float:
+    """Step of an ascending grid at `z`."""
+    i = np.clip(np.searchsorted(grid, z), 1, len(grid) - 1)
+    return float(grid[i] - grid[i - 1])
+
+
 def gaussian(z: np.ndarray, mean: float, sigma: float) -> np.ndarray:
     """Normal density at `z`."""
     return np.exp(-0.5 * ((z - mean) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))

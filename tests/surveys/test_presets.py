@@ -259,9 +259,37 @@ def test_a_table_of_n_z_is_read_and_normalised(tmp_path: Path) -> None:
 
 
 def test_a_table_with_too_few_columns_or_none_at_all_is_named(tmp_path: Path) -> None:
-    survey = load_survey("tiny", write(tmp_path, with_table(2)))
     with pytest.raises(UserError, match=r"n_z\.txt is missing"):
-        survey.n_z(np.linspace(0, 1, 5))
+        load_survey("tiny", write(tmp_path, with_table(2)))
     np.savetxt(tmp_path / "n_z.txt", [[0.2, 0.0], [0.5, 7.0]])
     with pytest.raises(UserError, match="has 2 columns, but column 2"):
-        survey.n_z(np.linspace(0, 1, 5))
+        load_survey("tiny", write(tmp_path, with_table(2)))
+
+
+NUMBERS = [
+    ("weight", float("nan")), ("weight", float("inf")), ("weight", 0.0), ("mean", float("nan")),
+    ("mean", float("inf")), ("sigma", float("inf")), ("sigma", float("nan")), ("sigma", 0.0), ("sigma", 1e-9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), NUMBERS)
+def test_numbers_of_a_term_are_finite_and_resolved(tmp_path: Path, key: str, value: float) -> None:
+    term = PRESET["bins"][0]["n_z"][0] | {key: value}
+    with pytest.raises(UserError, match=rf"bins\.0\.n_z\.0\.gaussian\.{key}: "):
+        load_survey("tiny", write(tmp_path, PRESET | {"bins": [{"n_eff": 1.0, "sigma_e": 0.3, "n_z": [term]}]}))
+
+
+@pytest.mark.parametrize("change", [{"n_eff": float("inf")}, {"sigma_e": float("nan")}])
+def test_noise_is_finite(tmp_path: Path, change: dict) -> None:
+    with pytest.raises(UserError, match="finite number"):
+        load_survey("tiny", write(tmp_path, PRESET | {"bins": [PRESET["bins"][0] | change]}))
+
+
+def test_what_lies_beyond_the_end_is_refused_when_read_or_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far = PRESET["bins"][0]["n_z"][0] | {"mean": 4.0}
+    with pytest.raises(UserError, match="100% of n.z. lies beyond z_max=3"):
+        load_survey("tiny", write(tmp_path, PRESET | {"bins": [{"n_eff": 1.0, "sigma_e": 0.3, "n_z": [far]}]}))
+    assert load_survey("tiny", write(tmp_path, PRESET | {"z_max": 0.66})) is not None
+    assert "5.5% of n(z) lies beyond z_max=0.66" in capsys.readouterr().err

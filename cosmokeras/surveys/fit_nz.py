@@ -5,7 +5,7 @@ of a few Gaussians is fitted to the table *and* to its lensing kernel chi (1 + z
 its residuals weigh 30 times those of n(z), and bumps of the table that lensing cannot see stay out of the preset.
 
 Each SOURCE is one of
-    TABLE        a text file: z, then n(z) of one or more bins, in any normalisation;
+    TABLE        a text file: z, then n(z) of one or more bins, in any normalisation (a comment says which it was);
     FILE:HDU     a table of a FITS file in the 2-point format: columns Z_MID, BIN1, BIN2, ...;
     lsst_y1      computed here: the LSST Year 1 sources of the DESC Science Requirements Document (`lsst_y1_bins`).
 """
@@ -20,6 +20,7 @@ from scipy.optimize import least_squares
 from scipy.special import ndtr
 
 from cosmokeras.errors import UserError
+from cosmokeras.surveys.nz_table import check_redshifts, read_rows
 from cosmokeras.surveys.presets import Gaussian
 
 KERNEL_WEIGHT = 30.0
@@ -73,6 +74,8 @@ def fit(
     -------
     list of Gaussian, weights adding up to 1, rounded to the digits that the kernel can feel
     """
+    if not (np.isfinite(n_z).all() and np.trapezoid(n_z, z) > 0):
+        raise UserError(f"n(z) integrates to {np.trapezoid(n_z, z):g}; finite numbers and more than 0 are allowed")
     rng = np.random.default_rng(seed)
     fine = grid(max(z_max, z[np.flatnonzero(n_z)[-1]]))
     table = np.interp(fine, z, n_z, left=0.0, right=0.0)
@@ -137,8 +140,11 @@ def read(source: str) -> tuple[np.ndarray, np.ndarray]:
     if not Path(path).exists():
         raise UserError(f"n(z) table {path} is missing; name a text file, FILE.fits:HDU, or lsst_y1")
     if not hdu:
-        columns = np.loadtxt(path, unpack=True)
-        return columns[0], columns[1:]
+        rows, lines = read_rows(path)
+        check_redshifts(rows[:, 0], lines, f"n(z) table {path}")
+        if rows.shape[1] < 2:
+            raise UserError(f"n(z) table {path} has one column; a table is z, then n(z) of one or more bins")
+        return rows[:, 0], rows[:, 1:].T
     from astropy.io import fits
 
     try:
@@ -149,8 +155,15 @@ def read(source: str) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(f"{source}: not a FITS table with columns Z_MID, BIN1, ... ({error})") from None
 
 
+def normalised(z: np.ndarray, n_z: np.ndarray, z_max: float) -> str:
+    """What one tabulated n(z) was normalised by, in words for the comment of a preset."""
+    whole = np.trapezoid(n_z, z)
+    beyond = 1 - np.trapezoid(n_z[z <= z_max], z[z <= z_max]) / whole
+    return f"sum {n_z.sum():.4g}, integral {whole:.4g} ({beyond:.2%} beyond z = {z_max:g}), made 1"
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Print the YAML terms of each bin of each source."""
+    """Print the YAML terms of each bin of each source, and what its n(z) summed up to before it was normalised."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="+", metavar="SOURCE")
     parser.add_argument("--terms", type=int, default=5, help="Gaussians per bin (default 5)")
@@ -159,8 +172,9 @@ def main(arguments: list[str] | None = None) -> None:
     for source in options.sources:
         z, bins = read(source)
         for number, n_z in enumerate(bins, start=1):
-            print(f"  - n_z:  # {Path(source).name}, bin {number}")
-            for one in fit(z, n_z, options.terms, z_max=options.z_max):
+            terms = fit(z, n_z, options.terms, z_max=options.z_max)
+            print(f"  - n_z:  # {Path(source).name}, bin {number}; {normalised(z, n_z, options.z_max)}")
+            for one in terms:
                 print(f"      - {{kind: gaussian, weight: {one.weight}, mean: {one.mean}, sigma: {one.sigma}}}")
 
 

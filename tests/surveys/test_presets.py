@@ -172,13 +172,39 @@ def test_terms_of_a_fits_table_are_printed_as_a_preset_reads_them(
     ]
     fits.BinTableHDU.from_columns(columns, name="nz").writeto(tmp_path / "two.fits")
     fit_nz.main([f"{tmp_path / 'two.fits'}:nz", "--terms", "1"])
-    printed = yaml.safe_load(capsys.readouterr().out)
+    said = capsys.readouterr().out
+    assert "  - n_z:  # two.fits:nz, bin 1; sum 7.519, integral 0.3759 (0.00% beyond z = 3), made 1\n" in said
+    printed = yaml.safe_load(said)
     preset = PRESET | {"bins": [one | {"n_eff": 1.0, "sigma_e": 0.3} for one in printed]}
     survey = load_survey("tiny", write(tmp_path, preset))
     np.testing.assert_allclose([one.n_z[0].mean for one in survey.bins], [0.6, 1.1], atol=2e-3)
     for source, said in [(f"{tmp_path / 'two.fits'}:xip", "two.fits:xip"), (str(tmp_path / "none.txt"), "missing")]:
         with pytest.raises(UserError, match=said):
             fit_nz.main([source])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("0.2 1\n0.1 1\n", "line 2: z is 0.1 after 0.2"),
+        ("0.1 1\n0.2 nan\n", "line 2: nan is not finite"),
+        ("0.1\n0.2\n", "has one column"),
+        ("0.1 0\n0.2 0\n", "n.z. integrates to 0"),
+    ],
+)
+def test_tables_that_cannot_be_right_are_not_fitted(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "table.txt").write_text(content)
+    with pytest.raises(UserError, match=said):
+        fit_nz.main([str(tmp_path / "table.txt"), "--terms", "1"])
+
+
+@pytest.mark.parametrize(("number", "total"), enumerate([0.994, 0.980, 0.976, 0.963]))
+def test_columns_of_des_y3_say_what_they_sum_up_to(number: int, total: float) -> None:
+    """As they are published, shares of a step each; the preset makes each an integral of 1."""
+    tables("des_y3")
+    z, bins = fit_nz.read(str(SOURCES["des_y3"][number]))
+    assert bins[0].sum() == pytest.approx(total, abs=5e-4)
+    assert f"sum {bins[0].sum():.4g}, integral" in fit_nz.normalised(z, bins[0], 3.0)
 
 
 def test_the_fit_makes_up_for_what_lies_beyond_its_end() -> None:

@@ -36,14 +36,22 @@ def check_resolution(cfg: Config, table: TheoryTable) -> None:
         near.append(_least(cfg, theta, distance))
         if cfg.prior.a_ia != 0:
             wide.append(_least(cfg, theta, _widths(survey, back, values)))
-    allowed, where = min(near)[0] / SHELLS_BEFORE, min(near)[1]
-    found, what = f"sources of {where} are {min(near)[0]:.0f} Mpc/h away", "allowed"
-    if wide and min(wide)[0] / SHELLS_WITHIN < allowed:
-        allowed, where = min(wide)[0] / SHELLS_WITHIN, min(wide)[1]
-        found, what = f"n(z) of {where} is {min(wide)[0]:.3g} Mpc/h wide", "allowed with alignments (prior.a_ia)"
-    if shell > allowed:
-        most = f"{np.floor(allowed):g}" if allowed >= 5 else f"{allowed:.2g}, less than the 5 that params.yaml takes,"
-        raise UserError(f"lensing.shell_mpc_h={shell:g}: {found}; at most {most} is {what}")
+    key = f"lensing.shell_mpc_h={shell:g}"
+    distance, where = min(near)
+    if shell > distance / SHELLS_BEFORE:
+        most = _floor(distance / SHELLS_BEFORE)
+        raise UserError(f"{key}: sources of {where} are {distance:.0f} Mpc/h away; at most {most} is allowed")
+    width, where = min(wide, default=(np.inf, ""))
+    if shell > width / SHELLS_WITHIN:
+        most = _floor(width / SHELLS_WITHIN)
+        raise UserError(
+            f"{key}: n(z) of {where} is {width:.3g} Mpc/h wide; with alignments (prior.a_ia) at most {most} is allowed"
+        )
+
+
+def _floor(thickness: float) -> str:
+    """A thickness of shells [Mpc/h] in words, rounded down."""
+    return f"{np.floor(thickness):g}" if thickness >= 5 else f"{thickness:.2g}, less than the 5 that params.yaml takes,"
 
 
 def _least(cfg: Config, theta: np.ndarray, distances: np.ndarray) -> tuple[float, str]:

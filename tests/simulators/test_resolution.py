@@ -41,7 +41,7 @@ def case(tmp_path: Path) -> Make:
         (0.1, 0.02, {}, "sources of bin 1 of case at omega_m 0.5 are 289 Mpc/h away; at most 57 is allowed"),
         (0.22, 0.02, {"prior.delta_z": (-0.1, 0.1)}, "sources of bin 1 of case"),
         (1.0, 0.0005, {"prior.a_ia": 1.0}, "n.z. of bin 1 of case at omega_m 0.5 is 2.5 Mpc/h wide"),
-        (1.0, 0.01, {"prior.a_ia": (0.0, 1.0)}, "at most 25 is allowed with alignments .prior.a_ia."),
+        (1.0, 0.01, {"prior.a_ia": (0.0, 1.0)}, "with alignments .prior.a_ia. at most 25 is allowed"),
     ],
 )
 def test_shells_that_are_too_thick_are_refused(

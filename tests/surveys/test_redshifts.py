@@ -52,6 +52,14 @@ def test_a_distribution_narrower_than_the_grid_counts_in_full(mean: float, sigma
     assert weights @ GRID == pytest.approx(mean, abs=1e-9)
 
 
+@pytest.mark.parametrize("sigma", [1e-4, 0.1])
+def test_trapezium_sums_over_a_coarse_grid_are_exact(sigma: float) -> None:
+    z = np.concatenate([np.linspace(0, 1.5, 40), np.linspace(1.6, 3.0, 11)])
+    one = survey(gaussian(1.0007, sigma))
+    assert np.trapezoid(one.n_z_on(z)[0], z) == pytest.approx(1.0, abs=1e-9)
+    assert np.trapezoid(one.n_z_on(z)[0] * z, z) == pytest.approx(1.0007, abs=1e-9)
+
+
 def test_a_table_is_straight_from_row_to_row() -> None:
     z, n_z = np.array([0.2, 0.5, 0.55, 1.4]), np.array([0.5, 2.0, 0.0, 3.0])
     places = np.array([0.0, 0.2, 0.33, 0.5, 0.52, 1.0, 1.4, 2.5])

@@ -20,7 +20,6 @@ from scipy.optimize import least_squares
 from scipy.special import ndtr
 
 from cosmokeras.errors import UserError
-from cosmokeras.surveys.nz_table import check_redshifts, read_rows
 from cosmokeras.surveys.presets import Gaussian
 
 KERNEL_WEIGHT = 30.0
@@ -111,6 +110,13 @@ def fit(
     ]
 
 
+def normalised(z: np.ndarray, n_z: np.ndarray, z_max: float) -> str:
+    """What one tabulated n(z) was normalised by, in words for the comment of a preset."""
+    whole = np.trapezoid(n_z, z)
+    beyond = 1 - np.trapezoid(n_z[z <= z_max], z[z <= z_max]) / whole
+    return f"sum {n_z.sum():.4g}, integral {whole:.4g} ({beyond:.2%} beyond z = {z_max:g}), made 1"
+
+
 def lsst_y1_bins(bins: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """True redshift distributions of the LSST Year 1 sources (DESC Science Requirements Document, arXiv:1809.01669).
 
@@ -140,11 +146,8 @@ def read(source: str) -> tuple[np.ndarray, np.ndarray]:
     if not Path(path).exists():
         raise UserError(f"n(z) table {path} is missing; name a text file, FILE.fits:HDU, or lsst_y1")
     if not hdu:
-        rows, lines = read_rows(path)
-        check_redshifts(rows[:, 0], lines, f"n(z) table {path}")
-        if rows.shape[1] < 2:
-            raise UserError(f"n(z) table {path} has one column; a table is z, then n(z) of one or more bins")
-        return rows[:, 0], rows[:, 1:].T
+        columns = np.loadtxt(path, unpack=True)
+        return columns[0], columns[1:]
     from astropy.io import fits
 
     try:
@@ -155,15 +158,8 @@ def read(source: str) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(f"{source}: not a FITS table with columns Z_MID, BIN1, ... ({error})") from None
 
 
-def normalised(z: np.ndarray, n_z: np.ndarray, z_max: float) -> str:
-    """What one tabulated n(z) was normalised by, in words for the comment of a preset."""
-    whole = np.trapezoid(n_z, z)
-    beyond = 1 - np.trapezoid(n_z[z <= z_max], z[z <= z_max]) / whole
-    return f"sum {n_z.sum():.4g}, integral {whole:.4g} ({beyond:.2%} beyond z = {z_max:g}), made 1"
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Print the YAML terms of each bin of each source, and what its n(z) summed up to before it was normalised."""
+    """Print the YAML terms of each bin of each source."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="+", metavar="SOURCE")
     parser.add_argument("--terms", type=int, default=5, help="Gaussians per bin (default 5)")

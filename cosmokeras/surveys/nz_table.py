@@ -17,6 +17,7 @@ from cosmokeras.errors import UserError
 
 ZIs = Literal["centre", "low_edge"]
 ROWS = 2  # at least
+LARGEST = 1e100  # number that sums of it can hold
 FEW = 4  # rows that tell nothing of what columns are by their values
 
 
@@ -129,6 +130,8 @@ def _parsed(content: bytes, where: str) -> tuple[np.ndarray, tuple[int, ...]]:
                 raise UserError(f"{where}: line {number}: {word!r} is not a number; columns of numbers are allowed")
             if not np.isfinite(one):
                 raise UserError(f"{where}: line {number}: {word} is not finite; every z and n(z) must be a number")
+            if abs(one) > LARGEST:
+                raise UserError(f"{where}: line {number}: {word} is too large; at most {LARGEST:g} is allowed")
         if rows and len(words) != len(rows[0]):
             raise UserError(f"{where}: line {number} has {len(words)} columns, the lines before have {len(rows[0])}")
         rows.append([one for one in numbers if one is not None])

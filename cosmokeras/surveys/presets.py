@@ -41,6 +41,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Weight = Annotated[float, Field(gt=0, le=1e9)]
 Integrals = tuple[np.ndarray, np.ndarray]  # mass and moment of n(z) up to redshifts, see cosmokeras.surveys.redshifts
 
 
@@ -48,9 +49,9 @@ class Gaussian(_Frozen):
     """n(z) = weight * N(z; mean, sigma), truncated at z = 0."""
 
     kind: Literal["gaussian"]
-    weight: PositiveFloat
-    mean: float
-    sigma: float = Field(ge=1e-5)
+    weight: Weight
+    mean: float = Field(ge=-100, le=100)
+    sigma: float = Field(ge=1e-5, le=100)
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
         """Density at redshifts `z`."""
@@ -71,10 +72,10 @@ class Smail(_Frozen):
     """n(z) = weight * z^alpha exp(-(z / z0)^beta), normalised (Smail, Ellis & Fitchett 1994, MNRAS 270, 245)."""
 
     kind: Literal["smail"]
-    weight: PositiveFloat
+    weight: Weight
     alpha: float = Field(ge=0, le=100)
     beta: float = Field(ge=0.1, le=100)
-    z0: PositiveFloat
+    z0: float = Field(ge=1e-6, le=100)
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
         """Density at redshifts `z`."""
@@ -104,7 +105,7 @@ class Table(_Frozen):
     z_column: int = Field(default=0, ge=0)
     n_column: int = Field(default=1, ge=0)
     z_is: ZIs = "centre"
-    weight: PositiveFloat = 1.0
+    weight: Weight = 1.0
     folder: str = "."
 
     def read(self) -> np.ndarray:
@@ -272,7 +273,7 @@ class Survey(_Frozen):
         for i in range(len(self.bins)):
             where = f"survey {self.name}: bins.{i}.n_z"
             whole, above = self._whole(i)
-            if not (np.isfinite(whole) and above > 0.1 * whole):
+            if above < 0.1 * whole:
                 raise UserError(f"{where}: {above / whole:.0%} of n(z) lies above z = 0; give redshifts of sources")
             part, mean = (float(one[i]) for one in self.n_z_inside())
             beyond = 1 - part

@@ -54,6 +54,7 @@ def spoiled(row: int, column: int, value: float) -> str:
         (spoiled(0, 0, -0.01), "line 1: z is -0.01; redshifts are 0 or more"),
         (spoiled(10, 1, np.nan), "line 11: nan is not finite"),
         (spoiled(10, 0, np.inf), "line 11: inf is not finite"),
+        (spoiled(10, 1, 1e300), "line 11: 1e.300 is too large; at most 1e.100 is allowed"),
         (spoiled(10, 1, -0.1), "line 11: n.z. is -0.1; a density is 0 or more"),
         (text(Z, 0 * N), "column 1 .counted from 0. is 0 in every row"),
         ("1.0 1.0\n", "has 1 rows of numbers; n.z. needs at least 2"),

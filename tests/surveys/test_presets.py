@@ -183,19 +183,11 @@ def test_terms_of_a_fits_table_are_printed_as_a_preset_reads_them(
             fit_nz.main([source])
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("0.2 1\n0.1 1\n", "line 2: z is 0.1 after 0.2"),
-        ("0.1 1\n0.2 nan\n", "line 2: nan is not finite"),
-        ("0.1\n0.2\n", "has one column"),
-        ("0.1 0\n0.2 0\n", "n.z. integrates to 0"),
-    ],
-)
-def test_tables_that_cannot_be_right_are_not_fitted(tmp_path: Path, content: str, said: str) -> None:
-    (tmp_path / "table.txt").write_text(content)
-    with pytest.raises(UserError, match=said):
-        fit_nz.main([str(tmp_path / "table.txt"), "--terms", "1"])
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_a_distribution_of_nothing_is_not_fitted(value: float) -> None:
+    z = np.linspace(0, 1, 11)
+    with pytest.raises(UserError, match="n.z. integrates to .*; finite numbers and more than 0 are allowed"):
+        fit_nz.fit(z, np.full(11, value))
 
 
 @pytest.mark.parametrize(("number", "total"), enumerate([0.994, 0.980, 0.976, 0.963]))

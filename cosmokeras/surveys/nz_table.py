@@ -102,7 +102,7 @@ def _check_centres(rows: np.ndarray, z_column: int, n_column: int, z_is: ZIs, wh
     if found != {"centre": "centres", "low_edge": "lower edges"}[z_is]:
         columns = " and ".join(str(c) for c in parts)
         raise UserError(
-            f"{where}: column {z_column} (counted from 0) holds {found}, as column {columns} tells, "
+            f"{where}: column {z_column} (counted from 0) holds {found}, judging by column {columns}, "
             f"but z_is is {z_is}; give {remedy}"
         )
 

@@ -13,6 +13,7 @@ from cosmokeras.errors import UserError
 from cosmokeras.files import in_temporary_run
 from cosmokeras.registry import KINDS, RANGES
 from cosmokeras.surveys import SOURCES
+from cosmokeras.surveys.presets import MOST, NEAREST
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
@@ -114,6 +115,28 @@ def _check_lensing(config: Config, fail: Callable[[str], None]) -> None:
             f"lensing.field_deg={config.field_deg}: smaller than a map, {side:.3g} deg; must be that at least, or use "
             "lensing.mean=removed_patch"
         )
+
+    _check_shift(config, fail)
+
+
+def _check_shift(config: Config, fail: Callable[[str], None]) -> None:
+    """Most of n(z) must stay in its range wherever delta_z takes it; the survey's own n(z) is checked as it is read."""
+    survey, shifts = config.survey, np.atleast_1d(config.prior.delta_z)
+    key = f"prior.delta_z={config.prior.delta_z}"
+    before = survey.n_z_inside()[0]
+    for shift in shifts:
+        part, mean = survey.n_z_inside(float(shift))
+        if (lost := 1 - part / before).max() > MOST:
+            number = lost.argmax() + 1
+            fail(
+                f"{key}: a shift of {shift:g} takes {lost.max():.0%} of n(z) of bin {number} of {survey.name} out of "
+                f"0 < z < {survey.z_max:g}; at most {MOST:.0%} is allowed"
+            )
+        if mean.min() < NEAREST:
+            fail(
+                f"{key}: a shift of {shift:g} takes bin {mean.argmin() + 1} of {survey.name} to a mean redshift of "
+                f"{mean.min():.2g}; at least {NEAREST:g} is allowed"
+            )
 
 
 def _check_mask(mask: str, fail: Callable[[str], None]) -> None:

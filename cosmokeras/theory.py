@@ -17,6 +17,7 @@ HUBBLE = 1 / 2997.92458  # H0 / c [h/Mpc]
 # M_sun / Mpc^3
 C1_RHO = 5e-14 * 2.77536627e11
 NODES = 400  # of the Limber integral in chi
+NEAR = 30  # steps between us and a bin's sources below which they are made finer
 PIVOT = 0.62  # redshift of unit factor in the evolution of alignments (Secco, Samuroff et al. 2022, PRD 105, 023515)
 
 
@@ -40,16 +41,13 @@ def lensing_kernel(survey: Survey, back: Background, chi: np.ndarray, shift: np.
     q_b = 3/2 Omega_m (H0/c)^2 (chi / a) int dz n_b(z) (1 - chi / chi(z))_+  (Bartelmann & Schneider 2001, Phys. Rep.
     340, 291, eqs. 6.20-6.21). `shift` of n(z): one for each bin.
     """
-    n_z = survey.n_z(back.z, shift)
+    weights = survey.n_z_weights(back.z, shift)
     # int_z^inf n dz' and int_z^inf n / chi dz', from the far end towards us
-    dz = np.diff(back.z)
-    over_chi = n_z / np.maximum(back.chi, back.chi[1])
 
     def tail(values: np.ndarray) -> np.ndarray:
-        steps = (values[:, 1:] + values[:, :-1]) / 2 * dz
-        return np.concatenate([np.cumsum(steps[:, ::-1], axis=1)[:, ::-1], np.zeros((len(values), 1))], axis=1)
+        return np.cumsum(values[:, ::-1], axis=1)[:, ::-1]
 
-    g = tail(n_z) - back.chi * tail(over_chi)
+    g = tail(weights) - back.chi * tail(weights / np.maximum(back.chi, back.chi[1]))
     q = 1.5 * back.omega_m * HUBBLE**2 * back.chi * (1 + back.z) * g
     return np.array([np.interp(chi, back.chi, row, right=0.0) for row in q])
 
@@ -60,10 +58,11 @@ def alignment_kernel(survey: Survey, back: Background, chi: np.ndarray, values: 
     The non-linear alignment model: -A_IA ((1 + z) / (1 + z0))^eta_IA C_1 rho_crit Omega_m / D(z) n_b(z) dz/dchi
     (Bridle & King 2007, NJP 9, 444; Joachimi et al. 2011, A&A 527, A26, eq. 6).
     """
-    amplitude = -values["a_ia"] * ((1 + back.z) / (1 + PIVOT)) ** values["eta_ia"]
-    amplitude *= C1_RHO * back.omega_m / back.growth
-    density = survey.n_z(back.z, values["delta_z"]) / np.gradient(back.chi, back.z, edge_order=2)
-    return np.array([np.interp(chi, back.chi, row, right=0.0) for row in amplitude * density])
+    z = back.z_of(chi)
+    amplitude = -values["a_ia"] * ((1 + z) / (1 + PIVOT)) ** values["eta_ia"]
+    amplitude *= C1_RHO * back.omega_m / np.interp(z, back.z, back.growth)
+    slope = np.interp(z, back.z, np.gradient(back.chi, back.z, edge_order=2))
+    return amplitude / slope * survey.n_z(z, values["delta_z"])
 
 
 def kernel(survey: Survey, back: Background, chi: np.ndarray, values: dict[str, Any]) -> np.ndarray:
@@ -75,6 +74,24 @@ def kernel(survey: Survey, back: Background, chi: np.ndarray, values: dict[str, 
     if values["a_ia"]:
         q = q + alignment_kernel(survey, back, chi, values)
     return (1 + values["m_bias"])[:, None] * q
+
+
+def limber_nodes(survey: Survey, back: Background, values: dict[str, Any]) -> np.ndarray:
+    """Comoving distances [Mpc/h], (n,) ascending from above 0, between which the Limber integrand is smooth.
+
+    NODES equal steps; finer ones in front of near sources and, for alignments, within a narrow n(z).
+    """
+    chi = np.linspace(0, back.chi[-1], NODES + 1)
+    more = []
+    nearest = np.interp(survey.n_z_inside(values["delta_z"])[1].min(), back.z, back.chi)
+    if nearest < NEAR * chi[1]:
+        more.append(np.linspace(0, 3 * nearest, 6 * NEAR + 1))
+    if values["a_ia"]:
+        z = survey.n_z_nodes(back.z_of(chi), values["delta_z"])
+        more.append(np.interp(z, back.z, back.chi))
+    if more:
+        chi = np.unique(np.concatenate([chi, *more]))
+    return chi[1:]
 
 
 def angular_cl(cfg: Config, theta: np.ndarray, ell: np.ndarray) -> np.ndarray:
@@ -92,9 +109,10 @@ def angular_cl(cfg: Config, theta: np.ndarray, ell: np.ndarray) -> np.ndarray:
     for row in theta:
         values = cfg.cosmology(row)
         back = table.background(values)
-        chi = np.linspace(0, back.chi[-1], NODES + 1)[1:]
+        chi = limber_nodes(cfg.survey, back, values)
+        step = np.diff(chi, prepend=0.0, append=chi[-1])
         q = kernel(cfg.survey, back, chi, values)
         k = (ell[:, None] + 0.5) / chi
         p = table.power(values)(k, back.z_of(chi)) / chi**2
-        out.append(np.einsum("ac,bc,lc->abl", q, q, p) * (chi[1] - chi[0]))
+        out.append(np.einsum("ac,bc,lc->abl", q, q, p * (step[1:] + step[:-1]) / 2))
     return np.array(out)

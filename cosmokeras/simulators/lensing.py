@@ -28,6 +28,7 @@ from cosmokeras.config import Config
 from cosmokeras.pixels import ARCMIN
 from cosmokeras.simulators.averaging import PixelAverage, averaged_shift, cut_average, pixel_average
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
+from cosmokeras.simulators.resolution import check_resolution
 from cosmokeras.surveys.patches import MARGIN
 from cosmokeras.surveys.presets import Pixels
 from cosmokeras.table import TheoryTable, theory_table
@@ -84,6 +85,8 @@ def prepare(cfg: Config, progress: bool = False, padding: int | None = None, pix
     `padding` is 2 where it is not given, or as much as holds the field whose mean is removed. `pixels` says what pixels
     show; where it is not given, what the survey's do.
     """
+    table = theory_table(cfg, progress)
+    check_resolution(cfg, table)
     n = (padding or _padding(cfg)) * cfg.data.size
     pixel, pixels = cfg.pixel_arcmin * ARCMIN, pixels or cfg.survey.pixels
     modes = wavenumbers(n, pixel)[: n // 2 + 1]
@@ -106,7 +109,7 @@ def prepare(cfg: Config, progress: bool = False, padding: int | None = None, pix
     cell = np.zeros(len(ell))
     np.add.at(cell, lower, (1 - fraction) / lower.size)
     np.add.at(cell, lower + 1, fraction / lower.size)
-    return Grid(theory_table(cfg, progress), n, ell, *place(modes), cell, average)
+    return Grid(table, n, ell, *place(modes), cell, average)
 
 
 def field_side(cfg: Config) -> int | None:

@@ -154,7 +154,7 @@ def full_sky_kappa(
     shells = glass.tophat_windows(edges)
     z = np.linspace(0.0, survey.z_max, 1501)
     # (shells, bins): share of the sources in each shell, and from it the sum of MultiPlaneConvergence over n(z)
-    sources = glass.partition(z, survey.n_z(z), shells, method="restrict")
+    sources = glass.partition(z, survey.n_z_on(z), shells, method="restrict")
     lensing = glass.multi_plane_weights(sources, shells, flat)
 
     fields = glass.lognormal_fields(shells)

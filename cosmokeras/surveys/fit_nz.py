@@ -5,7 +5,7 @@ of a few Gaussians is fitted to the table *and* to its lensing kernel chi (1 + z
 its residuals weigh 30 times those of n(z), and bumps of the table that lensing cannot see stay out of the preset.
 
 Each SOURCE is one of
-    TABLE        a text file: z, then n(z) of one or more bins, in any normalisation;
+    TABLE        a text file: z, then n(z) of one or more bins, in any normalisation (a comment says which it was);
     FILE:HDU     a table of a FITS file in the 2-point format: columns Z_MID, BIN1, BIN2, ...;
     lsst_y1, lsst_y10    computed here: LSST sources of the DESC Science Requirements Document (`lsst_bins`).
 """
@@ -75,6 +75,8 @@ def fit(
     -------
     list of Gaussian, weights adding up to 1, rounded to the digits that the kernel can feel
     """
+    if not (np.isfinite(n_z).all() and np.trapezoid(n_z, z) > 0):
+        raise UserError(f"n(z) integrates to {np.trapezoid(n_z, z):g}; finite numbers and more than 0 are allowed")
     rng = np.random.default_rng(seed)
     fine = grid(max(z_max, z[np.flatnonzero(n_z)[-1]]))
     table = np.interp(fine, z, n_z, left=0.0, right=0.0)
@@ -108,6 +110,13 @@ def fit(
         )
         for i in order
     ]
+
+
+def normalised(z: np.ndarray, n_z: np.ndarray, z_max: float) -> str:
+    """What one tabulated n(z) was normalised by, in words for the comment of a preset."""
+    whole = np.trapezoid(n_z, z)
+    beyond = 1 - np.trapezoid(n_z[z <= z_max], z[z <= z_max]) / whole
+    return f"sum {n_z.sum():.4g}, integral {whole:.4g} ({beyond:.2%} beyond z = {z_max:g}), made 1"
 
 
 def lsst_bins(source: str, bins: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -225,8 +234,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise UserError(f"{source}: a bin is empty below --z-max {options.z_max:g}; raise it")
     for source, z, bins in tables:
         for number, n_z in enumerate(bins, start=1):
-            print(f"  - n_z:  # {Path(source).name}, bin {number}")
-            for one in fit(z, n_z, options.terms, z_max=options.z_max):
+            terms = fit(z, n_z, options.terms, z_max=options.z_max)
+            print(f"  - n_z:  # {Path(source).name}, bin {number}; {normalised(z, n_z, options.z_max)}")
+            for one in terms:
                 print(f"      - {{kind: gaussian, weight: {one.weight}, mean: {one.mean}, sigma: {one.sigma}}}")
 
 

@@ -5,10 +5,13 @@ A preset is data, not code: a new survey is one file `data/surveys/NAME.yaml`.
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -19,77 +22,116 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from scipy.special import ndtr
 
 from cosmokeras import yaml12
 from cosmokeras.errors import UserError
 from cosmokeras.files import in_temporary_run
 from cosmokeras.pixels import healpix_side
+from cosmokeras.surveys import redshifts
+from cosmokeras.surveys.nz_table import ZIs, read_table
 from cosmokeras.surveys.spherical_ks import highest_lmax
 
 SURVEY_FOLDER = Path("data/surveys")
+EDGE = 1e-6  # in z: how close to a jump of n(z) it is looked at
+MOST = 0.5  # part of n(z) that may lie outside of 0 < z < z_max, or be shifted out of it
+BEYOND = 0.03  # part of n(z) beyond z_max that is worth a word
+NEAREST = 0.02  # mean redshift of a bin: nearer sources are lensed by next to nothing, and the grid in z is too coarse
 
 Mean = Literal["kept", "removed_field", "removed_patch"]
 Pixels = Literal["centres", "kappa", "shear", "cut"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Weight = Annotated[float, Field(gt=0, le=1e9)]
+Integrals = tuple[np.ndarray, np.ndarray]  # mass and moment of n(z) up to redshifts, see cosmokeras.surveys.redshifts
 
 
 class Gaussian(_Frozen):
     """n(z) = weight * N(z; mean, sigma), truncated at z = 0."""
 
     kind: Literal["gaussian"]
-    weight: PositiveFloat
-    mean: float
-    sigma: PositiveFloat
+    weight: Weight
+    mean: float = Field(ge=-100, le=100)
+    sigma: float = Field(ge=1e-5, le=100)
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
         """Density at redshifts `z`."""
-        return self.weight * np.exp(-0.5 * ((z - self.mean) / self.sigma) ** 2) / (self.sigma * np.sqrt(2 * np.pi))
+        return self.weight * redshifts.gaussian(z, self.mean, self.sigma)
+
+    def integrals(self, z: np.ndarray) -> Integrals:
+        """Mass and moment up to `z`."""
+        mass, moment = redshifts.gaussian_integrals(z, self.mean, self.sigma)
+        return self.weight * mass, self.weight * moment
+
+    def nodes(self, grid: np.ndarray) -> np.ndarray:
+        """Redshifts that it has to be looked at on, where an ascending `grid` is too coarse for it."""
+        narrow = self.sigma < 2 * redshifts.step_at(grid, self.mean)
+        return self.mean + self.sigma * redshifts.SPREAD if narrow else np.empty(0)
 
 
 class Smail(_Frozen):
     """n(z) = weight * z^alpha exp(-(z / z0)^beta), normalised (Smail, Ellis & Fitchett 1994, MNRAS 270, 245)."""
 
     kind: Literal["smail"]
-    weight: PositiveFloat
-    alpha: float
-    beta: PositiveFloat
-    z0: PositiveFloat
+    weight: Weight
+    alpha: float = Field(ge=0, le=100)
+    beta: float = Field(ge=0.1, le=100)
+    z0: float = Field(ge=1e-6, le=100)
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
         """Density at redshifts `z`."""
-        from scipy.special import gamma
+        return self.weight * redshifts.smail(z, self.alpha, self.beta, self.z0)
 
-        norm = self.z0 ** (self.alpha + 1) * gamma((self.alpha + 1) / self.beta) / self.beta
-        return self.weight * z**self.alpha * np.exp(-((z / self.z0) ** self.beta)) / norm
+    def integrals(self, z: np.ndarray) -> Integrals:
+        """Mass and moment up to `z`."""
+        mass, moment = redshifts.smail_integrals(z, self.alpha, self.beta, self.z0)
+        return self.weight * mass, self.weight * moment
+
+    def nodes(self, grid: np.ndarray) -> np.ndarray:
+        """Redshifts that it has to be looked at on, where an ascending `grid` is too coarse for it."""
+        quantiles = redshifts.smail_quantiles(ndtr(redshifts.SPREAD), self.alpha, self.beta, self.z0)
+        low, high = np.interp([-1.0, 1.0], redshifts.SPREAD, quantiles)
+        return quantiles if high - low < 4 * redshifts.step_at(grid, high) else np.empty(0)
 
 
 class Table(_Frozen):
-    """n(z) from a text file's columns `z_column` and `n_column`, counted from 0; the path is relative to the preset."""
+    """n(z) from a text file's columns `z_column` and `n_column`, counted from 0; the path is relative to the preset.
+
+    `z_is` says what the column of redshifts holds, `centre` of each step or its `low_edge`. n(z) is straight from row
+    to row and 0 beyond the first and the last. The column counts as it stands, times `weight`.
+    """
 
     kind: Literal["table"]
     file: str
-    z_column: int = 0
-    n_column: int = 1
-    weight: PositiveFloat = 1.0
+    z_column: int = Field(default=0, ge=0)
+    n_column: int = Field(default=1, ge=0)
+    z_is: ZIs = "centre"
+    weight: Weight = 1.0
     folder: str = "."
+
+    def read(self) -> np.ndarray:
+        """Redshifts and n(z), (2, rows); a UserError of one line where the file is none to rely on."""
+        return read_table(Path(self.folder) / self.file, self.z_column, self.n_column, self.z_is)
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
         """Density at redshifts `z`."""
-        path = Path(self.folder) / self.file
-        try:
-            columns = np.atleast_2d(np.loadtxt(path))
-        except OSError:
-            raise UserError(f"n(z) table {path} is missing; name an existing text file in the survey preset") from None
-        if max(self.z_column, self.n_column) >= columns.shape[1]:
-            msg = (
-                f"n(z) table {path} has {columns.shape[1]} columns, but column {max(self.z_column, self.n_column)} "
-                "(counted from 0) was asked for; the survey has more bins than the table has n(z) columns"
-            )
-            raise UserError(msg)
-        return self.weight * np.interp(z, columns[:, self.z_column], columns[:, self.n_column], left=0.0, right=0.0)
+        nodes, n_z = self.read()
+        return self.weight * np.interp(z, nodes, n_z, left=0.0, right=0.0)
+
+    def integrals(self, z: np.ndarray) -> Integrals:
+        """Mass and moment up to `z`."""
+        mass, moment = redshifts.table_integrals(z, *self.read())
+        return self.weight * mass, self.weight * moment
+
+    def nodes(self, grid: np.ndarray) -> np.ndarray:
+        """Redshifts that it has to be looked at on: its rows, between them if they are few, and beside its ends."""
+        z = self.read()[0]
+        between = np.linspace(z[:-1], z[1:], 8, endpoint=False).ravel() if len(z) < 50 else z
+        return np.concatenate([[z[0] - EDGE], between, z[-1:], [z[-1] + EDGE]])
 
 
 Term = Annotated[Gaussian | Smail | Table, Field(discriminator="kind")]
@@ -143,7 +185,7 @@ class Survey(_Frozen):
     mask: str | None = None  # .npy of (n, size, size) coverage fractions, relative to the preset's folder
     mock: str | None = None  # a simulated sky of other code, relative to the preset's folder
     sky: tuple[Box, ...] = Field(default=((0.0, 360.0, -90.0, 90.0),), min_length=1)  # roughly the footprint
-    z_max: PositiveFloat = 3.0
+    z_max: float = Field(default=3.0, gt=0, le=20)
     inversion: Literal["patch", "field"] = "patch"
     mean: Mean = "kept"
     field_deg: PositiveFloat | None = None
@@ -175,19 +217,100 @@ class Survey(_Frozen):
     def n_z(self, z: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
         """Redshift distributions at `z`, shape (bins, len(z)), each with unit integral over 0 < z < z_max.
 
-        `shift`, one for all bins or (bins,), moves them: n(z - shift), cut off at z = 0 and z_max.
+        `shift`, one for all bins or (bins,), moves them: n(z - shift), cut off at z = 0 and z_max. The integral is
+        exact, whatever the width. Sums over a grid may miss a narrow distribution: take `n_z_weights` for those.
         """
         z = np.asarray(z, dtype=float)
-        fine = np.linspace(0.0, self.z_max, 3001)
-        shifts = np.broadcast_to(shift, len(self.bins))
-        return np.array([self._density(i, z, s) for i, s in enumerate(shifts)]) / [
-            [np.trapezoid(self._density(i, fine, s), fine)] for i, s in enumerate(shifts)
-        ]
+        out = np.empty((len(self.bins), len(z)))
+        for i, s in enumerate(self._shifts(shift)):
+            inside = (z >= max(0.0, s)) & (z <= self.z_max)
+            density = sum(term(np.maximum(z - s, 0.0)) for term in self.bins[i].n_z)
+            out[i] = np.where(inside, density, 0.0) / self._norm(i, s)
+        return out
 
-    def _density(self, number: int, z: np.ndarray, shift: float) -> np.ndarray:
-        inside = (z >= 0) & (z <= self.z_max) & (z >= shift)
-        places = np.maximum(z - shift, 0.0)
-        return np.where(inside, sum(term(places) for term in self.bins[number].n_z), 0.0)
+    def n_z_weights(self, z: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
+        """What turns integrals over `n_z` into sums over ascending nodes `z`, shape (bins, len(z)).
+
+        sum_i weight_i f(z_i) is int f n dz, exact for any f that is straight between the nodes: the weights are the
+        integrals of n(z) times the hat functions of the nodes. They add up to 1 if the nodes reach from 0 to z_max.
+        """
+        z = np.asarray(z, dtype=float)
+        out = np.empty((len(self.bins), len(z)))
+        for i, s in enumerate(self._shifts(shift)):
+            out[i] = redshifts.hat_weights(z, *self._integrals(i, z, s)) / self._norm(i, s)
+        return out
+
+    def n_z_on(self, z: np.ndarray) -> np.ndarray:
+        """n(z) averaged over the hat functions of ascending nodes `z`, (bins, len(z)): for sums by the trapezium rule.
+
+        Such a sum of n(z) times any function that is straight between the nodes is exact, however narrow n(z) is.
+        """
+        step = np.diff(z)
+        return self.n_z_weights(z) * 2 / (np.append(step, 0.0) + np.insert(step, 0, 0.0))
+
+    def n_z_nodes(self, grid: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
+        """Redshifts (n,), in no order, that `n_z` has to be looked at on besides those of an ascending `grid`."""
+        moved = [s + term.nodes(grid) for i, s in enumerate(self._shifts(shift)) for term in self.bins[i].n_z]
+        z = np.concatenate(moved)
+        return z[(z > 0) & (z < self.z_max)]
+
+    def n_z_inside(self, shift: np.ndarray | float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """What of n(z) above z = 0 lies between 0 and z_max after a shift, and the mean redshift of that, (bins,) each.
+
+        Parts are those of the mass above z = 0 without a shift.
+        """
+        inside = [self._inside(i, s) for i, s in enumerate(self._shifts(shift))]
+        part = [mass / self._whole(i)[1] for i, (mass, _) in enumerate(inside)]
+        return np.array(part), np.array([moment / mass if mass > 0 else 0.0 for mass, moment in inside])
+
+    def _shifts(self, shift: np.ndarray | float) -> list[float]:
+        return [float(s) for s in np.broadcast_to(shift, len(self.bins))]
+
+    def _integrals(self, number: int, z: ArrayLike, shift: float) -> Integrals:
+        """Mass and moment up to `z` of a bin's n(z - shift), cut off at z = 0 and z_max."""
+        low = max(0.0, shift)
+        places = np.clip(z, low, max(low, self.z_max)) - shift
+        terms = np.array([term.integrals(places) for term in self.bins[number].n_z])
+        mass, moment = terms.sum(axis=0)
+        return mass, moment + shift * mass
+
+    def _inside(self, number: int, shift: float) -> tuple[float, float]:
+        """Mass and moment of a bin's n(z - shift) between 0 and z_max."""
+        mass, moment = (one[1] - one[0] for one in self._integrals(number, np.array([0.0, self.z_max]), shift))
+        return float(mass), float(moment)
+
+    def _norm(self, number: int, shift: float) -> float:
+        """Mass of a bin's n(z - shift) between 0 and z_max; refused where it is none."""
+        mass = self._inside(number, shift)[0]
+        if not mass > 1e-6 * self._whole(number)[0]:
+            moved = f" moved by {shift:g}" if shift else ""
+            where = f"survey {self.name}: bins.{number}.n_z{moved}"
+            raise UserError(f"{where}: nothing of it lies in 0 < z < z_max={self.z_max:g}; give redshifts of sources")
+        return mass
+
+    def _whole(self, number: int) -> tuple[float, float]:
+        """Mass of a bin's n(z) at all z, and at z > 0."""
+        masses = [term.integrals(np.array([0.0, np.inf]))[0] for term in self.bins[number].n_z]
+        zero, infinity = np.sum(masses, axis=0)
+        return float(infinity), float(infinity - zero)
+
+    def check_n_z(self) -> list[str]:
+        """Refuse redshift distributions that cannot be right; lines about those that may be wrong."""
+        lines = []
+        for i in range(len(self.bins)):
+            where = f"survey {self.name}: bins.{i}.n_z"
+            whole, above = self._whole(i)
+            if above < 0.1 * whole:
+                raise UserError(f"{where}: {above / whole:.0%} of n(z) lies above z = 0; give redshifts of sources")
+            part, mean = (float(one[i]) for one in self.n_z_inside())
+            beyond = 1 - part
+            if beyond > MOST:
+                raise UserError(f"{where}: {beyond:.0%} of n(z) lies beyond z_max={self.z_max:g}; set a higher z_max")
+            if mean < NEAREST:
+                raise UserError(f"{where}: mean redshift {mean:.2g}; sources nearer than {NEAREST} are not allowed")
+            if beyond > BEYOND:
+                lines.append(f"{where}: {beyond:.1%} of n(z) lies beyond z_max={self.z_max:g} and is left out")
+        return lines
 
     @property
     def n_eff(self) -> np.ndarray:
@@ -236,10 +359,19 @@ def load_survey(name: str, folder: Path | str = SURVEY_FOLDER) -> Survey:
             for term in one["n_z"]:
                 if term.get("kind") == "table":
                     term["folder"] = str(folder)
-        return Survey.model_validate(raw)
+        survey = Survey.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{path}: {where}: {first['msg']} (got {first['input']!r})") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a survey preset ({error!r}); see data/surveys/des_y3.yaml for one") from None
+    for line in survey.check_n_z():
+        _say(f"{path}: {line}")
+    return survey
+
+
+@cache
+def _say(line: str) -> None:
+    """Once in a process: presets are read often."""
+    print(f"WARNING: {line}", file=sys.stderr, flush=True)

@@ -19,6 +19,7 @@ from cosmokeras.errors import UserError
 from cosmokeras.observation import Observer, noise_sigma
 from cosmokeras.surveys import fetch, hsc_y3, images
 from cosmokeras.surveys.presets import load_survey
+from tests.docs.extract import overrides
 
 REPOSITORY = Path(__file__).parents[2]
 REAL = Path(os.environ.get("COSMOKERAS_REAL_DATA") or REPOSITORY.parent / "shared/real")
@@ -115,6 +116,22 @@ def test_preset_is_bin_2_of_hsc_y3_with_the_noise_of_the_challenge(fair: Callabl
     assert survey.made_from == "flat" and survey.pixel_arcmin == hsc_y3.PIXEL_ARCMIN
     assert noise_sigma(fair())[0] == pytest.approx(0.4 / np.sqrt(2 * 30 * 4), rel=1e-4)
     assert survey.mask is None  # the footprint is not ours to pass on
+
+
+LABELS = REAL / "hsc_y3" / "label.npy"  # Omega_m, S8, T_AGN, f0, Delta_z of the challenge's training maps
+
+
+@pytest.mark.skipif(not LABELS.exists(), reason=f"no {LABELS}")
+def test_experiment_has_priors_that_hold_the_cosmologies_of_the_challenge(config: Callable[..., Config]) -> None:
+    cfg = config(overrides("dvc exp run $(cat experiments/fair.txt)")[0])
+    omega_m, s8, _, _, delta_z = np.load(LABELS).reshape(-1, 5).T
+    labels = {"omega_m": omega_m, "sigma8": s8 / np.sqrt(omega_m / 0.3), "delta_z_1": delta_z}
+    for name, values in labels.items():
+        low, high = cfg.bounds[cfg.parameter_names.index(name)]
+        assert low <= values.min() and values.max() <= high, name
+    assert "baryons" in cfg.parameter_names and cfg.targets == ("omega_m", "sigma8")
+    assert (cfg.prior.h, cfg.prior.omega_b, cfg.prior.n_s) == (0.7, 0.046, 0.97)
+    assert (cfg.lensing.survey, cfg.real.source) == ("hsc_y3_fair", "hsc_y3")
 
 
 @needs_real

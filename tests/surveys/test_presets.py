@@ -174,13 +174,31 @@ def test_terms_of_a_fits_table_are_printed_as_a_preset_reads_them(
     ]
     fits.BinTableHDU.from_columns(columns, name="nz").writeto(tmp_path / "two.fits")
     fit_nz.main([f"{tmp_path / 'two.fits'}:nz", "--terms", "1"])
-    printed = yaml.safe_load(capsys.readouterr().out)
+    said = capsys.readouterr().out
+    assert "  - n_z:  # two.fits:nz, bin 1; sum 7.519, integral 0.3759 (0.00% beyond z = 3), made 1\n" in said
+    printed = yaml.safe_load(said)
     preset = PRESET | {"bins": [one | {"n_eff": 1.0, "sigma_e": 0.3} for one in printed]}
     survey = load_survey("tiny", write(tmp_path, preset))
     np.testing.assert_allclose([one.n_z[0].mean for one in survey.bins], [0.6, 1.1], atol=2e-3)
     for source, said in [(f"{tmp_path / 'two.fits'}:xip", "two.fits:xip"), (str(tmp_path / "none.txt"), "missing")]:
         with pytest.raises(UserError, match=said):
             fit_nz.main([source])
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_a_distribution_of_nothing_is_not_fitted(value: float) -> None:
+    z = np.linspace(0, 1, 11)
+    with pytest.raises(UserError, match="n.z. integrates to .*; finite numbers and more than 0 are allowed"):
+        fit_nz.fit(z, np.full(11, value))
+
+
+@pytest.mark.parametrize(("number", "total"), enumerate([0.994, 0.980, 0.976, 0.963]))
+def test_columns_of_des_y3_say_what_they_sum_up_to(number: int, total: float) -> None:
+    """As they are published, shares of a step each; the preset makes each an integral of 1."""
+    tables("des_y3")
+    z, bins = fit_nz.read(str(SOURCES["des_y3"][number]))
+    assert bins[0].sum() == pytest.approx(total, abs=5e-4)
+    assert f"sum {bins[0].sum():.4g}, integral" in fit_nz.normalised(z, bins[0], 3.0)
 
 
 def test_the_fit_makes_up_for_what_lies_beyond_its_end() -> None:
@@ -261,9 +279,37 @@ def test_a_table_of_n_z_is_read_and_normalised(tmp_path: Path) -> None:
 
 
 def test_a_table_with_too_few_columns_or_none_at_all_is_named(tmp_path: Path) -> None:
-    survey = load_survey("tiny", write(tmp_path, with_table(2)))
     with pytest.raises(UserError, match=r"n_z\.txt is missing"):
-        survey.n_z(np.linspace(0, 1, 5))
+        load_survey("tiny", write(tmp_path, with_table(2)))
     np.savetxt(tmp_path / "n_z.txt", [[0.2, 0.0], [0.5, 7.0]])
     with pytest.raises(UserError, match="has 2 columns, but column 2"):
-        survey.n_z(np.linspace(0, 1, 5))
+        load_survey("tiny", write(tmp_path, with_table(2)))
+
+
+NUMBERS = [
+    ("weight", float("nan")), ("weight", float("inf")), ("weight", 0.0), ("mean", float("nan")),
+    ("mean", float("inf")), ("sigma", float("inf")), ("sigma", float("nan")), ("sigma", 0.0), ("sigma", 1e-9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), NUMBERS)
+def test_numbers_of_a_term_are_finite_and_resolved(tmp_path: Path, key: str, value: float) -> None:
+    term = PRESET["bins"][0]["n_z"][0] | {key: value}
+    with pytest.raises(UserError, match=rf"bins\.0\.n_z\.0\.gaussian\.{key}: "):
+        load_survey("tiny", write(tmp_path, PRESET | {"bins": [{"n_eff": 1.0, "sigma_e": 0.3, "n_z": [term]}]}))
+
+
+@pytest.mark.parametrize("change", [{"n_eff": float("inf")}, {"sigma_e": float("nan")}])
+def test_noise_is_finite(tmp_path: Path, change: dict) -> None:
+    with pytest.raises(UserError, match="finite number"):
+        load_survey("tiny", write(tmp_path, PRESET | {"bins": [PRESET["bins"][0] | change]}))
+
+
+def test_what_lies_beyond_the_end_is_refused_when_read_or_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far = PRESET["bins"][0]["n_z"][0] | {"mean": 4.0}
+    with pytest.raises(UserError, match="100% of n.z. lies beyond z_max=3"):
+        load_survey("tiny", write(tmp_path, PRESET | {"bins": [{"n_eff": 1.0, "sigma_e": 0.3, "n_z": [far]}]}))
+    assert load_survey("tiny", write(tmp_path, PRESET | {"z_max": 0.66})) is not None
+    assert "5.5% of n(z) lies beyond z_max=0.66" in capsys.readouterr().err

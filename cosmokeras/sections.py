@@ -117,7 +117,10 @@ class RealConfig(Section):
     mirror: str | None
     path: str | tuple[str, ...] | None = None
     mask: str | None = None
+    missing: Number | Literal["nan"] | None = None
     pixel_arcmin: PositiveFloat | None = None
+    observed: bool | None = None
+    truth: dict[str, Number] | None = None
     map: Annotated[int, Field(ge=0)] = 0
     offline: bool = False
     max_masked: Annotated[float, Field(ge=0, lt=1)]

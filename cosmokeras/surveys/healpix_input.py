@@ -12,6 +12,7 @@ import numpy as np
 
 from cosmokeras.errors import UserError
 from cosmokeras.pixels import ARCMIN, healpix_side
+from cosmokeras.surveys import missing as marks
 from cosmokeras.surveys.patches import UNSEEN_LIMIT, read_healpix
 from cosmokeras.surveys.presets import Survey
 
@@ -112,6 +113,13 @@ def check_grid(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_na
 def missing(one: np.ndarray) -> np.ndarray:
     """Pixels that hold no number: NaN, infinite, or marks such as -1.6e30."""
     return ~(np.abs(one) < UNSEEN_LIMIT)  # a comparison with NaN is False
+
+
+def check_marks(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str) -> None:
+    """Refuse maps (bins, npix) with values among the pixels of the mask (npix,) that no observation has."""
+    advice = f"take them out of the mask {mask_name}, or say real.missing={{value}} if that marks pixels without data"
+    for one, name in zip(maps, names, strict=True):
+        marks.must_be_marked(one[None, mask, None], np.ones((1, int(mask.sum())), bool), name, advice)
 
 
 def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, survey: Survey) -> list[str]:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Prior = Number | tuple[Number, Number]
+
+
+def _named_nan(value: object) -> object:
+    """The word nan, which YAML and command lines may make a number of."""
+    return "nan" if isinstance(value, float) and math.isnan(value) else value
+
+
+Missing = Annotated[Number | Literal["nan"] | None, BeforeValidator(_named_nan)]
 
 
 class Section(BaseModel):
@@ -117,7 +126,7 @@ class RealConfig(Section):
     mirror: str | None
     path: str | tuple[str, ...] | None = None
     mask: str | None = None
-    missing: Number | Literal["nan"] | None = None
+    missing: Missing = None
     pixel_arcmin: PositiveFloat | None = None
     observed: bool | None = None
     truth: dict[str, Number] | None = None

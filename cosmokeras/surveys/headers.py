@@ -176,5 +176,5 @@ def choose(path: Path, names: Sequence[str], numbers: Sequence[int], key: str | 
     named = [number for name, number in zip(names, numbers, strict=True) if name.upper() == key.upper()]
     if len(named) == 1:
         return named[0]
-    many = "more than one HDU" if named else "no HDU"
-    raise UserError(f"{path}: {many} of the name {key} is among its {what}; it has {', '.join(listed) or 'none'}")
+    many = f"{len(named)} of its {what} have the name {key}" if named else f"[{key}] is none of its {what}"
+    raise UserError(f"{path}: {many}; it has HDUs {', '.join(listed)}")

@@ -26,7 +26,7 @@ Header = Mapping[str, Any]  # of a FITS extension
 
 MISSING = 1e20  # larger numbers stand for missing pixels (HEALPix -1.6e30)
 NOISE_FACTOR = 3.0  # a map's rms may differ from its expected pixel noise by this factor
-LOSSY = 0.05  # lossy compression of a FITS mask moves its 0 and 1 by less
+LOSSY = 0.1  # lossy compression of a FITS mask moves its 0 and 1 by less
 
 
 class Stored(NamedTuple):
@@ -130,7 +130,7 @@ def observed_part(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: st
 def clean(maps: np.ndarray, coverage: np.ndarray, where: str) -> np.ndarray:
     """Maps (n, h, w, channels) as float32 with masked pixels 0; refuses missing numbers among observed pixels."""
     used = (coverage >= USED)[..., None]
-    bad = used & ~(np.abs(maps) < MISSING)
+    bad = used & ~(np.abs(maps) < np.float32(MISSING))  # float16 holds no such number
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         name = str(maps[first])

@@ -92,7 +92,7 @@ def read_cube(path: Path | str) -> np.ndarray:
     cube = images.read_floats(path)
     if cube.ndim != 3 or len(set(cube.shape)) != 1:
         raise UserError(f"{path}: shape {cube.shape}; must be a cube (N, N, N) of the density")
-    bad = ~(np.abs(cube) < images.MISSING)
+    bad = ~(np.abs(cube) < np.float32(images.MISSING))
     if bad.any():
         raise UserError(f"{path}: {int(bad.sum())} cells are NaN or infinite; get or make the cube again")
     mean = float(cube.mean(dtype=np.float64))

@@ -1,8 +1,8 @@
 """Where square patches are cut out of a flat map, so that as much observed sky as possible is kept.
 
 Patches do not overlap. They stand in rows, each row at the height and its patches at the places that keep most; or in
-columns likewise; or on the grid that begins in the upper left corner; or each is the first from the top that fits. The
-best is taken, and of equal ones the grid.
+columns likewise; or on the grid that begins in the upper left corner; or each is the first from the top, or from
+the left, that fits. The best is taken, and of equal ones the grid.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def best_corners(coverage: np.ndarray, size: int, max_masked: float) -> Corners:
     grid = [(int(y) * size, int(x) * size) for y, x in np.argwhere(worth[::size, ::size])]
     rows = _shelves(worth, size)
     columns = [(y, x) for x, y in _shelves(worth.T, size)]
-    tries = [grid, rows, columns, greedy_corners(coverage, size, max_masked)]
+    first = greedy_corners(coverage, size, max_masked)
+    left = [(y, x) for x, y in greedy_corners(coverage.T, size, max_masked)]
+    tries = [grid, rows, columns, first, left]
     kept = [_kept(coverage, corners, size) for corners in tries]
     return sorted(tries[kept.index(max(kept))])
 

@@ -207,3 +207,31 @@ def test_the_stage_stops_with_code_2_and_writes_nothing(
     assert run.stderr.count("\n") == 1
     assert not (place.root / "outputs").exists()
     assert not (place.root / "metrics").exists()
+
+
+@pytest.mark.parametrize(("value", "told"), [(0.0, "0"), (-99.0, "-99"), (-9999.0, "-9999")])
+def test_pixels_without_data_are_refused_or_masked_by_request(
+    place: Any, maps: np.ndarray, mask: np.ndarray, value: float, told: str
+) -> None:
+    seen = np.flatnonzero(mask)
+    holes = seen[np.random.default_rng(0).choice(len(seen), len(seen) // 50, replace=False)]
+    spoiled, smaller = maps.copy(), mask.copy()
+    spoiled[1:3, holes], smaller[holes] = value, False
+    expected = place.own(maps, smaller).fetch()
+    place.own(spoiled, mask)
+    message = place.complaint()
+    assert f"{len(holes)} of {len(seen)} pixels called observed are exactly {told}," in message or "rms" in message
+    if value == 0:
+        assert "map 2 of 4" in message and f"real.missing={told} " in message
+    place.overrides["real.missing"] = value
+    sky = place.fetch()
+    np.testing.assert_array_equal(sky.maps, expected.maps)
+    np.testing.assert_array_equal(sky.coverage, expected.coverage)
+    assert any("taken out of it" in step for step in sky.provenance["steps"])
+    assert any(" patches with " in step for step in sky.provenance["steps"])
+
+
+def test_what_the_user_says_of_own_maps_is_kept(place: Any, maps: np.ndarray, mask: np.ndarray) -> None:
+    place.own(maps, mask).overrides["real.truth"] = {"omega_m": 0.3}
+    sky = place.fetch()
+    assert sky.observed is False and sky.truth == {"omega_m": 0.3} and sky.provenance["kind"] == "simulated"

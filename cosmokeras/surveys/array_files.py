@@ -46,11 +46,12 @@ def split(path: Path | str) -> tuple[Path, str | None]:
     return whole, None
 
 
-def must_be_a_file(path: Path, keys: str = "real.path and real.mask") -> None:
-    """Refuse what is not there."""
+def must_be_a_file(path: Path) -> None:
+    """Refuse what is not there, and folders."""
+    if path.is_dir():
+        raise UserError(f"{path}: a folder; name a file in it")
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "no such file"
-        raise UserError(f"{path}: {what}; check {keys}")
+        raise UserError(f"{path}: no such file; check real.path and real.mask")
 
 
 def read(path: Path, key: str | None) -> np.ndarray:

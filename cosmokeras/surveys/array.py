@@ -125,12 +125,20 @@ def _unflattened(
             return maps if listed else maps[..., None]
     # neither an image nor a set of images: a row of pixels for each sky
     if array.ndim == 1 or (array.ndim == 2 and shape[0] < size <= shape[1] and mask is None and shape[1] > size**2):
+        if mask is None and array.ndim == 1 and _is_healpix(len(array)):
+            raise UserError(f"{name}: shape {shape}; a HEALPix map is for real.source=healpix: healpy.write_map")
         unmasked = "null" if mask is None else f"{mask.shape} with {np.count_nonzero(mask >= USED)} unmasked pixels"
         raise UserError(
             f"{name}: shape {shape}; must be (h, w), (h, w, channels) or (n, h, w, channels); unmasked pixels alone, "
             f"(pixels,) or (n, pixels) of one bin, need their mask (h, w) in real.mask, which is {unmasked}"
         )
     return array
+
+
+def _is_healpix(pixels: int) -> bool:
+    import healpy
+
+    return bool(healpy.isnpixok(pixels))
 
 
 def _with_all_axes(array: np.ndarray, name: str, channels: int) -> np.ndarray:

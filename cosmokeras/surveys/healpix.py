@@ -87,7 +87,7 @@ def sky_of(
     check_grid(maps, names, mask, mask_name, survey)
     warnings = [*provenance.get("warnings", []), *check_values(maps, names, mask, mask_name, survey)]
     if not marked:
-        check_marks(maps, names, mask, mask_name)
+        check_marks(maps, names, mask, mask_name, survey.kappa_noise(healpix_nside(survey)))
     patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
     if len(patches.maps) == 0:
         raise UserError(

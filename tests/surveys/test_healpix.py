@@ -235,3 +235,15 @@ def test_what_the_user_says_of_own_maps_is_kept(place: Any, maps: np.ndarray, ma
     place.own(maps, mask).overrides["real.truth"] = {"omega_m": 0.3}
     sky = place.fetch()
     assert sky.observed is False and sky.truth == {"omega_m": 0.3} and sky.provenance["kind"] == "simulated"
+
+
+def test_a_mask_wider_than_the_noise_is_refused(place: Any, maps: np.ndarray, mask: np.ndarray) -> None:
+    """Beyond the footprint a transform leaks a little, so there are no zeros that give a wide mask away."""
+    centre = healpy.pix2vec(place.nside, np.flatnonzero(mask)[mask.sum() // 2])
+    leaked, wide = maps.copy(), mask.copy()
+    hole = healpy.query_disc(place.nside, centre, np.radians(12))
+    leaked[:, hole] *= 0.05
+    place.own(leaked, wide)
+    assert "hardly any noise" in place.complaint()
+    wide[hole] = False
+    place.own(leaked, wide).fetch()

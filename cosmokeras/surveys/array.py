@@ -36,6 +36,8 @@ def load(cfg: Config) -> RealSky:
     mask = _mask(cfg)
     maps, where = read_maps(path, cfg.channels, cfg.real.pixel_arcmin if lensing else None, mask, cfg.data.size)
     coverage = _coverage(cfg, mask, maps.shape[:3], where)
+    if lensing and len(files := _files(path, cfg.real.mask)) > 1:
+        images.must_share_sky(files, cfg.pixel_arcmin)
     coverage = images.observed_part(cfg, maps, coverage, where)
     maps = images.clean(maps, coverage, where)
     if lensing:

@@ -146,6 +146,25 @@ def pixel_arcmin(path: Path | str, header: Mapping[str, Any]) -> float | None:
     return sides[0]
 
 
+def corners(header: Mapping[str, Any], height: int, width: int) -> np.ndarray | None:
+    """Unit vectors (3, 3) to the first, the last and the upper left pixel of a flat map; None where it tells no sky."""
+    from astropy.wcs import WCS
+
+    if not str(header.get("CTYPE1", "")).strip() or "CRVAL1" not in header:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore")
+            wcs = WCS(header, naxis=2)
+            if not wcs.has_celestial:
+                return None
+            sky = wcs.pixel_to_world([0, width - 1, 0], [0, height - 1, height - 1]).icrs
+    except (ValueError, TypeError, KeyError, RuntimeError, MemoryError, AttributeError):
+        return None
+    vectors = np.asarray(sky.cartesian.xyz.value).T
+    return vectors if np.isfinite(vectors).all() else None
+
+
 def must_have_pixel(path: Path | str, header: Mapping[str, Any], told: float) -> None:
     """Refuse flat maps whose header has another pixel than `told` [arcmin] in real.pixel_arcmin."""
     found = pixel_arcmin(path, header)

@@ -7,7 +7,7 @@ the file, the problem and the remedy.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,6 +51,26 @@ def read_stored(path: Path | str) -> Stored:
     if array.size == 0:
         raise UserError(f"{path}: an empty array of shape {array.shape}; save the maps again")
     return stored._replace(array=array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def must_share_sky(paths: Sequence[str], pixel_arcmin: float) -> None:
+    """Refuse FITS maps (and their mask) whose headers put their pixels at other places of the sky, or mirror them."""
+    first: tuple[str, np.ndarray] | None = None
+    for path in paths:
+        if not array_files.split(path)[0].name.lower().endswith(array_files.FITS):
+            continue
+        array, header, _ = read_stored(path)
+        places = None if header is None or array.ndim < 2 else headers.corners(header, *array.shape[-2:])
+        if places is None:
+            continue
+        if first is None:
+            first = path, places
+        away = np.degrees(np.linalg.norm(places - first[1], axis=1).max()) * 60
+        if away > pixel_arcmin / 2:
+            raise UserError(
+                f"{path}: header puts its pixels up to {away:.3g} arcmin away from those of {first[0]}; bring maps and "
+                "mask onto one grid, in one orientation"
+            )
 
 
 def read_array(path: Path | str) -> np.ndarray:

@@ -185,3 +185,26 @@ def test_flat_maps_must_be_what_their_headers_say(
     with pytest.raises(UserError, match=message) as caught:
         fetch(config(keys | own))
     assert "kappa.fits" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_maps_and_mask_must_lie_on_one_grid(tmp_path: Path, config: Callable[..., Config]) -> None:
+    maps = np.random.default_rng(0).normal(0, 0.0258, (64, 96)).astype(np.float32)
+    grid = {"CRPIX1": 48.0, "CRPIX2": 32.0}
+    fits.PrimaryHDU(maps, wcs(**grid)).writeto(tmp_path / "kappa.fits")
+    keys = {"data.size": 32, "lensing.survey": "hsc_y3_fair", "lensing.mask": "none", "model.spectrum_bins": 6}
+    own = {"real.source": "array", "real.path": str(tmp_path / "kappa.fits"), "real.pixel_arcmin": 2.0}
+    cfg = config(keys | own | {"evaluate.spectrum_bins": 6, "real.mask": str(tmp_path / "mask.fits")})
+    for header, good in (
+        (wcs(**grid), True),
+        (fits.Header(), True),
+        (wcs(**grid, CRVAL1=10.01), True),
+        (wcs(**grid, CRVAL1=11.0), False),
+        (wcs(**grid, CDELT1=2 / 60), False),  # mirrored
+        (wcs(CRPIX1=10.0, CRPIX2=32.0), False),
+    ):
+        fits.PrimaryHDU(np.ones((64, 96), np.uint8), header).writeto(tmp_path / "mask.fits", overwrite=True)
+        if good:
+            assert len(fetch(cfg).maps) == 6
+        else:
+            with pytest.raises(UserError, match=r"mask.fits: header puts its pixels up to .* away from .*kappa.fits"):
+                fetch(cfg)

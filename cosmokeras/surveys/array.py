@@ -17,7 +17,7 @@ from cosmokeras.surveys import images
 from cosmokeras.surveys.own import stated
 from cosmokeras.surveys.roads import USED
 from cosmokeras.surveys.sky import RealSky
-from cosmokeras.surveys.tiles import Corners, best_corners
+from cosmokeras.surveys.tiles import Corners, best_corners, words
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
@@ -47,7 +47,7 @@ def load(cfg: Config) -> RealSky:
         steps = [
             f"tiles of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin, placed to keep most sky, no overlap",
             f"at most {cfg.real.max_masked} of the pixels of a tile masked; masked pixels 0",
-            f"{len(tiles)} patches with {part:.1%} of the observed sky",
+            words(len(tiles), part),
         ]
     else:
         _must_be_whole(cfg, maps, where)

@@ -28,6 +28,7 @@ from cosmokeras.surveys.missing import is_missing
 from cosmokeras.surveys.own import stated
 from cosmokeras.surveys.patches import cut_patches
 from cosmokeras.surveys.sky import RealSky
+from cosmokeras.surveys.tiles import words
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
@@ -103,7 +104,7 @@ def sky_of(
         f"HEALPix NSIDE {survey.nside}, {np.count_nonzero(mask)} observed pixels, {mask.mean():.2%} of the sky",
         f"gnomonic patches of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin",
         f"at most {cfg.real.max_masked} of the pixels of a patch masked",
-        f"{len(patches.maps)} patches with {_used_part(cfg, patches.coverage, mask):.1%} of the observed sky",
+        words(len(patches.maps), _used_part(cfg, patches.coverage, mask)),
     ]
     return RealSky(
         name=name,

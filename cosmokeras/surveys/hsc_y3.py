@@ -24,7 +24,7 @@ from cosmokeras.surveys.download import fetch_file, load_manifest
 from cosmokeras.surveys.own import stated
 from cosmokeras.surveys.roads import USED
 from cosmokeras.surveys.sky import RealSky
-from cosmokeras.surveys.tiles import used_part
+from cosmokeras.surveys.tiles import used_part, words
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
@@ -103,7 +103,7 @@ def load(cfg: Config) -> RealSky:
                 f"pixels put back on {mask.shape[0]} x {mask.shape[1]} of {PIXEL_ARCMIN} arcmin, masked ones 0",
                 f"tiles of {size}^2 pixels, the first that fit from the top and the left, no overlap",
                 f"at most {cfg.real.max_masked} of the pixels of a tile masked",
-                f"{len(corners)} patches with {used_part(coverage[0], corners, size):.1%} of the observed sky",
+                words(len(corners), used_part(coverage[0], corners, size)),
             ],
             "corners": [list(corner) for corner in corners],
         },

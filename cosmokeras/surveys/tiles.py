@@ -50,6 +50,11 @@ def used_part(coverage: np.ndarray, corners: Corners, size: int) -> float:
     return _kept(coverage, corners, size) / max(int(np.count_nonzero(coverage >= USED)), 1)
 
 
+def words(patches: int, part: float) -> str:
+    """How many patches there are and what part of the observed sky they hold, for the provenance."""
+    return f"{patches} patch{'es' if patches != 1 else ''} with {part:.1%} of the observed sky"
+
+
 def _kept(coverage: np.ndarray, corners: Corners, size: int) -> int:
     return sum(int(np.count_nonzero(coverage[y : y + size, x : x + size] >= USED)) for y, x in corners)
 

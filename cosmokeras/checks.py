@@ -12,12 +12,14 @@ import numpy as np
 from cosmokeras.errors import UserError
 from cosmokeras.files import in_temporary_run
 from cosmokeras.registry import KINDS, RANGES
-from cosmokeras.surveys import SOURCES
+from cosmokeras.surveys import OWN, SOURCES
+from cosmokeras.surveys.own import check_truth
 from cosmokeras.surveys.presets import MOST, NEAREST
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
 
+SIMULATED = ("hsc_y3", "quijote")  # sources of simulated maps that may be the user's own
 MAX_PATCH_DEG = 30.0  # beyond this a tangent plane distorts a patch by more than 4 %
 
 
@@ -191,3 +193,20 @@ def _check_real(config: Config, fail: Callable[[str], None]) -> None:
     for key in source.needs:
         if getattr(real, key) is None:
             fail(f"real.{key}=null: real.source={name} needs it; see the comments in params.yaml")
+    _check_own(config, fail)
+
+
+def _check_own(config: Config, fail: Callable[[str], None]) -> None:
+    """Keys that speak of maps of the user's own."""
+    name, real = config.real.source, config.real
+    own = [one for one in OWN if one == name]
+    if real.missing is not None and not (own and config.kind.observed == "survey"):
+        what = f"data.kind={config.data.kind} maps are whole" if own else f"real.source={name} knows its own marks"
+        fail(f"real.missing={real.missing}: {what}; it is for lensing maps of {', '.join(OWN[:-1])}; set it to null")
+    if not own:
+        for key in ("observed", "truth"):
+            if (value := getattr(real, key)) is not None:
+                fail(f"real.{key}={value}: only for maps of your own ({', '.join(OWN)}); set it to null for {name}")
+    if name in SIMULATED and real.observed:
+        fail(f"real.observed=true: the maps of real.source={name} are simulated; set it to null or false")
+    check_truth(config, fail)

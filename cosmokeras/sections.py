@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
@@ -15,6 +16,14 @@ def _switch(given: Any) -> Any:
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)]
 Prior = Number | tuple[Number, Number]
+
+
+def _named_nan(value: object) -> object:
+    """The word nan, which YAML and command lines may make a number of."""
+    return "nan" if isinstance(value, float) and math.isnan(value) else value
+
+
+Missing = Annotated[Number | Literal["nan"] | None, BeforeValidator(_named_nan)]
 
 
 class Section(BaseModel):
@@ -126,7 +135,10 @@ class RealConfig(Section):
     mirror: str | None
     path: str | tuple[str, ...] | None = None
     mask: str | None = None
+    missing: Missing = None
     pixel_arcmin: PositiveFloat | None = None
+    observed: bool | None = None
+    truth: dict[str, Number] | None = None
     map: Annotated[int, Field(ge=0)] = 0
     offline: bool = False
     max_masked: Annotated[float, Field(ge=0, lt=1)]

@@ -33,6 +33,8 @@ def main(args: Namespace) -> None:
         "masked_fraction": round(float(np.mean(sky.coverage < USED)), 6),
         "null_tests": {name: round(float(value), 6) for name, value in sky.null_tests.items()},
     }
+    if sky.truth is not None:
+        metrics["truth"] = {name: round(value, 6) for name, value in sky.truth.items()}
     write_json(cli.METRICS / "real.json", metrics)
     title = label(note)
     noise = pixel_noise(cfg) if cfg.kind.observed == "survey" else None
@@ -41,7 +43,8 @@ def main(args: Namespace) -> None:
     masked = metrics["masked_fraction"]
     if cfg.real.path is not None:
         print("DVC does not watch real.path: after a change of that file, `dvc repro --force --single-item fetch_real`")
-    print(f"{title}: {len(sky.maps)} patches, {masked:.1%} masked; see {picture} and {cli.REAL}/provenance.json")
+    used = next((f" ({step})" for step in sky.provenance.get("steps", []) if "of the observed sky" in step), "")
+    print(f"{title}: {len(sky.maps)} patches, {masked:.1%} masked{used}; see {picture} and {cli.REAL}/provenance.json")
 
 
 if __name__ == "__main__":

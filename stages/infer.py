@@ -50,7 +50,8 @@ def main(args: Namespace) -> None:
     for name, value in (note["truth"] or {}).items():
         assumed = getattr(est.cfg.prior, name, None)  # None: one of several bins, and free
         if isinstance(assumed, float) and name in est.cfg.kind.parameters and assumed != value:
-            print(f"WARNING: the mock has {name} = {value}, the network was trained with {name} = {assumed}")
+            whose = "the mock has" if note["source"] == "mock" else "the maps have"
+            print(f"WARNING: {whose} {name} = {value}, the network was trained with {name} = {assumed}")
 
     with cli.steps("infer", 2) as begin:
         begin("posteriors")

@@ -35,7 +35,7 @@ def summary(
     Parameters
     ----------
     samples : (n, d) of the combined posterior
-    truth : of a mock; it adds `truth` and `pull`
+    truth : of a simulation; it adds `truth` and `pull` to the parameters that it holds
     spread : jack-knife over the columns of `with_s8`; it adds `jackknife_std` and `jackknife_max_pull`
     """
     known = dict(truth or {})
@@ -45,7 +45,7 @@ def summary(
     for i, (name, column) in enumerate(zip(names_with_s8(names), with_s8(names, samples).T, strict=True)):
         mean, std = column.mean(), column.std()
         values = {"mean": mean, "std": std, "q16": np.quantile(column, 0.16), "q84": np.quantile(column, 0.84)}
-        if truth is not None:
+        if name in known:
             values |= {"truth": known[name], "pull": (mean - known[name]) / std}
         if spread is not None:
             values |= {"jackknife_std": spread.std[i], "jackknife_max_pull": spread.max_pull[i]}
@@ -74,11 +74,11 @@ def table(
 
 
 def beside(
-    result: Mapping[str, Mapping[str, float]], observed: bool
+    result: Mapping[str, Mapping[str, float]], observed: bool | None
 ) -> dict[str, list[tuple[str, float, float, float]]]:
     """What each parameter's result is drawn beside: (label, value, error down, error up), ours first.
 
-    Of an observed sky the published values; of a mock nothing (its truth is in `result`).
+    Of an observed sky the published values; of a mock (its truth is in `result`), and where nobody says, nothing.
     """
     out = {}
     for name, m in result.items():
@@ -225,6 +225,11 @@ def _stability(names: Sequence[str], metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _comparison(names: Sequence[str], metrics: Mapping[str, Any]) -> str:
+    if metrics["observed"] is None:
+        return (
+            "Whether these maps are observed is not stated, so they are compared with nothing: `real.observed: true` "
+            "puts published values beside them, `real.truth` the truth of a simulation."
+        )
     if not metrics["observed"]:
         return "A simulation has a truth of its own and is compared with nothing else."
     compared = metrics.get("compared", {})
@@ -245,7 +250,7 @@ def caveats(note: Mapping[str, Any], metrics: Mapping[str, Any], assumed: Mappin
     lines = []
     if not metrics["in_distribution"]:
         lines.append("The maps do not look like those the network knows: its answer is an extrapolation")
-    if not note["observed"]:
+    if note["observed"] is False:
         lines.append("A simulated sky tests the method; it says nothing about the universe")
     if assumed["kind"] in FIELDS:
         lines.append(f"Training maps are {FIELDS[assumed['kind']]}")

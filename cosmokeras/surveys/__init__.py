@@ -17,7 +17,17 @@ from cosmokeras.surveys.sky import RealSky
 if TYPE_CHECKING:
     from cosmokeras.config import Config
 
-__all__ = ["SOURCES", "Patches", "RealSky", "ShearPatches", "Source", "cut_patches", "cut_shear_patches", "fetch"]
+__all__ = [
+    "OWN",
+    "SOURCES",
+    "Patches",
+    "RealSky",
+    "ShearPatches",
+    "Source",
+    "cut_patches",
+    "cut_shear_patches",
+    "fetch",
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,8 @@ SOURCES = {
     "des_y1": Source("cosmokeras.surveys.des_y1", survey="des_y1"),
     "des_y3_shear": Source("cosmokeras.surveys.des_y3_shear", survey="des_y3_karmma"),
 }
+
+OWN = ("array", "healpix", "hsc_y3", "quijote")  # whose maps may be the user's own
 
 
 def fetch(cfg: Config) -> RealSky:

@@ -1,8 +1,9 @@
-"""Your own flat maps, from .npy or FITS files: convergence of a survey, or whole periodic maps of the other kinds.
+"""Your own flat maps, from .npy, .npz, HDF5 or FITS files: convergence, or whole periodic maps of the other kinds.
 
 `real.path` is one file of shape (h, w), (h, w, channels) or (n, h, w, channels), or a list of files of (h, w) or
-(n, h, w), one for each tomographic bin. `real.mask` is a file of (h, w) or (n, h, w), 1 where observed. All maps of
-a file are taken to be of one sky: the combined posterior is that of all of them.
+(n, h, w), one for each tomographic bin. `real.mask` is a file of (h, w) or (n, h, w), 1 where observed. Maps of one bin
+may also hold the unmasked pixels alone, (pixels,) or (n, pixels), row by row, as challenges store them. All maps of a
+file are taken to be of one sky: the combined posterior is that of all of them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import numpy as np
 
 from cosmokeras.errors import UserError
 from cosmokeras.surveys import images
+from cosmokeras.surveys.own import stated
 from cosmokeras.surveys.roads import USED
 from cosmokeras.surveys.sky import RealSky
+from cosmokeras.surveys.tiles import Corners, best_corners, words
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
@@ -30,33 +33,44 @@ def load(cfg: Config) -> RealSky:
         must_have_pixel(cfg)
     path = cfg.real.path
     assert path is not None  # the checks of parameters see to it
-    maps, where = read_maps(path, cfg.channels)
-    coverage = _coverage(cfg, maps.shape[:3], where)
+    mask = _mask(cfg)
+    maps, where = read_maps(path, cfg.channels, cfg.real.pixel_arcmin if lensing else None, mask, cfg.data.size)
+    coverage = _coverage(cfg, mask, maps.shape[:3], where)
+    if lensing and len(files := _files(path, cfg.real.mask)) > 1:
+        images.must_share_sky(files, cfg.pixel_arcmin)
+    coverage = images.observed_part(cfg, maps, coverage, where)
     maps = images.clean(maps, coverage, where)
     if lensing:
+        images.must_be_data(cfg, maps, coverage, where)
         images.must_be_noisy(cfg, maps, coverage, where)
-        tiles, holes = _tiles(cfg, maps, coverage, where)
+        tiles, holes, corners, part = _tiles(cfg, maps, coverage, where)
         steps = [
-            f"tiles of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin, row by row, no overlap",
+            f"tiles of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin, placed to keep most sky, no overlap",
             f"at most {cfg.real.max_masked} of the pixels of a tile masked; masked pixels 0",
+            words(len(tiles), part),
         ]
     else:
         _must_be_whole(cfg, maps, where)
+        images.must_be_data(cfg, maps, coverage, where)
+        corners = None
         tiles, holes, steps = maps, coverage, [f"whole periodic maps, taken for {cfg.data.size}^2 pixels of a box"]
+    own = stated(cfg)
     return RealSky(
         name="array",
-        observed=True,
+        observed=own.observed,
         maps=tiles,
         coverage=holes,
         ra=np.full(len(tiles), np.nan),
         dec=np.full(len(tiles), np.nan),
         provenance={
-            "kind": "unknown",
-            "statement": "Whether these maps are observed is for those to say who made them",
+            "kind": own.kind,
+            "statement": own.statement,
             "files": {name: images.sha256(name) for name in _files(path, cfg.real.mask)},
             "shape": list(maps.shape),
             "steps": steps,
+            **({} if corners is None else {"corners": corners}),  # of each patch: number of the map, row, column
         },
+        truth=own.truth,
     )
 
 
@@ -79,13 +93,19 @@ def _files(path: str | tuple[str, ...], mask: str | None) -> list[str]:
     return [*([path] if isinstance(path, str) else path), *([mask] if mask else [])]
 
 
-def read_maps(path: str | tuple[str, ...], channels: int) -> tuple[np.ndarray, str]:
-    """Maps (n, h, w, channels) of a file, or of a list of files of one bin each; and how to name them in a message."""
+def read_maps(
+    path: str | tuple[str, ...], channels: int, pixel_arcmin: float | None, mask: np.ndarray | None, size: int
+) -> tuple[np.ndarray, str]:
+    """Maps (n, h, w, channels) of a file, or of a list of files of one bin each; and how to name them in a message.
+
+    `pixel_arcmin` is held against the headers of FITS files; `mask` puts unmasked pixels back in their places.
+    """
     if isinstance(path, str):
-        return _with_all_axes(images.read_floats(path), path, channels), path
+        one = _unflattened(images.read_floats(path, pixel_arcmin), path, mask, size, channels)
+        return _with_all_axes(one, path, channels), path
     if len(path) != channels:
         raise UserError(f"real.path: a list of {len(path)} files for {channels} bins; give one for each bin")
-    bins = [images.read_floats(one) for one in path]
+    bins = [_unflattened(images.read_floats(one, pixel_arcmin), one, mask, size, 1, listed=True) for one in path]
     for name, one in zip(path, bins, strict=True):
         if one.ndim not in (2, 3):
             raise UserError(f"{name}: shape {one.shape}; a list in real.path holds files of (h, w) or (n, h, w)")
@@ -93,6 +113,34 @@ def read_maps(path: str | tuple[str, ...], channels: int) -> tuple[np.ndarray, s
             raise UserError(f"{name}: shape {one.shape}, but {path[0]} has {bins[0].shape}; all bins must be alike")
     maps = np.stack(bins, axis=-1)
     return maps if maps.ndim == 4 else maps[None], path[0] if channels == 1 else f"{path[0]} and others"
+
+
+def _unflattened(
+    array: np.ndarray, name: str, mask: np.ndarray | None, size: int, channels: int, listed: bool = False
+) -> np.ndarray:
+    """Maps of one bin that hold the unmasked pixels alone put back on the mask; other arrays as they are."""
+    shape = array.shape
+    if mask is not None and mask.ndim == 2 and array.ndim in (1, 2) and shape != mask.shape:
+        seen = mask >= USED
+        if shape[-1] == np.count_nonzero(seen) and channels == 1:
+            maps = images.unpack(array, seen, name)
+            return maps if listed else maps[..., None]
+    # neither an image nor a set of images: a row of pixels for each sky
+    if array.ndim == 1 or (array.ndim == 2 and shape[0] < size <= shape[1] and mask is None and shape[1] > size**2):
+        if mask is None and array.ndim == 1 and _is_healpix(len(array)):
+            raise UserError(f"{name}: shape {shape}; a HEALPix map is for real.source=healpix: healpy.write_map")
+        unmasked = "null" if mask is None else f"{mask.shape} with {np.count_nonzero(mask >= USED)} unmasked pixels"
+        raise UserError(
+            f"{name}: shape {shape}; must be (h, w), (h, w, channels) or (n, h, w, channels); unmasked pixels alone, "
+            f"(pixels,) or (n, pixels) of one bin, need their mask (h, w) in real.mask, which is {unmasked}"
+        )
+    return array
+
+
+def _is_healpix(pixels: int) -> bool:
+    import healpy
+
+    return bool(healpy.isnpixok(pixels))
 
 
 def _with_all_axes(array: np.ndarray, name: str, channels: int) -> np.ndarray:
@@ -113,15 +161,21 @@ def _with_all_axes(array: np.ndarray, name: str, channels: int) -> np.ndarray:
     return full if full.ndim == 4 else full[None]
 
 
-def _coverage(cfg: Config, shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Observed fraction of each pixel, (n, h, w)."""
+def _mask(cfg: Config) -> np.ndarray | None:
+    """The mask that real.mask names, (h, w) or (n, h, w)."""
     if cfg.real.mask is None:
-        return np.ones(shape, np.float32)
+        return None
     if cfg.kind.observed != "survey":
         raise UserError(
             f"real.mask={cfg.real.mask}: {cfg.data.kind} maps are whole and periodic, without a mask; set it to null"
         )
-    mask = images.read_mask(cfg.real.mask)
+    return images.read_mask(cfg.real.mask, cfg.real.pixel_arcmin)
+
+
+def _coverage(cfg: Config, mask: np.ndarray | None, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """Observed fraction of each pixel, (n, h, w)."""
+    if mask is None:
+        return np.ones(shape, np.float32)
     if mask.shape not in (shape, shape[1:]):
         raise UserError(
             f"{cfg.real.mask}: a mask of {mask.shape}, but the maps of {where} need {shape[1:]} or {shape}; "
@@ -130,17 +184,23 @@ def _coverage(cfg: Config, shape: tuple[int, ...], where: str) -> np.ndarray:
     return np.broadcast_to(mask, shape)
 
 
-def _tiles(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
+def _tiles(
+    cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str
+) -> tuple[np.ndarray, np.ndarray, list[list[int]], float]:
+    """Patches, their coverage, their corners (map, row, column), and the part of the observed pixels that they hold."""
     size, (height, width) = cfg.data.size, maps.shape[1:3]
     if min(height, width) < size:
         raise UserError(
             f"{where}: maps of {height} x {width} pixels are smaller than data.size={size}; lower that and train again"
         )
-    corners = images.grid_corners(height, width, size)
-    tiles = np.concatenate([images.cut(one, corners, size) for one in maps])
-    holes = np.concatenate([images.cut(one, corners, size) for one in coverage])
-    good = np.mean(holes < USED, axis=(1, 2)) <= cfg.real.max_masked
-    return tiles[good], holes[good]
+    corners: list[Corners] = []
+    for i, one in enumerate(coverage):
+        same = i > 0 and np.array_equal(one, coverage[i - 1])
+        corners.append(corners[-1] if same else best_corners(one, size, cfg.real.max_masked))
+    tiles = np.concatenate([images.cut(one, at, size) for one, at in zip(maps, corners, strict=True)])
+    holes = np.concatenate([images.cut(one, at, size) for one, at in zip(coverage, corners, strict=True)])
+    places = [[i, *corner] for i, at in enumerate(corners) for corner in at]
+    return tiles, holes, places, np.count_nonzero(holes >= USED) / np.count_nonzero(coverage >= USED)
 
 
 def _must_be_whole(cfg: Config, maps: np.ndarray, where: str) -> None:

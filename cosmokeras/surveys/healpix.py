@@ -2,27 +2,36 @@
 
 `real.path` is one FITS file with a column per bin or a list of files, one per bin in the order of the preset. Files say
 themselves whether they are RING or NESTED; coordinates are celestial. Paths are relative to the folder of params.yaml.
+A mask with pixel numbers alone, as surveys write footprints, will do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cosmokeras.errors import UserError
-from cosmokeras.files import sha256
-from cosmokeras.surveys import nulls
-from cosmokeras.surveys.healpix_input import check_grid, check_values, healpix_nside, read_maps, read_mask
+from cosmokeras.surveys import images, nulls
+from cosmokeras.surveys.healpix_input import (
+    check_grid,
+    check_marks,
+    check_values,
+    healpix_nside,
+    read_maps,
+    read_mask,
+)
+from cosmokeras.surveys.missing import is_missing
+from cosmokeras.surveys.own import stated
 from cosmokeras.surveys.patches import cut_patches
 from cosmokeras.surveys.sky import RealSky
+from cosmokeras.surveys.tiles import words
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
-
-STATEMENT = "Maps given by the user; what they are, this program cannot know"
 
 
 def load(cfg: Config) -> RealSky:
@@ -36,12 +45,20 @@ def load(cfg: Config) -> RealSky:
         raise UserError("real.path=[]: name one FITS file, or one for each bin")
     maps, names = read_maps(paths, len(cfg.survey.bins))
     mask = read_mask(mask_path)
+    check_grid(np.zeros_like(maps), names, mask, str(mask_path), cfg.survey)
+    gone = is_missing(maps, cfg.real.missing).any(axis=0) & mask
+    if gone.any() and not (mask & ~gone).any():
+        raise UserError(f"{names[0]}: all pixels of {mask_path} have the value real.missing={cfg.real.missing}")
+    mask &= ~gone
+    own = stated(cfg)
     provenance = {
-        "kind": "unknown",
-        "statement": STATEMENT,
-        "files": {str(path): sha256(path) for path in (*paths, mask_path)},
+        "kind": own.kind,
+        "statement": own.statement,
+        "files": {str(path): images.sha256(path) for path in (*paths, mask_path)},
+        "steps": [f"{np.count_nonzero(gone)} pixels of the mask taken out of it (real.missing)"] if gone.any() else [],
     }
-    return sky_of(cfg, "healpix", maps, names, mask, str(mask_path), provenance)
+    sky = sky_of(cfg, "healpix", maps, names, mask, str(mask_path), provenance, marked=False)
+    return replace(sky, observed=own.observed, truth=own.truth)
 
 
 def sky_of(
@@ -53,6 +70,7 @@ def sky_of(
     mask_name: str,
     provenance: dict[str, Any],
     b_modes: np.ndarray | None = None,
+    marked: bool = True,
 ) -> RealSky:
     """Checked, cut and tested: what all sources of HEALPix maps have in common.
 
@@ -64,10 +82,13 @@ def sky_of(
     mask : (npix,) bool, True where observed
     provenance : where the maps come from; "steps" and "warnings" are added to
     b_modes : (bins, npix) B modes of the same shear, for the null tests
+    marked : False: values that stand for missing data are looked for
     """
     survey = cfg.survey
     check_grid(maps, names, mask, mask_name, survey)
     warnings = [*provenance.get("warnings", []), *check_values(maps, names, mask, mask_name, survey)]
+    if not marked:
+        check_marks(maps, names, mask, mask_name, survey.kappa_noise(healpix_nside(survey)))
     patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
     if len(patches.maps) == 0:
         raise UserError(
@@ -83,6 +104,7 @@ def sky_of(
         f"HEALPix NSIDE {survey.nside}, {np.count_nonzero(mask)} observed pixels, {mask.mean():.2%} of the sky",
         f"gnomonic patches of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin",
         f"at most {cfg.real.max_masked} of the pixels of a patch masked",
+        words(len(patches.maps), _used_part(cfg, patches.coverage, mask)),
     ]
     return RealSky(
         name=name,
@@ -94,3 +116,9 @@ def sky_of(
         provenance={**provenance, "steps": steps, "warnings": warnings},
         null_tests=null_tests,
     )
+
+
+def _used_part(cfg: Config, coverage: np.ndarray, mask: np.ndarray) -> float:
+    """Part of the observed sky that lies in the patches, from the areas of flat and of HEALPix pixels."""
+    area = 4 * np.pi * mask.mean()
+    return float(coverage.sum(dtype=np.float64) * cfg.pixel_side**2 / area)

@@ -12,6 +12,7 @@ import numpy as np
 
 from cosmokeras.errors import UserError
 from cosmokeras.pixels import ARCMIN, healpix_side
+from cosmokeras.surveys import missing as marks
 from cosmokeras.surveys.patches import UNSEEN_LIMIT, read_healpix
 from cosmokeras.surveys.presets import Survey
 
@@ -22,6 +23,7 @@ NOTHING = 1e-3  # maps with less than this part of the expected noise are empty 
 BAND_LIMITED = 0.95  # maps whose rms is below this part of the expected noise are remarked upon
 CELL = 16  # NSIDE of the pieces of sky that are looked at for that
 LEAST = 16  # observed pixels that a piece must have
+PIECE = 8  # pixels along the side of the squares in which filled holes are looked for
 
 
 def healpix_nside(survey: Survey) -> int:
@@ -112,6 +114,39 @@ def check_grid(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_na
 def missing(one: np.ndarray) -> np.ndarray:
     """Pixels that hold no number: NaN, infinite, or marks such as -1.6e30."""
     return ~(np.abs(one) < UNSEEN_LIMIT)  # a comparison with NaN is False
+
+
+def check_marks(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, noise: np.ndarray) -> None:
+    """Refuse maps (bins, npix) with values among the pixels of the mask (npix,) that no observation has.
+
+    `noise` (bins,) is that of a pixel; where there is hardly any, holes were filled or lie beyond the footprint.
+    """
+    advice = f"take them out of the mask {mask_name}, or say real.missing={{value}} if that marks pixels without data"
+    for one, name in zip(maps, names, strict=True):
+        marks.must_be_marked(one[None, mask, None], np.ones((1, int(mask.sum())), bool), name, advice)
+    for one, name, sigma in zip(maps, names, noise, strict=True):
+        if quiet := _quiet_pixels(one, mask, float(sigma)):
+            raise UserError(
+                f"{name}: {quiet} of {np.count_nonzero(mask)} pixels called observed lie where there is hardly any "
+                f"noise; the mask {mask_name} reaches beyond the footprint, or holes were filled: take them out of it"
+            )
+
+
+def _quiet_pixels(one: np.ndarray, mask: np.ndarray, sigma: float) -> int:
+    """Observed pixels in squares of PIECE^2 pixels that have hardly any noise; see `missing.quiet_pixels`."""
+    import healpy
+
+    nside = _nside(mask)
+    if nside < PIECE or nside & (nside - 1):
+        return 0
+    seen = np.flatnonzero(mask)
+    piece = healpy.ring2nest(nside, seen) // PIECE**2  # nested numbers count square by square
+    hits = np.bincount(piece)
+    values = one[seen].astype(np.float64)
+    first, second = (np.bincount(piece, x) / np.maximum(hits, 1) for x in (values, values**2))
+    scatter = np.sqrt(np.maximum(second - first**2, 0))
+    limit = marks.QUIET * min(sigma, float(values.std()))
+    return int(hits[(hits >= PIECE**2 // 2) & (scatter < limit)].sum())
 
 
 def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, survey: Survey) -> list[str]:

@@ -21,8 +21,10 @@ from cosmokeras.errors import UserError
 from cosmokeras.files import atomic
 from cosmokeras.surveys import images
 from cosmokeras.surveys.download import fetch_file, load_manifest
+from cosmokeras.surveys.own import stated
 from cosmokeras.surveys.roads import USED
 from cosmokeras.surveys.sky import RealSky
+from cosmokeras.surveys.tiles import used_part, words
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
@@ -43,20 +45,6 @@ def read_mask(path: Path | str) -> np.ndarray:
     if mask.ndim != 2:
         raise UserError(f"{path}: a mask of shape {mask.shape}; the challenge's is one image (h, w)")
     return mask >= USED
-
-
-def unpack(values: np.ndarray, mask: np.ndarray, where: str) -> np.ndarray:
-    """Images (n, h, w) float32, 0 where masked, of the unmasked pixels (n, pixels) or (pixels,)."""
-    pixels = np.count_nonzero(mask)
-    if values.ndim not in (1, 2) or values.shape[-1] != pixels:
-        raise UserError(
-            f"{where}: shape {values.shape}, but the mask has {pixels} unmasked pixels, which are (n, {pixels}); "
-            "give the mask of these maps in real.mask"
-        )
-    values = np.atleast_2d(values)
-    maps = np.zeros((len(values), *mask.shape), np.float32)
-    maps[:, mask] = values
-    return maps
 
 
 def _file(cfg: Config, name: str, own: Any, key: str) -> Path:
@@ -88,11 +76,13 @@ def load(cfg: Config) -> RealSky:
     mask = read_mask(mask_file)
     if min(mask.shape) < size:
         raise UserError(f"data.size={size}: {mask_file} is {mask.shape} pixels; lower data.size and train again")
-    sky = unpack(_sky(cfg, images.read_floats(maps_file), maps_file), mask, str(maps_file))
-    coverage = mask[None].astype(np.float32)
-    sky = images.clean(sky[..., None], coverage, str(maps_file))
+    sky = images.unpack(_sky(cfg, images.read_floats(maps_file), maps_file), mask, str(maps_file))[..., None]
+    coverage = images.observed_part(cfg, sky, mask[None].astype(np.float32), str(maps_file))
+    sky = images.clean(sky, coverage, str(maps_file))
+    images.must_be_data(cfg, sky, coverage, str(maps_file))
     images.must_be_noisy(cfg, sky, coverage, str(maps_file))
-    corners = images.greedy_corners(mask, size, cfg.real.max_masked)
+    corners = images.greedy_corners(coverage[0], size, cfg.real.max_masked)
+    own = stated(cfg)
     return RealSky(
         name="hsc_y3",
         observed=False,
@@ -113,9 +103,11 @@ def load(cfg: Config) -> RealSky:
                 f"pixels put back on {mask.shape[0]} x {mask.shape[1]} of {PIXEL_ARCMIN} arcmin, masked ones 0",
                 f"tiles of {size}^2 pixels, the first that fit from the top and the left, no overlap",
                 f"at most {cfg.real.max_masked} of the pixels of a tile masked",
+                words(len(corners), used_part(coverage[0], corners, size)),
             ],
             "corners": [list(corner) for corner in corners],
         },
+        truth=own.truth,
     )
 
 

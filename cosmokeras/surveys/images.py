@@ -1,4 +1,4 @@
-"""Arrays that people bring, from .npy or FITS files, and the flat maps among them: reading, masking, tiles.
+"""Arrays that people bring, from .npy, .npz, HDF5 or FITS files, and the flat maps among them: reading, masking, tiles.
 
 Nothing is guessed and nothing in a file is run: what is not an array of plain numbers is refused, in a line that names
 the file, the problem and the remedy.
@@ -7,50 +7,78 @@ the file, the problem and the remedy.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from cosmokeras import files
 from cosmokeras.errors import UserError
 from cosmokeras.observation import pixel_noise
+from cosmokeras.surveys import array_files, headers, missing
 from cosmokeras.surveys.roads import USED
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
 
+Header = Mapping[str, Any]  # of a FITS extension
+
 MISSING = 1e20  # larger numbers stand for missing pixels (HEALPix -1.6e30)
 NOISE_FACTOR = 3.0  # a map's rms may differ from its expected pixel noise by this factor
-FITS = (".fits", ".fit", ".fits.gz", ".fits.fz")
+LOSSY = 0.1  # lossy compression of a FITS mask moves its 0 and 1 by less
 
 
-def read_array(path: Path | str) -> np.ndarray:
-    """The array in a .npy file, or the first image of a FITS file, in native byte order."""
-    path = Path(path).expanduser()
-    name = path.name.lower()
-    if not name.endswith((".npy", *FITS)):
-        raise UserError(f"{path}: neither .npy nor FITS by its name; save the array with numpy.save")
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; check real.path and real.mask")
-    array = _read_npy(path) if name.endswith(".npy") else _read_fits(path)
+class Stored(NamedTuple):
+    """An array, the header of its FITS extension (None: no FITS file), and whether that was compressed."""
+
+    array: np.ndarray
+    header: Header | None = None
+    compressed: bool = False
+
+
+def read_stored(path: Path | str) -> Stored:
+    """The array that `path` names (see `array_files`), in native byte order, and what is said of it."""
+    file, key = array_files.split(path)
+    name = file.name.lower()
+    if not name.endswith(array_files.SUFFIXES):
+        raise UserError(f"{path}: neither .npy nor FITS, .npz or HDF5 by its name; save the array with numpy.save")
+    array_files.must_be_a_file(file)
+    stored = _read_fits(file, key) if name.endswith(array_files.FITS) else Stored(array_files.read(file, key))
+    array = stored.array
     if array.dtype.kind not in "biuf":
         raise UserError(f"{path}: holds {array.dtype} and not plain numbers; save an array of float32")
     if array.size == 0:
         raise UserError(f"{path}: an empty array of shape {array.shape}; save the maps again")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return stored._replace(array=array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
-def _read_npy(path: Path) -> np.ndarray:
-    try:
-        with path.open("rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-    # headers of damaged files ask for anything
-    except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
-        raise UserError(f"{path}: damaged or no .npy array of numbers ({_why(error)}); save it again") from None
+def must_share_sky(paths: Sequence[str], pixel_arcmin: float) -> None:
+    """Refuse FITS maps (and their mask) whose headers put their pixels at other places of the sky, or mirror them."""
+    first: tuple[str, np.ndarray] | None = None
+    for path in paths:
+        if not array_files.split(path)[0].name.lower().endswith(array_files.FITS):
+            continue
+        array, header, _ = read_stored(path)
+        places = None if header is None or array.ndim < 2 else headers.corners(header, *array.shape[-2:])
+        if places is None:
+            continue
+        if first is None:
+            first = path, places
+        away = np.degrees(np.linalg.norm(places - first[1], axis=1).max()) * 60
+        if away > pixel_arcmin / 2:
+            raise UserError(
+                f"{path}: header puts its pixels up to {away:.3g} arcmin away from those of {first[0]}; bring maps and "
+                "mask onto one grid, in one orientation"
+            )
 
 
-def _read_fits(path: Path) -> np.ndarray:
+def read_array(path: Path | str) -> np.ndarray:
+    """The array of `read_stored`."""
+    return read_stored(path).array
+
+
+def _read_fits(path: Path, key: str | None) -> Stored:
     from astropy.io import fits
 
     try:
@@ -58,48 +86,103 @@ def _read_fits(path: Path) -> np.ndarray:
             warnings.filterwarnings("ignore")
             warnings.filterwarnings("error", message=".*truncated.*")
             with fits.open(path, memmap=False) as file:
-                for hdu in file:
-                    if hdu.is_image and hdu.data is not None:
-                        return np.asarray(hdu.data)
+                images = [i for i, hdu in enumerate(file) if hdu.is_image and hdu.shape]
+                if not images:
+                    raise UserError(
+                        f"{path}: a FITS file without an image; HEALPix tables are for other sources of real.source"
+                    )
+                number = headers.choose(path, [file[i].name for i in images], images, key, "images")
+                hdu = file[number]
+                return Stored(np.asarray(hdu.data), hdu.header.copy(), isinstance(hdu, fits.CompImageHDU))
+    except UserError:
+        raise
     except (OSError, ValueError, TypeError, LookupError, EOFError, MemoryError, Warning, fits.VerifyError) as error:
-        raise UserError(f"{path}: damaged or no FITS file ({_why(error)}); get or save it again") from None
-    raise UserError(f"{path}: a FITS file without an image; HEALPix tables are for other sources of real.source")
+        raise UserError(f"{path}: damaged or no FITS file ({array_files.why(error)}); get or save it again") from None
 
 
-def _why(error: BaseException) -> str:
-    return " ".join(str(error).split())[:150] or type(error).__name__
+def read_floats(path: Path | str, pixel_arcmin: float | None = None) -> np.ndarray:
+    """`read_array` for maps: integers are pictures or have lost their scale, and are refused.
 
-
-def read_floats(path: Path | str) -> np.ndarray:
-    """`read_array` for maps: integers are pictures or have lost their scale, and are refused."""
-    array = read_array(path)
+    What a FITS header says must be what is asked for: no unit, and pixels of `pixel_arcmin` where that is given.
+    """
+    array, header, _ = read_stored(path)
     if array.dtype.kind != "f":
         raise UserError(f"{path}: holds {array.dtype}, which cannot be a map of small numbers; save it as float32")
+    if header is not None:
+        headers.must_have_no_unit(path, header.get("BUNIT"), "BUNIT")
+        if pixel_arcmin is not None:
+            headers.must_have_pixel(path, header, pixel_arcmin)
     return array
 
 
-def read_mask(path: Path | str) -> np.ndarray:
-    """Observed fractions, float32 from 0 to 1, of a mask in a file."""
-    mask = read_array(path)
+def read_mask(path: Path | str, pixel_arcmin: float | None = None) -> np.ndarray:
+    """Observed fractions, float32 from 0 to 1, of a mask in a file; `pixel_arcmin` as in `read_floats`."""
+    mask, header, compressed = read_stored(path)
+    if header is not None and pixel_arcmin is not None:
+        headers.must_have_pixel(path, header, pixel_arcmin)
+    if compressed and mask.dtype.kind == "f":
+        for end in (0, 1):
+            mask = np.where(np.abs(mask - end) <= LOSSY, end, mask)
     # a comparison with NaN is False
     if not ((mask >= 0) & (mask <= 1)).all():
-        raise UserError(f"{path}: a mask must be 1 where observed and 0 elsewhere; it holds other numbers")
+        lossy = " (lossy compression alone moves them by less)" if compressed else ""
+        raise UserError(f"{path}: a mask must be 1 where observed and 0 elsewhere; it holds other numbers{lossy}")
     if not (mask >= USED).any():
         raise UserError(f"{path}: the mask is empty: no pixel is marked as observed (1)")
     return mask.astype(np.float32)
 
 
+MAKE_AGAIN = "periodic maps are whole and cannot be masked: make them again"
+MASK_THEM = "give a real.mask without them, or real.missing={value} if that marks pixels without data"
+
+
+def observed_part(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str) -> np.ndarray:
+    """Coverage (n, h, w) without the pixels that have the value of real.missing in any channel of `maps`."""
+    gone = missing.is_missing(maps, cfg.real.missing).any(axis=-1)
+    if not gone.any():
+        return coverage
+    left = np.where(gone, 0, coverage).astype(np.float32)
+    if not (left >= USED).any():
+        raise UserError(f"{where}: no pixel is left: all observed ones have the value real.missing={cfg.real.missing}")
+    return left
+
+
 def clean(maps: np.ndarray, coverage: np.ndarray, where: str) -> np.ndarray:
     """Maps (n, h, w, channels) as float32 with masked pixels 0; refuses missing numbers among observed pixels."""
     used = (coverage >= USED)[..., None]
-    bad = used & ~(np.abs(maps) < MISSING)
+    bad = used & ~(np.abs(maps) < np.float32(MISSING))  # float16 holds no such number
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
+        name = str(maps[first])
         raise UserError(
             f"{where}: {int(bad.sum())} pixels inside the mask are NaN or missing (first: {first}); "
-            "set them to 0 in real.mask"
+            f"set them to 0 in real.mask, or real.missing={name} to take them out of it"
         )
     return np.where(used, maps, 0).astype(np.float32)
+
+
+def unpack(values: np.ndarray, mask: np.ndarray, where: str) -> np.ndarray:
+    """Images (n, h, w) float32, 0 where masked, of the unmasked pixels (n, pixels) or (pixels,), row by row."""
+    pixels = np.count_nonzero(mask)
+    if values.ndim not in (1, 2) or values.shape[-1] != pixels:
+        raise UserError(
+            f"{where}: shape {values.shape}, but the mask has {pixels} unmasked pixels, which are (n, {pixels}); "
+            "give the mask of these maps in real.mask"
+        )
+    values = np.atleast_2d(values)
+    maps = np.zeros((len(values), *mask.shape), np.float32)
+    maps[:, mask] = values
+    return maps
+
+
+def must_be_data(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str) -> None:
+    """Refuse maps (n, h, w, channels) with values that none has among the observed pixels."""
+    n, channels = len(maps), maps.shape[-1]
+    seen = (coverage >= USED).reshape(n, -1)
+    advice = MASK_THEM if cfg.kind.observed == "survey" else MAKE_AGAIN
+    # particles on a mesh give each number of them again and again
+    smooth = cfg.data.kind != "2lpt"
+    missing.must_be_marked(maps.reshape(n, -1, channels), seen, where, advice, smooth)
 
 
 def must_be_noisy(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str) -> None:
@@ -112,11 +195,11 @@ def must_be_noisy(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: st
                 f"{where}: bin {number + 1} has an rms of {rms:.3g}, but a pixel of lensing.survey={cfg.survey.name} "
                 f"has noise of {expected:.3g}; give noisy, unsmoothed convergence as a plain number (not in per cent)"
             )
-
-
-def grid_corners(height: int, width: int, size: int) -> list[tuple[int, int]]:
-    """Upper left corners of tiles of `size`, row by row, without overlap; what is left over at the end is not used."""
-    return [(y, x) for y in range(0, height - size + 1, size) for x in range(0, width - size + 1, size)]
+    if quiet := missing.quiet_pixels(maps, used, pixel_noise(cfg)):
+        raise UserError(
+            f"{where}: {quiet} of {np.count_nonzero(used)} pixels called observed lie where there is hardly any noise; "
+            "the mask reaches beyond the maps, or holes were filled: take them out of real.mask"
+        )
 
 
 def masked_fraction(coverage: np.ndarray, size: int) -> np.ndarray:
@@ -148,7 +231,7 @@ def cut(images: np.ndarray, corners: list[tuple[int, int]], size: int) -> np.nda
 def sha256(path: Path | str) -> str:
     """`files.sha256` of a file that params.yaml names."""
     try:
-        return files.sha256(Path(path).expanduser())
+        return files.sha256(array_files.split(path)[0])
     except OSError as error:
         why = error.strerror or " ".join(str(error).split())
         raise UserError(f"{path}: cannot be read ({why}); check real.path and real.mask") from None

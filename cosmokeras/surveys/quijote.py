@@ -1,8 +1,9 @@
 """Density cubes of N-body simulations, as the Quijote suite (Villaescusa-Navarro et al. 2020, ApJS 250, 2) has them.
 
 `real.path` is a cube, a folder of `df_m_*_z=*.npy`, or a list of either; all are taken to be of one cosmology. A cube
-(N, N, N) holds the density contrast or 1 + it, which its mean tells. Its mass-assignment window (the name says CIC or
-PCS) is divided out, as the simulator divides out its own; its waves are put on the simulator's mesh, and from there on
+(N, N, N) holds the density contrast or 1 + it, which its mean tells; no cell may lie below an empty one. Its
+mass-assignment window (the name says CIC or PCS) is divided out, as the simulator divides out its own, unless the name
+says that it is `compensated` already; its waves are put on the simulator's mesh, and from there on
 it is projected by the simulator's own function. What the mesh folded onto waves near its Nyquist frequency is amplified
 with them: take a cube of more cells than data.size. Slabs of one cube are not independent: those of two axes intersect.
 """
@@ -19,7 +20,8 @@ from scipy import fft
 from cosmokeras.errors import UserError
 from cosmokeras.simulators.lpt import slab_count
 from cosmokeras.simulators.mesh import project
-from cosmokeras.surveys import images
+from cosmokeras.surveys import array_files, images
+from cosmokeras.surveys.own import stated
 from cosmokeras.surveys.sky import RealSky
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ ORDER = {"NGP": 1, "CIC": 2, "TSC": 3, "PCS": 4}  # powers of sinc (Hockney & Ea
 MESH = re.compile(r"df_m_(\d+)_[A-Z]+_z=")  # mesh points and scheme, in the names of Quijote
 Z_TOLERANCE = 0.01
 MEAN_TOLERANCE = 0.01  # of the mean density
+EMPTY = 1e-3  # rounding, by which an empty cell may lie below -1
+COMPENSATED = re.compile(r"(?<![a-z])(compensated|deconvolved)", re.IGNORECASE)  # division by the window rings below -1
 CITATION = "Quijote: Villaescusa-Navarro et al. 2020, ApJS 250, 2, arXiv:1909.05273"
 
 
@@ -62,15 +66,24 @@ def _of_folder(folder: Path, particles: int, z: float) -> list[Path]:
     return [file for file in found if file not in meshes or file == min(meshes, key=badness)]
 
 
+def _name(path: Path | str) -> str:
+    """What the name of a file, and of the array in it, may tell."""
+    file, key = array_files.split(path)
+    return file.stem if key is None else f"{file.stem} {key}"
+
+
 def scheme(path: Path | str) -> str | None:
-    """Mass-assignment scheme that a cube's name tells, if it does."""
-    tokens = re.split(r"[^A-Z]+", Path(path).stem.upper())
+    """Mass-assignment scheme whose window is still in a cube, if its name tells."""
+    name = _name(path)
+    if COMPENSATED.search(name):
+        return None
+    tokens = re.split(r"[^A-Z]+", name.upper())
     return next((name for name in ORDER if name in tokens), None)
 
 
 def redshift(path: Path | str) -> float | None:
     """Redshift that a cube's name tells, if it does."""
-    found = re.search(r"z=(\d+(?:\.\d+)?)", Path(path).stem)
+    found = re.search(r"z=(\d+(?:\.\d+)?)", _name(path))
     return float(found.group(1)) if found else None
 
 
@@ -79,14 +92,22 @@ def read_cube(path: Path | str) -> np.ndarray:
     cube = images.read_floats(path)
     if cube.ndim != 3 or len(set(cube.shape)) != 1:
         raise UserError(f"{path}: shape {cube.shape}; must be a cube (N, N, N) of the density")
-    bad = ~(np.abs(cube) < images.MISSING)
+    bad = ~(np.abs(cube) < np.float32(images.MISSING))
     if bad.any():
         raise UserError(f"{path}: {int(bad.sum())} cells are NaN or infinite; get or make the cube again")
     mean = float(cube.mean(dtype=np.float64))
     if abs(mean) > MEAN_TOLERANCE and abs(mean - 1) > MEAN_TOLERANCE:
         raise UserError(
             f"{path}: its mean is {mean:.4g}, which is neither that of a density contrast (0) nor of 1 + it (1); "
-            "give rho / mean(rho) - 1"
+            f"give rho / mean(rho) - 1{' (1 was taken off twice)' if abs(mean + 1) <= MEAN_TOLERANCE else ''}"
+        )
+    what, empty = ("1 + the density contrast", 0.0) if abs(mean - 1) <= MEAN_TOLERANCE else ("a density contrast", -1.0)
+    below = cube < empty - EMPTY
+    if below.any() and not COMPENSATED.search(_name(path)):
+        raise UserError(
+            f"{path}: {int(below.sum())} cells are below {empty:g} (lowest {cube.min():.4g}): its mean says {what}, "
+            "and no density is negative; give the cube as the mass assignment made it, or, if its window has been "
+            "divided out, put `compensated` into its name"
         )
     if cube.std(dtype=np.float64) == 0:
         raise UserError(f"{path}: all cells are the same; get or make the cube again")
@@ -144,7 +165,8 @@ def load(cfg: Config) -> RealSky:
     files = cube_files(cfg.real.path, cfg.lpt.particles, cfg.lpt.redshift)
     maps = np.concatenate([slabs(cfg, path) for path in files])
     lpt = cfg.lpt
-    windows = {str(path): scheme(path) or "not told by the name, none divided out" for path in files}
+    windows = {str(path): scheme(path) or "none, or not told by the name: none divided out" for path in files}
+    own = stated(cfg)
     return RealSky(
         name="quijote",
         observed=False,
@@ -167,4 +189,5 @@ def load(cfg: Config) -> RealSky:
                 "independent: its error is too small by up to the root of the number of axes",
             ],
         },
+        truth=own.truth,
     )

@@ -17,11 +17,12 @@ class RealSky:
 
     `maps` is (n, size, size, channels) float32 with masked pixels 0, `coverage` (n, size, size) the observed fraction
     of each pixel, `ra` and `dec` (n,) the patch centres [deg] (NaN where there is no sky position). `observed` is False
-    for mocks; `truth` holds a mock's parameters. `null_tests` are numbers that should look like noise.
+    for simulations and None where nobody says; `truth` holds the parameters of a simulation, where they are known.
+    `null_tests` are numbers that should look like noise.
     """
 
     name: str
-    observed: bool
+    observed: bool | None
     maps: np.ndarray
     coverage: np.ndarray
     ra: np.ndarray

@@ -19,6 +19,12 @@ from study.report.provenance import provenance
 from study.report.readings import percent, symbol, targets
 from study.report.tables import TABLE, pairs, plain_table, reading_table
 
+# by `observed` of metrics/infer.json: a name, and what it is
+SKIES = {
+    True: ("the observed sky", "an observation"),
+    False: ("a simulated sky", "a simulated sky: it tests the method, not the universe"),
+    None: ("maps of the user", "maps given by the user, who has not stated whether they are observed"),
+}
 KINDS = {"lensing": "weak-lensing maps", "2lpt": "maps of matter", "grf": "Gaussian fields"}
 
 
@@ -94,7 +100,7 @@ def cards(metrics: Mapping[str, Any]) -> list[str]:
         if "coverage_68" in one:
             card(f"{percent(one['coverage_68'])}", f"of the truths inside the 68&nbsp;% interval of {s}")
     for name in targets(infer or {}, "mean"):
-        m, what = infer[name], "the observed sky" if infer["observed"] else "a mock sky"
+        m, what = infer[name], SKIES[infer["observed"]][0]
         truth = f", whose truth is {m['truth']:.4f}" if "truth" in m else ""
         card(f"{m['mean']:.4f} <small>± {m['std']:.4f}</small>", f"{symbol(name)} of {what}{truth}")
     return made
@@ -148,8 +154,7 @@ def sky(cfg: Config, infer: Mapping[str, Any] | None, told: str | None, some: li
     """The posterior of the sky, and the half page of plain words that `infer` wrote, or at least its caveats."""
     if infer is None:
         return "<p class='absent'>Not run yet: <code>dvc repro infer</code> makes <code>metrics/infer.json</code>.</p>"
-    kind = "an observation" if infer["observed"] else "a simulated (mock) sky: it tests the method, not the universe"
-    first = f"<p>Source <code>{escape(str(infer['source']))}</code>, {kind}.</p>"
+    first = f"<p>Source <code>{escape(str(infer['source']))}</code>, {SKIES[infer['observed']][1]}.</p>"
     if told is None:
         lines = caveats({"observed": infer["observed"]}, infer, assumptions(cfg))
         told = "# With what care\n\n" + "\n".join(f"- {line}" for line in lines)

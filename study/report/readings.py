@@ -188,7 +188,7 @@ def sky(content: Mapping[str, Any], threshold: float) -> list[Reading]:
 
 def sky_summary(content: Mapping[str, Any]) -> list[str]:
     """What the sky says, in a sentence for each parameter, and whether to believe it."""
-    what = "the observed sky" if content["observed"] else "the mock sky, a simulation,"
+    what = {True: "the observed sky", False: "the simulated sky", None: "maps of the user"}[content["observed"]]
     said = []
     for name in targets(content, "mean"):
         m = content[name]

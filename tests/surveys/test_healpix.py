@@ -33,7 +33,7 @@ def test_own_maps_come_as_one_file_or_many_ring_or_nested(
     plain = place.own(maps, mask).fetch()
     assert plain.maps.shape[1:] == (place.size, place.size, 4)
     assert len(plain.maps) >= 3
-    assert plain.observed
+    assert plain.observed is None, "nobody says"
     place.own(maps, mask, nest=nest)
     if separate:
         for number, one in enumerate(maps):
@@ -228,3 +228,43 @@ def test_the_advice_for_a_mask_of_another_nside_does_what_it_says(kind: Any) -> 
     np.testing.assert_array_equal(np.flatnonzero(coarse), healpy.nest2ring(32, np.array([0])))
     if kind is bool:
         assert healpy.ud_grade(mask, 32).sum() == 2, "healpy as it is; were it otherwise, plain advice would do"
+
+
+@pytest.mark.parametrize(("value", "told"), [(0.0, "0"), (-99.0, "-99"), (-9999.0, "-9999")])
+def test_pixels_without_data_are_refused_or_masked_by_request(
+    place: Any, maps: np.ndarray, mask: np.ndarray, value: float, told: str
+) -> None:
+    seen = np.flatnonzero(mask)
+    holes = seen[np.random.default_rng(0).choice(len(seen), len(seen) // 50, replace=False)]
+    spoiled, smaller = maps.copy(), mask.copy()
+    spoiled[1:3, holes], smaller[holes] = value, False
+    expected = place.own(maps, smaller).fetch()
+    place.own(spoiled, mask)
+    message = place.complaint()
+    assert f"{len(holes)} of {len(seen)} pixels called observed are exactly {told}," in message or "rms" in message
+    if value == 0:
+        assert "map 2 of 4" in message and f"real.missing={told} " in message
+    place.overrides["real.missing"] = value
+    sky = place.fetch()
+    np.testing.assert_array_equal(sky.maps, expected.maps)
+    np.testing.assert_array_equal(sky.coverage, expected.coverage)
+    assert any("taken out of it" in step for step in sky.provenance["steps"])
+    assert any(" of the observed sky" in step for step in sky.provenance["steps"])
+
+
+def test_what_the_user_says_of_own_maps_is_kept(place: Any, maps: np.ndarray, mask: np.ndarray) -> None:
+    place.own(maps, mask).overrides["real.truth"] = {"omega_m": 0.3}
+    sky = place.fetch()
+    assert sky.observed is False and sky.truth == {"omega_m": 0.3} and sky.provenance["kind"] == "simulated"
+
+
+def test_a_mask_wider_than_the_noise_is_refused(place: Any, maps: np.ndarray, mask: np.ndarray) -> None:
+    """Beyond the footprint a transform leaks a little, so there are no zeros that give a wide mask away."""
+    centre = healpy.pix2vec(place.nside, np.flatnonzero(mask)[mask.sum() // 2])
+    leaked, wide = maps.copy(), mask.copy()
+    hole = healpy.query_disc(place.nside, centre, np.radians(12))
+    leaked[:, hole] *= 0.05
+    place.own(leaked, wide)
+    assert "hardly any noise" in place.complaint()
+    wide[hole] = False
+    place.own(leaked, wide).fetch()

@@ -57,11 +57,11 @@ def own(tmp_path: Path, fair: Callable[..., Config]) -> dict[str, str]:
 
 def test_unmasked_pixels_go_back_to_their_places_row_by_row() -> None:
     mask = np.array([[True, False, True], [False, True, True]])
-    maps = hsc_y3.unpack(np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float16), mask, "maps.npy")
+    maps = images.unpack(np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float16), mask, "maps.npy")
     assert maps.tolist() == [[[1, 0, 2], [0, 3, 4]], [[5, 0, 6], [0, 7, 8]]]
     assert maps.dtype == np.float32
     with pytest.raises(UserError, match=r"maps.npy: shape \(2, 3\), but the mask has 4 unmasked pixels"):
-        hsc_y3.unpack(np.zeros((2, 3), np.float16), mask, "maps.npy")
+        images.unpack(np.zeros((2, 3), np.float16), mask, "maps.npy")
 
 
 @pytest.mark.parametrize("number", [0, 1])

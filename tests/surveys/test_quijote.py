@@ -53,7 +53,7 @@ def save(path: Path, cube: np.ndarray) -> Path:
 
 
 def test_the_simulators_own_cube_gives_the_simulators_own_maps(tmp_path: Path, cubes: Callable[..., Config]) -> None:
-    cfg = cubes(tmp_path / "df_m_64_z=0.npy")
+    cfg = cubes(tmp_path / "df_m_64_compensated_z=0.npy")
     grid = lpt.prepare(cfg)
     expected = lpt.maps(cfg, grid, THETA, realisations(1, 0, 5), 24)
     # the linear field of the same seed, which the public function evolves
@@ -64,13 +64,13 @@ def test_the_simulators_own_cube_gives_the_simulators_own_maps(tmp_path: Path, c
     linear = fft.irfftn(lpt.gaussian_modes(realisations(1, 0, 5)(0), amplitude[grid.number]), s=(64,) * 3)
     grown, omega_m_z = grid.table.grown(values, 0.0)
     cube = lpt.density(linear, BOX, grown, omega_m_z=omega_m_z)
-    save(tmp_path / "df_m_64_z=0.npy", cube)
+    save(tmp_path / "df_m_64_compensated_z=0.npy", cube)
     sky = fetch(cfg)
     assert sky.maps.shape == expected.shape == (24, 32, 32, 1) and sky.maps.dtype == np.float32
     np.testing.assert_allclose(sky.maps, expected, rtol=0, atol=2e-5 * expected.std())
     assert sky.maps.std() > 0.1
     # 1 + delta is told by its mean
-    save(tmp_path / "df_m_64_z=0.npy", 1 + cube)
+    save(tmp_path / "df_m_64_compensated_z=0.npy", 1 + cube)
     np.testing.assert_allclose(fetch(cfg).maps, expected, rtol=0, atol=1e-5)
     assert not sky.observed and sky.truth is None and (sky.coverage == 1).all()
     assert any("500.0 Mpc/h" in step for step in sky.provenance["steps"])
@@ -103,7 +103,7 @@ def test_slabs_of_an_n_body_cube_have_its_units_and_axes(cubes: Callable[..., Co
 def test_the_assignment_window_of_the_name_is_divided_out(
     tmp_path: Path, cubes: Callable[..., Config], name: str, scheme: mesh.Scheme
 ) -> None:
-    field = waves(64, noise=0.2)
+    field = waves(64, noise=0.04)
     field -= field.mean()
     modes = fft.rfftn(field)
     for factor in mesh.window(64, scheme):
@@ -196,3 +196,35 @@ def test_redshift_and_kind_must_be_those_of_the_maps(tmp_path: Path, cubes: Call
         cubes(path, {"data.kind": "lensing", "data.size": 64})
     with pytest.raises(UserError, match="real.path=null: real.source=quijote needs it"):
         cubes(None)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_no_cell_may_be_emptier_than_empty(tmp_path: Path, cubes: Callable[..., Config], shift: float) -> None:
+    cube = waves(64)
+    cube[3, 4, 5:8] = -1.0
+    cube -= cube.mean()
+    fetch(cubes(save(tmp_path / "df_m_64_z=0.npy", cube + np.float32(shift))))
+    cube[3, 4, 5:8] = -1.3
+    for name in ("df_m_64_z=0.npy", "df_m_64_CIC_z=0.npy"):
+        with pytest.raises(UserError, match=rf"{name}: 3 cells are below {shift - 1:g} \(lowest -?[0-9.]+\)") as caught:
+            fetch(cubes(save(tmp_path / name, cube + np.float32(shift))))
+        assert "\n" not in str(caught.value)
+    # the window that was divided out rings below empty, and is not divided out again
+    path = save(tmp_path / "df_m_64_CIC_compensated_z=0.npy", cube)
+    assert "none divided out" in fetch(cubes(path)).provenance["windows"][str(path)]
+    with pytest.raises(UserError, match="1 was taken off twice"):
+        fetch(cubes(save(tmp_path / "df_m_64_z=0.npy", waves(64) - np.float32(1))))
+
+
+@pytest.mark.parametrize("name", ["cube.npz", "cube.npz:df_m_64_z=0", "cube.h5:sim/df_m_64_z=0"])
+def test_cubes_may_lie_in_archives(tmp_path: Path, cubes: Callable[..., Config], name: str) -> None:
+    import h5py
+
+    np.savez(tmp_path / "cube.npz", **{"df_m_64_z=0": waves(64)})
+    with h5py.File(tmp_path / "cube.h5", "w") as file:
+        file["sim/df_m_64_z=0"] = waves(64)
+        file["sim/df_m_64_z=1"] = waves(64)
+    sky = fetch(cubes(f"{tmp_path}/{name}"))
+    assert sky.maps[..., 0] == pytest.approx(mesh.project(waves(64), 8, 32), abs=2e-6)
+    with pytest.raises(UserError, match="a cube of z = 1.0"):
+        fetch(cubes(f"{tmp_path}/cube.h5:sim/df_m_64_z=1"))

@@ -1,0 +1,138 @@
+"""Values that stand for missing data are told from noise, however it is stored, and masked where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cosmokeras.config import Config
+from cosmokeras.errors import UserError
+from cosmokeras.surveys import RealSky, fetch, missing
+from cosmokeras.surveys.mock import read_mock
+
+ROOT = Path(__file__).parents[2]
+SIGMA = 0.0258
+
+
+def noise(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, SIGMA, n)
+
+
+STORED = {
+    "float16": lambda x: x.astype(np.float16),
+    "float16 of signal and noise": lambda x: x.astype(np.float16) + noise(len(x), 1).astype(np.float16),
+    "float32": lambda x: x.astype(np.float32),
+    "float64": lambda x: x,
+    "eighths of sigma": lambda x: (np.round(x / SIGMA * 8) * (SIGMA / 8)).astype(np.float32),
+    "steps of sigma": lambda x: np.round(x / SIGMA).astype(np.float32),
+    "int16 with BSCALE": lambda x: np.round(x / 1e-5).astype(np.int16) * 1e-5,
+    "skewed": lambda x: np.exp(20 * x) / 100 + np.roll(x, 7),
+}
+
+
+@pytest.mark.parametrize("n", [4096, 132_019, 1_000_000])
+@pytest.mark.parametrize("stored", STORED)
+def test_noise_repeats_no_value_that_counts(stored: str, n: int) -> None:
+    assert missing.repeated(STORED[stored](noise(n))) == []
+
+
+@pytest.mark.parametrize("value", [0.0, -99.0, 99.0, -1.0, 0.003])
+@pytest.mark.parametrize("stored", ["float16", "float32", "float64", "int16 with BSCALE"])
+def test_strips_and_holes_of_one_value_are_found(stored: str, value: float) -> None:
+    pixels = STORED[stored](noise(4096))
+    pixels[:123] = value  # 3 %
+    found = missing.repeated(pixels)
+    assert len(found) == 1 and found[0].pixels >= 123 and found[0].value == pytest.approx(value, rel=1e-3)
+
+
+def test_zeros_are_found_in_coarse_steps_too() -> None:
+    pixels = STORED["eighths of sigma"](noise(16_384))
+    assert np.mean(pixels == 0) > 0.04, "zeros of noise"
+    pixels[:492] = 0
+    assert [one.value for one in missing.repeated(pixels)] == [0.0]
+
+
+def test_the_committed_mock_sky_is_no_missing_data() -> None:
+    maps, mask, _ = read_mock(ROOT / "data/mock/des_y3_mock.fits.gz")
+    for one in maps:
+        assert missing.repeated(one[mask]) == []
+    assert missing.repeated(maps[0])[0].value == 0, "outside the footprint"
+
+
+def test_quiet_squares_are_counted() -> None:
+    maps = noise(2 * 64 * 64).reshape(2, 64, 64, 1)
+    seen = np.ones((2, 64, 64), bool)
+    assert missing.quiet_pixels(maps, seen, np.array([SIGMA])) == 0
+    maps[1, 8:24, 40:56] = 0.01 + maps[1, 8:24, 40:56] / 50
+    assert missing.quiet_pixels(maps, seen, np.array([SIGMA])) == 256
+    seen[1, 8:24, 40:56] = False
+    assert missing.quiet_pixels(maps, seen, np.array([SIGMA])) == 0
+
+
+@pytest.fixture
+def load(config: Callable[..., Config], tmp_path: Path) -> Callable[..., RealSky]:
+    """The sky of one bin and 32 pixels of 2 arcmin from an array."""
+
+    def run(array: np.ndarray, mask: np.ndarray | None = None, **real: Any) -> RealSky:
+        np.save(tmp_path / "kappa.npy", array)
+        keys: dict[str, Any] = {"source": "array", "path": str(tmp_path / "kappa.npy"), "pixel_arcmin": 2.0, **real}
+        if mask is not None:
+            np.save(tmp_path / "mask.npy", mask)
+            keys["mask"] = str(tmp_path / "mask.npy")
+        other = {"data.size": 32, "lensing.survey": "hsc_y3_fair", "lensing.mask": "none"}
+        spectra = {"model.spectrum_bins": 6, "evaluate.spectrum_bins": 6}
+        return fetch(config(other | spectra | {f"real.{key}": value for key, value in keys.items()}))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0.0, "0"), (-99.0, "-99"), (-99.9, "-99.9"), (-1.6375e30, "-1.6375e+30"), (np.nan, "nan"), (0.0123, "0.0123")],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_missing_pixels_are_refused_or_masked_by_request(
+    load: Callable[..., RealSky], value: float, told: str, dtype: type
+) -> None:
+    maps = noise(64 * 96).reshape(64, 96).astype(dtype)
+    maps[:2] = value
+    with pytest.raises(UserError, match="kappa.npy: 192 ") as caught:
+        load(maps)
+    assert f"real.missing={told} " in str(caught.value) and "\n" not in str(caught.value)
+    sky = load(maps, missing="nan" if told == "nan" else float(told))
+    assert (sky.coverage[:3, :2] == 0).all() and sky.coverage.sum() == 62 * 96
+    assert (sky.maps[:3, :2] == 0).all()
+    mask = np.ones((64, 96))
+    mask[:2] = 0
+    np.testing.assert_array_equal(load(maps, mask).maps, sky.maps)
+    mask[1] = 1  # wider than the maps by a row
+    with pytest.raises(UserError, match="kappa.npy: 96 "):
+        load(maps, mask)
+
+
+def test_only_missing_pixels_leave_nothing(load: Callable[..., RealSky]) -> None:
+    with pytest.raises(UserError, match="no pixel is left"):
+        load(np.zeros((64, 96), np.float32), missing=0.0)
+
+
+def test_smooth_fillings_are_refused(load: Callable[..., RealSky]) -> None:
+    maps = noise(64 * 96).reshape(64, 96)
+    maps[16:32, 40:64] = 0.01 * np.sin(np.arange(16.0))[:, None] / 10 + 1e-5 * np.arange(24)
+    with pytest.raises(UserError, match="384 of 6144 pixels called observed lie where there is hardly any noise"):
+        load(maps)
+
+
+def test_the_key_is_for_maps_that_may_be_masked(config: Callable[..., Config]) -> None:
+    with pytest.raises(UserError, match=r"real.missing=0.0: real.source=mock knows its own marks"):
+        config({"real.missing": 0.0})
+    keys = {"real.source": "array", "real.path": "x.npy", "data.kind": "grf", "real.missing": 0.0}
+    with pytest.raises(UserError, match=r"data.kind=grf maps are whole"):
+        config(keys)
+    for wrong in ("zero", True, float("inf"), [0.0]):
+        with pytest.raises(UserError, match=r"real.missing="):
+            config({"real.source": "array", "real.path": "x.npy", "real.missing": wrong})
+    assert config({"real.source": "array", "real.path": "x.npy", "real.missing": float("nan")}).real.missing == "nan"

@@ -57,7 +57,12 @@ def atomic(path: Path | str) -> Iterator[IO[bytes]]:
 def write_json(path: Path | str, content: Any) -> None:
     """Write readable JSON atomically, with a newline at the end."""
     with atomic(path) as handle:
-        handle.write((json.dumps(content, indent=2) + "\n").encode())
+        handle.write(json_bytes(content))
+
+
+def json_bytes(content: Any) -> bytes:
+    """Readable JSON as `write_json` writes it."""
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def write_text(path: Path | str, content: str) -> None:

@@ -79,6 +79,7 @@ def stage_files(root: Path) -> dict[str, tuple[str, list[str]]]:
     return {
         name: (names(stage["metrics"])[0], [p for p in names(stage.get("plots", [])) if p.endswith(".png")])
         for name, stage in stages.items()
+        if "metrics" in stage  # the first one only writes the inputs of the others down
     }
 
 

@@ -216,10 +216,14 @@ def _sky_files(cfg: Config) -> Files:
     if cfg.real.source == "mock" and _survey(cfg) and cfg.survey.mock is not None:
         found[_named(SURVEY_FOLDER / cfg.survey.mock)] = Path(cfg.root) / SURVEY_FOLDER / cfg.survey.mock
     paths = (cfg.real.path,) if isinstance(cfg.real.path, str) else cfg.real.path or ()
-    for given in (*paths, *([cfg.real.mask] if cfg.real.mask else [])):
+    for given in filter(None, (*paths, cfg.real.mask)):
         path = _found(cfg, given)
-        inside = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else []
-        found |= {f"{given}/{one.name}": one for one in inside} if path.is_dir() else {given: path}
+        try:
+            inside = sorted(one for one in path.iterdir() if one.is_file())
+        except OSError:  # a file, or what is not there or may not be read
+            found[given] = path
+        else:
+            found |= {f"{given}/{one.name}": one for one in inside}
     return found
 
 

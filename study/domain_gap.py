@@ -34,7 +34,7 @@ from cosmokeras.config import Config, fingerprint, load_params
 from cosmokeras.cosmology import sample_prior
 from cosmokeras.errors import UserError
 from cosmokeras.files import locked, work_folder, write_json
-from cosmokeras.inputs import check_record, statement
+from cosmokeras.inputs import NOTE, check_record, statement
 from study import gap_pictures, variants
 from study.setting import ROOT, STANDARD
 
@@ -67,7 +67,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 # The kinds with one channel, which a network of another such kind can be shown
 ONE_CHANNEL = {"lensing": "lensing_one_bin", "2lpt": "2lpt", "grf": "grf"}
 # What a stage writes last
-FINISHED = {"generate": cli.SIMULATIONS / "simulation.json", "train": cli.MODEL / "estimator.json"}
+FINISHED = {"generate": cli.SIMULATIONS / "simulation.json", "train": cli.MODEL / NOTE}
 CHANGES: dict[str, dict[str, variants.Variant]] = {
     "lensing": {
         "gaussian": variants.gaussian,

@@ -304,6 +304,8 @@ def test_own_maps_anywhere_are_followed_by_their_content(raw: dict[str, Any], tm
         one.write_text("first")
     (folder / "df_m_2_z=0.npy").write_text("one more")
     assert changed(before, statements(raw, tmp_path)) == SKY
+    # what is not there is for the source to say
+    assert statements(put(raw, "real.path", ["", "nowhere.npy"]), tmp_path)["sky"]["files"]["nowhere.npy"] is None
 
 
 def test_the_manifest_of_published_maps_counts(raw: dict[str, Any], tmp_path: Path) -> None:

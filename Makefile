@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install repro test test-slurm smoke lint report docs physics validate bench domain-gap fine-tuning clean
+.PHONY: help install repro stale test test-slurm smoke lint report docs physics validate bench domain-gap fine-tuning clean
 
 EXTRAS ?=
 DEV := dev,sphere
@@ -49,6 +49,9 @@ install: $(BASE_STAMP)  ## .venv with the pinned versions; every other target be
 repro: $(BASE_STAMP)  ## the whole pipeline: data, maps, network, evaluation, posterior of the real maps
 	@$(DVC) pull data.dvc
 	@$(DVC) repro
+
+stale: $(BASE_STAMP)  ## for each stage whether its result, as dvc.lock has it, is that of today's inputs; changes nothing
+	@$(VENV) -m stages.inputs --stale
 
 test: $(DEV_STAMP) lint  ## linters and tests
 	@$(DVC) pull data.dvc

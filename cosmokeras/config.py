@@ -9,7 +9,7 @@ import copy
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ from cosmokeras.sections import (
     TrainConfig,
 )
 from cosmokeras.surveys.presets import SURVEY_FOLDER, Mean, Survey, load_survey
+
+# Fields of presets, and keys of params.yaml, that noise-free maps do not depend on
+OF_WORDS = {"name", "title", "citation"}
+OF_OBSERVATION = {"made_from", "nside", "mask", "sky", "smoothing_arcmin", "inversion", "mean", "field_deg"}
 
 
 class Config(Section):
@@ -152,18 +156,63 @@ class Config(Section):
         return values
 
     def simulation_key(self) -> dict[str, Any]:
-        """All that the noise-free maps of one (cosmology, realisation) depend on, for fingerprints."""
-        prior = self.prior.model_dump(include=set(self.kind.parameters))
-        key: dict[str, Any] = {"prior": prior, "data": self.data.model_dump(exclude={"targets"})}
+        """All parameters that the noise-free maps of one (cosmology, realisation) depend on.
+
+        Keys of sections and fields of presets count unless they are known not to: a new one counts by itself. Of
+        files that a preset names, the names are here and the content is in `cosmokeras.inputs`.
+        """
+        prior = self.prior.model_dump(mode="json", include=set(self.kind.parameters))
+        key: dict[str, Any] = {"prior": prior, "data": self.data.model_dump(mode="json", exclude={"targets"})}
         if self.kind.observed == "survey":
-            key["lensing"] = {"pixel_arcmin": self.pixel_arcmin, "shell_mpc_h": self.lensing.shell_mpc_h}
+            key["lensing"] = self.lensing.model_dump(mode="json", exclude=OF_OBSERVATION | {"survey"})
+            key["lensing"]["pixel_arcmin"] = self.pixel_arcmin
             if self.mean == "removed_field":
-                key["lensing"]["field_deg"] = self.field_deg
-            key["survey"] = self.survey.model_dump(
-                exclude={"mask", "mock", "sky", "smoothing_arcmin", "mean", "field_deg"}
-            )
-        elif self.kind.section:
-            key[self.kind.section] = getattr(self, self.kind.section).model_dump()
+                key["lensing"] |= {"mean": self.mean, "field_deg": self.field_deg}
+            key["survey"] = self._survey_key(OF_WORDS | OF_OBSERVATION | {"mock"}, {"n_eff", "sigma_e"})
+            key["survey"]["pixels"] = self.survey.pixels
+            if self.survey.pixels == "cut":
+                key["survey"] |= self.survey.model_dump(mode="json", include={"nside", "sky"})
+        if self.kind.section not in (None, "lensing"):
+            key[str(self.kind.section)] = getattr(self, str(self.kind.section)).model_dump(mode="json")
+        return key
+
+    def observation_key(self) -> dict[str, Any]:
+        """All further parameters that maps depend on once they are observed: noise, mask, pixels, smoothing."""
+        if self.kind.observed != "survey":
+            return {}
+        lensing = self.lensing.model_dump(mode="json", exclude={"survey"})
+        lensing |= {"pixel_arcmin": self.pixel_arcmin, "smoothing_arcmin": self.smoothing_arcmin}
+        lensing |= {"mean": self.mean, "field_deg": self.field_deg}
+        replaced = {"mask", "smoothing_arcmin", "mean", "field_deg"}  # by what `lensing` says
+        return {"lensing": lensing, "survey": self._survey_key(OF_WORDS | {"mock"} | replaced)}
+
+    def sky_key(self) -> dict[str, Any]:
+        """All parameters that patches of a sky depend on, wherever it comes from: what is cut out, and how."""
+        real = self.real.model_dump(mode="json", exclude={"mirror", "offline"})
+        key: dict[str, Any] = {"data": {"kind": self.data.kind, "size": self.data.size}, "real": real}
+        if self.kind.observed == "survey":
+            key["lensing"] = {"pixel_arcmin": self.pixel_arcmin, "mask": self.lensing.mask}
+            key["lensing"] |= {"mean": self.mean, "field_deg": self.field_deg}
+            unseen = {"citation", "title", "mask", "smoothing_arcmin", "z_max", "mean", "field_deg"}
+            key["survey"] = self._survey_key(unseen, {"n_z"})
+        elif self.kind.section is not None:
+            key[self.kind.section] = getattr(self, self.kind.section).model_dump(mode="json")
+        return key
+
+    def training_key(self) -> dict[str, Any]:
+        """All parameters that a trained network depends on beside those of its maps."""
+        train = self.train.model_dump(mode="json", exclude={"checkpoint_minutes", "wandb", "init_from"})
+        model = self.model.model_dump(mode="json")
+        return {"data": {"targets": list(self.targets)}, "model": model, "train": train}
+
+    def _survey_key(self, without: Set[str], of_bins: Set[str] = frozenset()) -> dict[str, Any]:
+        """The survey preset without some fields, of itself and of its bins; its pixel is in `lensing.pixel_arcmin`."""
+        key = self.survey.model_dump(mode="json", exclude={*without, "pixel_arcmin"})
+        for one in key["bins"]:
+            for term in one["n_z"]:
+                term.pop("folder", None)  # where the preset is, not what it says
+            for name in of_bins:
+                del one[name]
         return key
 
 

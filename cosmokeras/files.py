@@ -73,9 +73,13 @@ def atomic(path: Path | str) -> Iterator[IO[bytes]]:
 
 def write_json(path: Path | str, content: Any) -> None:
     """Write readable JSON atomically, with a newline at the end; null for NaN and infinities, which JSON has not."""
-    text = json.dumps(_finite(content), indent=2, allow_nan=False)
     with atomic(path) as handle:
-        handle.write((text + "\n").encode())
+        handle.write(json_bytes(content))
+
+
+def json_bytes(content: Any) -> bytes:
+    """Readable JSON as `write_json` writes it."""
+    return (json.dumps(_finite(content), indent=2, allow_nan=False) + "\n").encode()
 
 
 def _finite(node: Any) -> Any:

@@ -296,7 +296,7 @@ def theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
     """The table for this prior box, from the work folder when it was built before."""
     names = tuple(dict.fromkeys(SHAPE + EXPANSION))
     key = {"prior": {name: getattr(cfg.prior, name) for name in names}, "z_max": _z_max(cfg)}
-    code = code_fingerprint("cosmology.py", "halofit.py", "table.py")
+    code = code_fingerprint("cosmokeras.table")
     path = work_folder("theory", fingerprint({"code": code, **key})) / "table.npz"
     parts = ("bounds", "powers", "coefficients")
     if path.exists():

@@ -8,6 +8,7 @@ from cosmokeras import cli, figures, load_params
 from cosmokeras.backend import select_backend
 from cosmokeras.dataset.shards import open_split
 from cosmokeras.files import write_json
+from cosmokeras.inputs import check_record
 
 
 def main(args: Namespace) -> None:
@@ -18,6 +19,7 @@ def main(args: Namespace) -> None:
         splits = [open_split(cfg, cli.SIMULATIONS, name) for name in ("train", "validation", "test")]
 
         begin("loading the network")
+        check_record(cli.MODEL, cfg, "model", "train")
         select_backend(cfg.train.backend)
         cli.import_quietly("tensorflow")
         from cosmokeras.inference.estimator import Estimator

@@ -8,6 +8,7 @@ import numpy as np
 
 from cosmokeras import cli, load_params, sky_figures
 from cosmokeras.files import atomic, write_json, write_text
+from cosmokeras.inputs import NOTE, statement
 from cosmokeras.observation import USED, pixel_noise
 from cosmokeras.surveys import fetch
 from cosmokeras.surveys.field_mean import check_mean, mean_words
@@ -17,8 +18,10 @@ from cosmokeras.surveys.sky import label
 def main(args: Namespace) -> None:
     """Fetch the maps of real.source; nothing is ever put in place of what cannot be had."""
     cfg = load_params(args.params)
+    made_with = statement(cfg, "sky")
     sky = fetch(cfg)
     check_mean(cfg, sky)
+    (cli.REAL / NOTE).unlink(missing_ok=True)  # until all files are there nothing says what they were made with
     with atomic(cli.REAL / "patches.npz") as handle:
         np.savez(handle, maps=sky.maps, coverage=sky.coverage)
     rows = [f"{i},{ra:.6f},{dec:.6f}" for i, (ra, dec) in enumerate(zip(sky.ra, sky.dec, strict=True))]
@@ -36,13 +39,12 @@ def main(args: Namespace) -> None:
     if sky.truth is not None:
         metrics["truth"] = {name: round(value, 6) for name, value in sky.truth.items()}
     write_json(cli.METRICS / "real.json", metrics)
+    write_json(cli.REAL / NOTE, made_with)
     title = label(note)
     noise = pixel_noise(cfg) if cfg.kind.observed == "survey" else None
     picture = cli.PLOTS / "null_tests.png"
     sky_figures.null_tests(picture, sky.maps, sky.coverage, (sky.ra, sky.dec), noise, sky.null_tests, title)
     masked = metrics["masked_fraction"]
-    if cfg.real.path is not None:
-        print("DVC does not watch real.path: after a change of that file, `dvc repro --force --single-item fetch_real`")
     used = next((f" ({step})" for step in sky.provenance.get("steps", []) if "of the observed sky" in step), "")
     print(f"{title}: {len(sky.maps)} patches, {masked:.1%} masked{used}; see {picture} and {cli.REAL}/provenance.json")
 

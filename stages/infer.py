@@ -15,6 +15,7 @@ from cosmokeras.inference import report
 from cosmokeras.inference.derived import with_s8
 from cosmokeras.inference.jackknife import jackknife
 from cosmokeras.inference.published import compare
+from cosmokeras.inputs import check_record
 from cosmokeras.surveys.sky import label
 
 SAMPLES = 4000
@@ -27,9 +28,11 @@ def main(args: Namespace) -> None:
     note, real = (cli.read(path, lambda path: json.loads(path.read_text()), "fetch_real") for path in notes)
     maps, coverage = cli.read(cli.REAL / "patches.npz", patches, "fetch_real")
     ra, dec = cli.read(cli.REAL / "positions.csv", positions, "fetch_real")
+    check_record(cli.REAL, cfg, "sky", "fetch_real")
 
     with cli.steps("infer", 3) as begin:
         begin("loading the network")
+        check_record(cli.MODEL, cfg, "model", "train")
         select_backend(cfg.train.backend)
         cli.import_quietly("tensorflow")
         from cosmokeras.inference.estimator import Estimator

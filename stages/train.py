@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
 import numpy as np
 
 from cosmokeras import cli, figures, load_params
 from cosmokeras.backend import select_backend
-from cosmokeras.code import code_fingerprint
-from cosmokeras.config import fingerprint, survey_masks
+from cosmokeras.config import fingerprint
 from cosmokeras.dataset.shards import open_split, simulation_folder
-from cosmokeras.files import sha256, sha256_of, work_folder, write_json
-from cosmokeras.surveys.patches import MARGIN
-
-CODE = ("dataset", "models", "observation.py", "kaiser_squires.py", "surveys", "training")  # that a run depends on
+from cosmokeras.files import work_folder, write_json
+from cosmokeras.inputs import NOTE, statement
 
 
 def main(args: Namespace) -> None:
     """Train; goes on where an interrupted run with the same parameters and maps stopped."""
     cfg = load_params(args.params)
+    made_with = {name: statement(cfg, name) for name in ("weights", "model")}
     simulations = simulation_folder(cfg) if args.work_only else cli.SIMULATIONS
     training = open_split(cfg, simulations, "train")
     validation = open_split(cfg, simulations, "validation")
@@ -31,13 +28,8 @@ def main(args: Namespace) -> None:
     from cosmokeras.inference.estimator import Estimator
     from cosmokeras.training.loop import train
 
-    key = cfg.model_dump(mode="json", include={"prior", "data", "lensing", "grf", "lpt", "model", "train"})
-    key |= {"code": code_fingerprint(*CODE), "maps": sha256(simulations / "simulation.json")}
-    key["masks"] = sha256_of(survey_masks(cfg, MARGIN))
-    if cfg.train.init_from:
-        key["init_from"] = sha256(Path(cfg.train.init_from) / "model.keras")
     curves = None if args.work_only else cli.PLOTS / "training"
-    run = train(cfg, training, validation, work_folder("train", fingerprint(key)), curves)
+    run = train(cfg, training, validation, work_folder("train", fingerprint(made_with["weights"])), curves)
     if not run.devices.main:
         return
     if args.work_only:
@@ -47,7 +39,9 @@ def main(args: Namespace) -> None:
         begin("calibrating on validation maps")
         estimator = calibrate(Estimator(cfg, run.model), training, validation)
         begin("saving")
+        (cli.MODEL / NOTE).unlink(missing_ok=True)  # until the model is whole nothing says what it was made with
         estimator.save(cli.MODEL)
+        write_json(cli.MODEL / NOTE, made_with["model"])
         figures.training_curves(cli.PLOTS / "training.png", run.history)
         begin("validation error")
         error = validation_rmse(estimator, validation)

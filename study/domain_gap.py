@@ -27,11 +27,11 @@ import numpy as np
 
 from benchmarks.checks.stages import run_in
 from cosmokeras import cli
-from cosmokeras.code import code_fingerprint
 from cosmokeras.config import Config, fingerprint, load_params
 from cosmokeras.cosmology import sample_prior
 from cosmokeras.errors import UserError
 from cosmokeras.files import locked, read_json, work_folder, write_json
+from cosmokeras.inputs import NOTE, check_record, statement
 from study import gap_pictures, variants
 from study.setting import ROOT, STANDARD
 
@@ -64,7 +64,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 # The kinds with one channel, which a network of another such kind can be shown
 ONE_CHANNEL = {"lensing": "lensing_one_bin", "2lpt": "2lpt", "grf": "grf"}
 # What a stage writes last
-FINISHED = {"generate": cli.SIMULATIONS / "simulation.json", "train": cli.MODEL / "estimator.json"}
+FINISHED = {"generate": cli.SIMULATIONS / "simulation.json", "train": cli.MODEL / NOTE}
 CHANGES: dict[str, dict[str, variants.Variant]] = {
     "lensing": {
         "gaussian": variants.gaussian,
@@ -112,22 +112,18 @@ def network(name: str, effort: Effort) -> Path:
 
 
 def _same(cfg: Config, folder: Path) -> bool:
-    """Whether the network in a folder was trained with these parameters."""
-    from cosmokeras.inference.estimator import Estimator
-
-    if not (folder / "estimator.json").exists():
+    """Whether the network in a folder was trained with these inputs."""
+    try:
+        check_record(folder, cfg, "model", "train")
+    except UserError:
         return False
-    theirs = Estimator.load(folder).cfg
-    parts = {"prior", "data", "model", "train", *([cfg.kind.section] if cfg.kind.section else [])}
-    if theirs.model_dump(include=parts) != cfg.model_dump(include=parts):
-        return False
-    return cfg.kind.observed != "survey" or theirs.survey == cfg.survey
+    return True
 
 
 def trained(cfg: Config, stages: tuple[str, ...] = tuple(FINISHED)) -> Path:
     """Folder of the work folder in which these stages have run with these parameters."""
     raw = cfg.model_dump(mode="json", exclude={"root"})
-    key = {"params": raw, "code": code_fingerprint("dataset", "inference", "models", "simulators", "training")}
+    key = {"params": raw} | {stage: statement(cfg, stage) for stage in FINISHED}
     folder = work_folder("domain-gap", fingerprint(key)).resolve()
     with locked(folder):
         for stage in (one for one in stages if not (folder / FINISHED[one]).exists()):

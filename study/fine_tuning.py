@@ -34,10 +34,10 @@ from typing import Any
 import numpy as np
 
 from cosmokeras import cli
-from cosmokeras.code import code_fingerprint
 from cosmokeras.config import Config, fingerprint
 from cosmokeras.dataset.shards import Split, open_split
 from cosmokeras.files import sha256, work_folder, write_json
+from cosmokeras.inputs import statement
 from study import domain_gap, gap_pictures
 from study.variants import changed
 
@@ -111,11 +111,8 @@ def settings(maps: Maps, trained: Path, way: str, count: int, seed: int, effort:
 def error(maps: Maps, trained: Path, way: str, count: int, seed: int, effort: Effort) -> float:
     """Rms error of Omega_m after training on `count` maps; kept in the work folder."""
     cfg = settings(maps, trained, way, count, seed, effort)
-    key = cfg.model_dump(mode="json", exclude={"root"})
-    key["train"]["init_from"] = sha256(trained / "model.keras") if WAYS[way] is not None else None
-    key |= {"count": count, "maps": sha256(maps.folder / cli.SIMULATIONS / "simulation.json")}
-    key["code"] = code_fingerprint("dataset", "models", "training")
-    folder = work_folder("fine-tuning", fingerprint(key))
+    key = {"count": count, "maps": sha256(maps.folder / cli.SIMULATIONS / "simulation.json")}
+    folder = work_folder("fine-tuning", fingerprint(key | statement(cfg, "weights")))
     if not (folder / "result.json").exists():
         from cosmokeras.training.loop import train
 

@@ -16,6 +16,7 @@ from scipy import fft
 from cosmokeras.code import code_fingerprint
 from cosmokeras.config import Config, fingerprint, parse_params
 from cosmokeras.files import atomic, work_folder
+from cosmokeras.inputs import statement
 from cosmokeras.observation import Observer, in_batches, observed_by
 from cosmokeras.simulators import SPLITS, lensing, lpt, realisations, simulator
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
@@ -162,7 +163,10 @@ def glass_sky(cfg: Config, theta: np.ndarray, nside: int, seed: int) -> np.ndarr
     cosmology = {name: float(values[name]) for name in FIDUCIAL}
     key = {"cosmology": cosmology, "nside": nside, "seed": seed, "pixel": cfg.pixel_arcmin, "size": cfg.data.size}
     key |= {"survey": cfg.survey.model_dump(mode="json"), "max_masked": cfg.real.max_masked}
-    key["code"] = code_fingerprint("simulators/sphere.py", "surveys", "cosmology.py")
+    key["files"] = statement(cfg, "maps")["files"]
+    key["code"] = code_fingerprint(
+        "cosmokeras.simulators.sphere", "cosmokeras.surveys.footprint", "cosmokeras.surveys.patches"
+    )
     path = work_folder("glass", fingerprint(key)) / "patches.npz"
     if not path.exists():
         rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]

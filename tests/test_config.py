@@ -124,6 +124,7 @@ def test_frozen(params: Path) -> None:
 def test_simulation_key_ignores_what_maps_do_not_depend_on(params: Path) -> None:
     key = load_params(params).simulation_key()
     same = {"lensing.mask": "none", "lensing.smoothing_arcmin": 3.0, "train.lr": 0.1, "data.targets": ["omega_m"]}
+    same |= {"lensing.pixel_arcmin": 5.0}  # the preset's own
     assert load_params(params, same).simulation_key() == key
     for name, value in {"prior.h": 0.68, "data.seed": 2, "data.size": 32, "lensing.shell_mpc_h": 50.0}.items():
         assert load_params(params, {name: value}).simulation_key() != key

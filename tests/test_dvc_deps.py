@@ -1,82 +1,97 @@
-"""The stages in dvc.yaml depend on exactly the modules and parameter sections that they use."""
+"""What stages depend on, by DVC: what their statements say, which hold all code that a stage imports."""
 
 from __future__ import annotations
 
-import ast
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+from cosmokeras.code import LOCAL, NOT_FOLLOWED, ROOT, code_digests, module_file
+from cosmokeras.config import Config
+from cosmokeras.inputs import RESULTS, STAGES, statement
+
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+MAKERS = {"outputs/simulations": "generate", "outputs/real": "fetch_real", "outputs/model": "train"}
+LOADED = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(*(name for name in sys.modules if name.split(".")[0] in ("cosmokeras", "stages")))
+"""
 
 
-def module_file(name: str) -> Path | None:
-    """File of a module of the package, or None for other packages."""
-    if name.split(".")[0] != "cosmokeras":
-        return None
-    base = ROOT / Path(*name.split("."))
-    for path in (base / "__init__.py", base.with_suffix(".py")):
-        if path.exists():
-            return path
-    return None
+def name_of(path: str) -> str:
+    """Module in a file below the project's folder."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-# The registry of sources is only looked into by the stage that fetches them.
-NOT_FOLLOWED = {("cosmokeras/surveys/__init__.py", stage) for stage in STAGES if stage != "fetch_real"}
+def test_every_stage_follows_its_statement_and_the_first_one_writes_them_all() -> None:
+    assert list(DVC) == ["inputs", *STAGES]
+    assert DVC["inputs"]["always_changed"] is True
+    # data is a dependency, so that a copy of the checkout gets it from DVC
+    assert DVC["inputs"]["deps"] == ["data"]
+    written = [next(iter(entry)) for entry in DVC["inputs"]["outs"]]
+    assert written == [f"outputs/inputs/{stage}.json" for stage in STAGES]
+    for stage, path in zip(STAGES, written, strict=True):
+        others = set(DVC[stage]["deps"]) - {path, "metrics/real.json"}
+        assert path in DVC[stage]["deps"]
+        assert others <= set(MAKERS), "what else counts belongs into the statement"
 
 
-def imported(path: Path, stage: str) -> set[Path]:
-    """Files of the package that a file imports anywhere, names in registries included."""
-    found: set[Path] = set()
-    tree = ast.parse(path.read_text())
-    names: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    # registries name modules in strings; so do the lazy attributes of the package, but what uses them imports them
-    here = str(path.relative_to(ROOT))
-    if here != "cosmokeras/__init__.py" and (here, stage) not in NOT_FOLLOWED:
-        names += [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-    for name in names:
-        if (file := module_file(name)) is not None:
-            found.add(file)
-            parents = [p for p in file.parents if p != ROOT and ROOT in p.parents]
-            found |= {p / "__init__.py" for p in parents if (p / "__init__.py").exists()}
-    return found
+@pytest.mark.parametrize("stage", ["generate", "fetch_real", "train"])
+def test_statements_hold_whatever_running_python_imports(stage: str, config: Callable[..., Config]) -> None:
+    code = statement(config(), stage)["code"]
+    assert f"stages/{stage}.py" in code
+    named = [name_of(path) for path in code]
+    done = subprocess.run([sys.executable, "-c", LOADED, *named], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) - {*NOT_FOLLOWED, "stages"} == set(named)
 
 
-def closure(stage: str) -> set[Path]:
-    """All files of the package that running a stage may import."""
-    seen, todo = set(), {ROOT / "stages" / f"{stage}.py"}
-    while todo:
-        path = todo.pop()
-        seen.add(path)
-        todo |= imported(path, stage) - seen
-    return seen
+@pytest.mark.parametrize("result", RESULTS)
+def test_functions_that_import_are_followed(result: str, config: Callable[..., Config]) -> None:
+    """Every module of the project that is named by an import anywhere in the code of a statement is in it."""
+    code = statement(config(), result)["code"]
+    for path in code:
+        text = re.sub(r"if TYPE_CHECKING:\n((    .*)?\n)+", "", (ROOT / path).read_text())
+        named = re.findall(r"^ *(?:from|import) ((?:cosmokeras|stages)[\w.]*)", text, re.MULTILINE)
+        for name in set(named) - set(NOT_FOLLOWED):
+            file = module_file(name)
+            assert file is not None and file.relative_to(ROOT).as_posix() in code, f"{path}: {name}"
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_code_dependencies_are_complete_and_needed(stage: str) -> None:
-    listed = [ROOT / dep for dep in STAGES[stage]["deps"] if dep.startswith(("stages/", "cosmokeras"))]
-    used = closure(stage)
-    missing = [str(p.relative_to(ROOT)) for p in used if not any(d == p or d in p.parents for d in listed)]
-    needless = [str(d.relative_to(ROOT)) for d in listed if not any(d == p or d in p.parents for p in used)]
-    assert not missing, f"add to deps of {stage}: {sorted(missing)}"
-    assert not needless, f"remove from deps of {stage}: {needless}"
+def test_code_that_is_chosen_by_name_counts_and_no_other(config: Callable[..., Config]) -> None:
+    def code(result: str, **overrides: str) -> set[str]:
+        return set(statement(config({key.replace("__", "."): v for key, v in overrides.items()}), result)["code"])
+
+    lensing, grf = code("maps"), code("maps", data__kind="grf")
+    assert "cosmokeras/simulators/lensing.py" in lensing and "cosmokeras/simulators/grf.py" in grf
+    assert {"cosmokeras/halofit.py", "cosmokeras/theory.py", "cosmokeras/table.py"} <= lensing
+    assert not {"cosmokeras/simulators/grf.py", "cosmokeras/simulators/lpt.py", "cosmokeras/figures.py"} & lensing
+    resnet, hybrid = code("weights", model__name="resnet"), code("weights")
+    assert {"cosmokeras/models/resnet.py"} == resnet - hybrid
+    assert {"cosmokeras/draws.py", "cosmokeras/config.py", "cosmokeras/observation.py"} <= hybrid
+    assert "cosmokeras/inference/calibrate.py" in code("model") - hybrid
+    mock, real = code("sky"), code("sky", real__source="des_y3")
+    assert "cosmokeras/surveys/mock.py" in mock - real and "cosmokeras/surveys/des_y3.py" in real - mock
+    assert not any("models" in path or "training" in path for path in lensing | mock)
+    assert all(path.split("/")[0] in LOCAL for path in code_digests("stages.infer"))
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", DVC)
 def test_parameters_that_the_code_reads_are_listed(stage: str) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    listed = set(STAGES[stage]["params"])
-    text = (ROOT / "stages" / f"{stage}.py").read_text()
+    listed = set(DVC[stage]["params"])
+    text = (Path(ROOT) / "stages" / f"{stage}.py").read_text()
     read = {(s, k) for s in params for k in re.findall(rf"(?<![.\w])cfg\.{s}\.(\w+)", text)}
     missing = {f"{s}.{k}" for s, k in read if not {s, f"{s}.{k}"} & listed}
     assert not missing, f"add to params of {stage}: {sorted(missing)}"
     known = set(params) | {f"{s}.{k}" for s, keys in params.items() for k in keys}
     assert listed <= known
+    if stage == "inputs":
+        assert listed == set(params)

@@ -60,7 +60,7 @@ STAGE = [
     ["--nope"],
 ]
 WRONG: dict[str, list[list[str]]] = {
-    **{f"stages.{name}": STAGE for name in ("fetch_real", "evaluate", "infer", "train")},
+    **{f"stages.{name}": STAGE for name in ("inputs", "fetch_real", "evaluate", "infer", "train")},
     "stages.generate": [*STAGE, ["--workers", "0"], ["--workers", "two"], ["--part", "8"], ["--part", "8/8"]],
     "slurm.report": [*STAGE, ["--gpus", "-1"], ["--gpus", "x"]],
     "slurm.parameters": [

@@ -24,7 +24,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from cosmokeras.code import code_fingerprint
 from cosmokeras.config import Config, fingerprint
 from cosmokeras.cosmology import sample_prior
 from cosmokeras.errors import UserError
@@ -39,11 +38,12 @@ from cosmokeras.files import (
     write_json,
     write_text,
 )
+from cosmokeras.inputs import must_be_of_today, statement
 from cosmokeras.simulators import SPLITS, realisations, simulator
 
-FORMAT = 1  # of the folder
-# what maps depend on, beside the simulator itself
-CODE = ("cosmology.py", "pixels.py", "table.py", "theory.py", "simulators/fields.py", "simulators/mesh.py", "surveys/presets.py")  # noqa: E501  # fmt: skip
+FORMAT = 2  # of the folder
+NOTE = "simulation.json"
+COSMOLOGIES = "cosmologies.csv"
 SHARD_BYTES = 16 * 2**20  # of a shard, at most
 SHARDS = 32  # of a split, at least, where it has so many cosmologies: slow simulators keep many cores busy to the end
 
@@ -86,7 +86,10 @@ def plan(cfg: Config) -> list[Shard]:
 
 
 def make_shard(cfg: Config, prepared: Any, shard: Shard, theta: np.ndarray, folder: Path) -> int:
-    """Simulate one shard, whose cosmologies have the parameters theta (n, p), and write it; the number of maps."""
+    """Simulate one shard, whose cosmologies have the parameters theta (n, p), and write it; the number of maps.
+
+    `folder` is named by the fingerprint of all that the maps depend on; the shard's note keeps it.
+    """
     module, count = simulator(cfg.data.kind), cfg.data.realisations
     shape = ((shard.stop - shard.start) * count, cfg.data.size, cfg.data.size, cfg.channels)
     stored, largest = np.empty(shape, cfg.data.dtype), 0.0
@@ -109,7 +112,7 @@ def make_shard(cfg: Config, prepared: Any, shard: Shard, theta: np.ndarray, fold
         for part in (header.getbuffer(), stored.reshape(-1).view(np.uint8).data):
             handle.write(part)
             digest.update(part)
-    note = {"maps": len(stored), "sha256": digest.hexdigest()}
+    note = {"maps": len(stored), "sha256": digest.hexdigest(), "inputs": folder.name}
     write_json(path.with_suffix(".json"), note)
     return len(stored)
 
@@ -149,8 +152,7 @@ def _start_worker() -> None:
 
 def simulation_folder(cfg: Config) -> Path:
     """Work folder in which the maps are made, named by the fingerprint of all that they depend on."""
-    code = code_fingerprint(*CODE, str(simulator(cfg.data.kind).__file__))
-    return work_folder("generate", fingerprint({"code": code, **cfg.simulation_key()}))
+    return work_folder("generate", fingerprint(statement(cfg, "maps")))
 
 
 def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool = True) -> dict[str, float]:
@@ -163,6 +165,7 @@ def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool 
     folder, shards = simulation_folder(cfg), plan(cfg)
     with locked(folder):
         found = _fill(cfg, folder, shards, workers, progress)
+        (out / NOTE).unlink(missing_ok=True)  # until all shards are there nothing says what the folder holds
         for shard in shards:
             for ending in (".npy", ".json"):
                 place(folder / f"{shard.name}{ending}", out / f"{shard.name}{ending}")
@@ -195,8 +198,8 @@ def _fill(cfg: Config, folder: Path, shards: list[Shard], workers: int | None, p
 
 
 def _describe(cfg: Config, key: str, folder: Path) -> None:
-    write_text(folder / "cosmologies.csv", cosmologies_csv(cfg))
-    write_json(folder / "simulation.json", simulation_note(cfg, key))
+    write_text(folder / COSMOLOGIES, cosmologies_csv(cfg))
+    write_json(folder / NOTE, simulation_note(cfg, key, sha256(folder / COSMOLOGIES)))
 
 
 def _report_whole(folder: Path, shard: Shard) -> bool:
@@ -245,9 +248,10 @@ def cosmologies_csv(cfg: Config) -> str:
     return text.getvalue()
 
 
-def simulation_note(cfg: Config, key: str) -> dict[str, Any]:
-    """What the folder holds, for people and for the stages after this one."""
-    return {"format": FORMAT, "fingerprint": key, "parameters": list(cfg.parameter_names), **cfg.simulation_key()}
+def simulation_note(cfg: Config, key: str, cosmologies: str) -> dict[str, Any]:
+    """What the folder holds, for people and for the stages after this one; `cosmologies` is the sha256 of that file."""
+    head = {"format": FORMAT, "fingerprint": key, "parameters": list(cfg.parameter_names), "cosmologies": cosmologies}
+    return {**head, **statement(cfg, "maps")}
 
 
 @dataclass(frozen=True)
@@ -274,15 +278,50 @@ class Split:
 
 
 def open_split(cfg: Config, folder: Path, split: str) -> Split:
-    """Open the maps of a split after checking every shard against its checksum."""
-    arrays, per = [], cfg.data.realisations
+    """Open the maps of a split after checking that they are those of `cfg`, and every shard against its checksum.
+
+    Parameters of the maps are those that were written with them.
+    """
+    note, arrays, per = _note(cfg, folder), [], cfg.data.realisations
     for shard in (s for s in plan(cfg) if s.split == split):
         path = folder / f"{shard.name}.npy"
         if not path.exists():
             raise UserError(f"{path} is missing; run `dvc repro generate`")
         if not is_whole(path):
             raise UserError(f"{path} is damaged (its checksum differs); delete it and run `dvc repro generate`")
+        if note is not None and json.loads(path.with_suffix(".json").read_text()).get("inputs") != note["fingerprint"]:
+            raise UserError(f"{path} is of another run; delete {folder} and run `dvc repro generate`")
         arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
+    if note is None:
+        raise UserError(f"{folder / NOTE} is missing; run `dvc repro generate`")
     offsets = np.cumsum([0] + [len(a) for a in arrays])[:-1]
-    theta = split_theta(cfg, split)
+    theta = _written_theta(cfg, folder, split, note)
     return Split(arrays, offsets, np.repeat(theta, per, axis=0), np.repeat(np.arange(len(theta)), per))
+
+
+def _note(cfg: Config, folder: Path) -> dict[str, Any] | None:
+    """What the folder says that it holds, which must be what `cfg` asks for; None where it says nothing."""
+    path, remedy = folder / NOTE, "run `dvc repro generate`"
+    try:
+        note = json.loads(path.read_text())
+        known = note["format"] == FORMAT and {"fingerprint", "cosmologies"} <= note.keys()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        raise UserError(f"{path} is damaged; delete {folder} and {remedy}") from None
+    if not known:
+        raise UserError(f"{folder} was made by another version of this program; {remedy}")
+    must_be_of_today(note, cfg, "maps", folder, "generate")
+    return dict(note)
+
+
+def _written_theta(cfg: Config, folder: Path, split: str, note: dict[str, Any]) -> np.ndarray:
+    """Free parameters (n, p) of a split's cosmologies, as they were written with the maps."""
+    path, remedy = folder / COSMOLOGIES, "run `dvc repro generate`"
+    if not path.exists():
+        raise UserError(f"{path} is missing; {remedy}")
+    if sha256(path) != note["cosmologies"]:
+        raise UserError(f"{path} is damaged or of another run (its checksum differs); delete {folder} and {remedy}")
+    with path.open(newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["split"] == split]
+    return np.array([[float(row[name]) for name in cfg.parameter_names] for row in rows])

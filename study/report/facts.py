@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from cosmokeras import yaml12
-from cosmokeras.config import Config
+from cosmokeras import inputs, yaml12
+from cosmokeras.config import Config, load_params
 from cosmokeras.errors import UserError
 
 NEEDED = ("generate", "train", "evaluate")  # stages without whose metrics and pictures there is no report
@@ -75,6 +75,7 @@ def stage_files(root: Path) -> dict[str, tuple[str, list[str]]]:
     return {
         name: (names(stage["metrics"])[0], [p for p in names(stage.get("plots", [])) if p.endswith(".png")])
         for name, stage in stages.items()
+        if "metrics" in stage  # the first one only writes the inputs of the others down
     }
 
 
@@ -163,7 +164,9 @@ def defaults() -> dict[str, Any]:
 def lock_parameters(lock: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters that the stages were last run with."""
     found: dict[str, Any] = {}
-    for stage in lock.get("stages", {}).values():
+    stages = lock.get("stages", {})
+    # what the first stage has is of the last call of DVC, whichever stages ran then
+    for stage in (stages[name] for name in sorted(stages, key=lambda name: name != "inputs")):
         for section in stage.get("params", {}).values():
             found |= dict(flat(section))
     return found
@@ -206,15 +209,21 @@ def versions() -> dict[str, str]:
 
 
 def stale(root: Path) -> dict[str, list[str]] | None:
-    """Stages whose metrics were made from other files than those here, and these files; None if DVC cannot say.
+    """Stages whose metrics were made from other inputs than today's, and what differs; None if DVC cannot say.
 
-    What is only absent (outputs are not kept in git) is no sign of that, and is left out.
+    What is only absent (outputs are not kept in git) is no sign of that, and is left out. So is the stage that writes
+    the inputs of the others down, as it runs every time.
     """
     status = dvc_json(root, "status")
     if status is None:
         return None
-    found: dict[str, list[str]] = {}
+    try:
+        found = inputs.stale(load_params(root / "params.yaml"), root)
+    except UserError:
+        return None
     for stage, changes in status.items():
+        if stage == "inputs":
+            continue
         for change in changes:
             if isinstance(change, str):
                 found.setdefault(stage, []).append(change)

@@ -191,6 +191,117 @@ def test_missing_shard_is_named(cfg: Config, tmp_path: Path) -> None:
         open_split(cfg, tmp_path / "nowhere", "train")
 
 
+OTHERS = {
+    "data.seed": (2, "data.seed=1, now 2"),
+    "prior.omega_m": ([0.2, 0.4], "prior.omega_m=[0.1, 0.5], now [0.2, 0.4]"),
+    "data.realisations": (3, "data.realisations=2, now 3"),
+    "grf.box_mpc_h": (64.0, "grf.box_mpc_h=128.0, now 64.0"),
+    "data.test": (9, "data.test=8, now 9"),
+}
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_maps_of_another_run_are_not_opened(
+    cfg: Config, params: Path, tiny: dict[str, Any], tmp_path: Path, key: str
+) -> None:
+    generate(cfg, tmp_path / "out", workers=1, progress=False)
+    value, words = OTHERS[key]
+    with pytest.raises(UserError) as caught:
+        open_split(load_params(params, {**tiny, key: value}), tmp_path / "out", "train")
+    assert str(caught.value) == f"{tmp_path / 'out'} was made with other inputs: {words}; run `dvc repro generate`"
+
+
+def test_shards_of_another_run_among_the_right_ones_are_named(
+    cfg: Config, params: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    other = load_params(params, {**tiny, "data.seed": 2})
+    generate(cfg, tmp_path / "out", workers=1, progress=False)
+    generate(other, tmp_path / "other", workers=1, progress=False)
+    for ending in (".npy", ".json"):
+        name = f"train/shard-00003{ending}"
+        (tmp_path / "out" / name).unlink()
+        (tmp_path / "out" / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    with pytest.raises(UserError, match=r"train/shard-00003.npy is of another run; delete .* and run `dvc repro"):
+        open_split(cfg, tmp_path / "out", "train")
+    open_split(cfg, tmp_path / "out", "test")
+
+
+def test_labels_are_those_that_were_written_with_the_maps(
+    cfg: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    generate(cfg, out, workers=1, progress=False)
+    expected = np.repeat(split_theta(cfg, "train"), cfg.data.realisations, axis=0)
+    # another version of a library draws other numbers: the maps keep theirs
+    monkeypatch.setattr("cosmokeras.dataset.shards.split_theta", lambda cfg, split: np.full((32, 1), 0.3))
+    np.testing.assert_array_equal(open_split(cfg, out, "train").theta, expected)
+    text = (out / "cosmologies.csv").read_text()
+    (out / "cosmologies.csv").write_text(text.replace("train,3,0.", "train,3,0.1"))
+    with pytest.raises(UserError, match=r"cosmologies.csv is damaged or of another run"):
+        open_split(cfg, out, "train")
+    (out / "cosmologies.csv").unlink()
+    with pytest.raises(UserError, match=r"cosmologies.csv is missing; run `dvc repro generate`"):
+        open_split(cfg, out, "train")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format": 1, "fingerprint": "0", "prior": {}}', None])
+def test_a_folder_that_does_not_say_what_it_holds_is_refused(cfg: Config, tmp_path: Path, content: str | None) -> None:
+    out = tmp_path / "out"
+    generate(cfg, out, workers=1, progress=False)
+    (out / "simulation.json").unlink()
+    if content is not None:
+        (out / "simulation.json").write_text(content)
+    with pytest.raises(UserError, match=r"run `dvc repro generate`"):
+        open_split(cfg, out, "train")
+
+
+def test_an_interrupted_collection_says_nothing_of_its_content(
+    cfg: Config, params: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while shards are put in place, it leaves no note of the run before."""
+    generate(cfg, tmp_path / "out", workers=1, progress=False)
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cosmokeras.dataset.shards._describe", killed)
+        with pytest.raises(KeyboardInterrupt):
+            generate(load_params(params, {**tiny, "data.seed": 2}), tmp_path / "out", workers=1, progress=False)
+    with pytest.raises(UserError, match="is of another run|is missing"):
+        open_split(cfg, tmp_path / "out", "train")
+
+
+def test_maps_follow_the_content_of_a_redshift_table(
+    params: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same file name, other sources: kappa of sources at z = 1.5 is more than twice that of sources at 0.5."""
+    (tmp_path / "data").unlink()
+    surveys = tmp_path / "data" / "surveys"
+    surveys.mkdir(parents=True)
+    z = np.arange(0.0, 3.0, 0.05)
+
+    def write(mean: float) -> None:
+        np.savetxt(surveys / "nz.txt", np.c_[z, np.exp(-0.5 * ((z - mean) / 0.1) ** 2)])
+
+    write(0.5)
+    (surveys / "mine.yaml").write_text(
+        "{name: mine, title: m, citation: x, made_from: flat, pixel_arcmin: 10.0, mask: null, z_max: 3.0,"
+        " bins: [{n_eff: 10.0, sigma_e: 0.26, n_z: [{kind: table, file: nz.txt}]}]}"
+    )
+    numbers = {"data.n_cosmologies": 8, "data.validation": 1, "data.test": 1, "train.batch_size": 8}
+    own = {"data.kind": "lensing", "lensing.survey": "mine", "lensing.mask": "none"}
+    cfg = load_params(params, {**tiny, **numbers, **own, "evaluate.spectrum_bins": 8})
+    assert generate(cfg, tmp_path / "out", workers=1, progress=False)["maps_made"] == 20
+    near = open_split(cfg, tmp_path / "out", "train").read(np.arange(16)).std()
+    write(1.5)
+    with pytest.raises(UserError, match=r"other inputs: content of data/surveys/nz.txt; run `dvc repro generate`"):
+        open_split(cfg, tmp_path / "out", "train")
+    assert generate(cfg, tmp_path / "out", workers=1, progress=False)["maps_made"] == 20
+    far = open_split(cfg, tmp_path / "out", "train").read(np.arange(16)).std()
+    assert far > 2 * near
+
+
 def test_splits_share_no_cosmology(cfg: Config) -> None:
     draws = [split_theta(cfg, split) for split in ("train", "validation", "test")]
     assert [len(d) for d in draws] == [32, 8, 8]

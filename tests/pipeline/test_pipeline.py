@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +36,11 @@ def run(folder: Path, *command: str, env: dict[str, str] | None = None, ok: bool
     done = subprocess.run(command, cwd=folder, env=full, text=True, capture_output=True, timeout=400)
     assert (done.returncode == 0) == ok, f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
+
+
+def ran(output: str) -> list[str]:
+    """Stages that `dvc repro` ran."""
+    return re.findall(r"Running stage '(\w+)'", output)
 
 
 def overrides(arguments: list[str]) -> dict[str, object]:
@@ -69,7 +75,10 @@ def test_a_run_writes_all_metrics_and_plots_and_is_then_up_to_date(lensing_run: 
     real = json.loads((lensing_run / "outputs" / "real" / "provenance.json").read_text())
     assert real["observed"] is False
     assert "SIMULATION" in real["provenance"]["statement"]
-    assert "up to date" in run(lensing_run, "dvc", "repro")
+    assert ran(run(lensing_run, "dvc", "repro")) == ["inputs"]
+    assert json.loads(run(lensing_run, "dvc", "status", "--json")) == {"inputs": ["always changed"]}
+    said = run(lensing_run, sys.executable, "-m", "stages.inputs", "--stale")
+    assert [line.split(": ")[1].strip() for line in said.splitlines()] == ["of the inputs of today"] * 5
     assert run(lensing_run, "git", "status", "--porcelain") == ""
 
 
@@ -85,6 +94,29 @@ def test_an_experiment_can_be_run_shown_and_compared(lensing_run: Path) -> None:
     assert (lensing_run / "dvc_plots" / "index.html").exists()
     run(lensing_run, "git", "checkout", "-q", "-f", "HEAD")
     run(lensing_run, "dvc", "checkout", "-q")
+
+
+def test_a_changed_preset_is_followed(lensing_run: Path) -> None:
+    """Smoothing that changes in the preset's file trains a new network; the noise-free maps stay as they are."""
+    preset = lensing_run / "data" / "surveys" / "des_y3.yaml"
+    text = preset.read_text()
+    preset.unlink()  # it may be a link into the cache
+    preset.write_text(text.replace("smoothing_arcmin: 0.0", "smoothing_arcmin: 20.0"))
+    before = json.loads((lensing_run / "metrics" / "train.json").read_text())
+    # what is there of the old smoothing is refused by who reads it
+    said = run(lensing_run, sys.executable, "-m", "stages.evaluate", ok=False)
+    assert "outputs/model was made with other inputs: lensing.smoothing_arcmin=0.0, now 20.0" in said
+    assert "Traceback" not in said
+    assert "train:      lensing.smoothing_arcmin=0.0, now 20.0" in run(
+        lensing_run, sys.executable, "-m", "stages.inputs", "--stale"
+    )
+    assert ran(run(lensing_run, "dvc", "repro", "train")) == ["inputs", "train"]
+    after = json.loads((lensing_run / "metrics" / "train.json").read_text())
+    assert after["loss"] != before["loss"]
+    copied = lensing_run / "outputs" / "model" / "data" / "surveys" / "des_y3.yaml"
+    assert "smoothing_arcmin: 20.0" in copied.read_text()
+    run(lensing_run, "git", "checkout", "-q", "-f", "HEAD")
+    run(lensing_run, "dvc", "checkout", "-q", "--force")
 
 
 REAL = Path(os.environ.get("COSMOKERAS_REAL_DATA", ROOT.parent / "shared" / "real")).resolve()

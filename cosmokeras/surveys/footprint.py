@@ -3,7 +3,8 @@
     python -m cosmokeras.surveys.footprint --healpix MASK.fits --size 64 --pixel 5 --out data/masks/NAME.npy
 
 writes the masks of patches at random places of the footprint in MASK.fits. They go onto simulated maps with
-`lensing.mask: data/masks/NAME.npy` in params.yaml, or with `mask: ../masks/NAME.npy` in a survey preset.
+`lensing.mask: data/masks/NAME.npy` in params.yaml, or with `mask: ../masks/NAME.npy` in a survey preset. With
+`--noise NOISE.fits`, a HEALPix map of the noise of each pixel over the survey's, they go with that: `--out NAME.npz`.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ def write_masks(
     pixel_arcmin: float = 5.0,
     max_masked: float = 0.1,
     margin: int = MARGIN,
+    noise: np.ndarray | None = None,
 ) -> np.ndarray:
     """Write coverage maps of patches at random places and orientations in a footprint, to put on simulated maps.
 
@@ -85,15 +87,27 @@ def write_masks(
     patches of `size` pixels of `pixel_arcmin` with at most a part `max_masked` of them masked. Each goes with `margin`
     pixels around it: shear that is missing there is missed in the convergence of the patch, too.
 
+    `noise`, of the shape of `mask`, is that of each of its pixels over the survey's, above 0 where observed; with it
+    the file is an .npz of `coverage` and `noise`.
+
     Returns
     -------
-    what the .npy file holds: (number, size + 2 margin, size + 2 margin) float16, observed part of each pixel
+    (number, size + 2 margin, size + 2 margin) float16, observed part of each pixel; what an .npy file holds
     """
     library: list[np.ndarray] = []
+    depth: list[np.ndarray] = []
+    wide = size + 2 * margin
     for _ in range(100):
-        turned = _turned(mask, rng)
+        below = _turned(mask.size, rng)
+        turned = mask[below]
         cut = cut_patches(turned.astype(np.float32), turned, size, pixel_arcmin, max_masked)
-        library += [covered(turned, *at, size + 2 * margin, pixel_arcmin) for at in zip(cut.ra, cut.dec, strict=True)]
+        places = list(zip(cut.ra, cut.dec, strict=True))
+        library += [covered(turned, *at, wide, pixel_arcmin) for at in places]
+        if noise is not None:
+            square = np.where(turned, noise[below] ** 2, 0.0)
+            power = [covered(square, *at, wide, pixel_arcmin) for at in places]
+            seen = library[-len(places) :]
+            depth += [np.sqrt(np.where(c > 0, p / np.maximum(c, 1e-9), 1.0)) for p, c in zip(power, seen, strict=True)]
         if len(library) >= number:
             break
     else:
@@ -105,12 +119,15 @@ def write_masks(
     chosen = rng.permutation(len(library))[:number]
     masks = np.stack([library[one] for one in chosen]).astype(np.float16)
     with atomic(path) as handle:
-        np.save(handle, masks)
+        if noise is None:
+            np.save(handle, masks)
+        else:
+            np.savez(handle, coverage=masks, noise=np.stack([depth[one] for one in chosen]).astype(np.float32))
     return masks
 
 
 def covered(mask: np.ndarray, ra: float, dec: float, size: int, pixel_arcmin: float) -> np.ndarray:
-    """Observed part of the flat pixels of a patch centred at (ra, dec) [deg], (size, size)."""
+    """Observed part of the flat pixels of a patch centred at (ra, dec) [deg], or mean of numbers; (size, size)."""
     import healpy as hp
 
     points = tangent_grid(size * pixel_arcmin * ARCMIN, size * SUBPIXELS)
@@ -118,18 +135,35 @@ def covered(mask: np.ndarray, ra: float, dec: float, size: int, pixel_arcmin: fl
     return hits.reshape(size, SUBPIXELS, size, SUBPIXELS).mean(axis=(1, 3))
 
 
-def _turned(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The footprint after a random rotation of the sphere, by nearest pixels."""
+def _turned(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Which of `count` pixels of the sphere lies at each place after a random rotation, by nearest pixels."""
     import healpy as hp
     from scipy.spatial.transform import Rotation
 
-    nside = hp.npix2nside(mask.size)
+    nside = hp.npix2nside(count)
     rotation = Rotation.from_quat(rng.standard_normal(4)).as_matrix()  # uniform over all rotations
-    out = np.empty_like(mask)
-    for pixels in np.array_split(np.arange(mask.size), 12):  # a twelfth of the sky at a time to save memory
-        vectors = rotation @ np.stack(hp.pix2vec(nside, pixels))
-        out[pixels] = mask[hp.vec2pix(nside, *vectors)]
+    out = np.empty(count, np.int64)
+    for pixels in np.array_split(np.arange(count), 12):  # a twelfth of the sky at a time to save memory
+        out[pixels] = hp.vec2pix(nside, *(rotation @ np.stack(hp.pix2vec(nside, pixels))))
     return out
+
+
+def read_noise(path: Path, mask: np.ndarray) -> np.ndarray:
+    """Noise of each pixel over the survey's, from the first column of a HEALPix map on the grid of `mask`."""
+    import healpy as hp
+
+    try:
+        noise = np.asarray(hp.read_map(path, dtype=np.float64))
+    except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
+        raise UserError(f"--noise {path}: not a HEALPix map ({' '.join(str(error).split())[:120]})") from None
+    if noise.shape != mask.shape:
+        has, wants = hp.npix2nside(noise.size), hp.npix2nside(mask.size)
+        raise UserError(f"--noise {path}: has NSIDE {has}, the footprint {wants}; must be the same")
+    good = np.isfinite(noise) & (noise > 0)
+    if not good[mask].all():
+        bad = int(np.count_nonzero(~good & mask))
+        raise UserError(f"--noise {path}: not above 0 in {bad} observed pixels; must be the noise over the survey's")
+    return np.where(good, noise, 1.0)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -137,17 +171,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser = cli.Parser("cosmokeras.surveys.footprint", main.__doc__)
     parser.add_argument("--healpix", required=True, type=Path, metavar="MASK.fits", help="footprint, 1 where observed")
     parser.add_argument("--out", required=True, type=Path, metavar="OUT.npy", help="file to write")
+    parser.add_argument("--noise", type=Path, metavar="NOISE.fits", help="noise of each pixel over the survey's")
     parser.add_argument("--size", type=cli.count, default=64, help="pixels along a side (data.size)")
     parser.add_argument("--pixel", type=cli.positive, default=5.0, help="pixel [arcmin] (lensing.pixel_arcmin)")
     parser.add_argument("--number", type=cli.count, default=128, help="masks to write")
     parser.add_argument("--max-masked", type=cli.fraction, default=0.1, help="largest masked part (real.max_masked)")
     parser.add_argument("--seed", type=cli.whole, default=0, help="of places and orientations")
     options = parser.parse_args(arguments)
-    if options.out.suffix != ".npy":
-        raise UserError(f"--out {options.out}: must end in .npy")
+    ending = ".npy" if options.noise is None else ".npz"
+    if options.out.suffix != ending:
+        raise UserError(f"--out {options.out}: must end in {ending}")
     cli.writable(options.out)
     mask, rng = read_mask(options.healpix), np.random.default_rng(options.seed)
-    masks = write_masks(options.out, mask, rng, options.number, options.size, options.pixel, options.max_masked)
+    noise = None if options.noise is None else read_noise(options.noise, mask)
+    numbers = options.number, options.size, options.pixel, options.max_masked
+    masks = write_masks(options.out, mask, rng, *numbers, noise=noise)
     inner = masks[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     holes = float(np.mean(inner < 0.5))
     print(f"{options.out}: {len(masks)} masks of {options.size}^2 pixels and {MARGIN} around, {holes:.1%} masked")

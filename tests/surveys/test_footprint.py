@@ -11,6 +11,7 @@ import pytest
 
 from cosmokeras import cli
 from cosmokeras.config import load_params, survey_masks
+from cosmokeras.errors import UserError
 from cosmokeras.surveys import cut_patches
 from cosmokeras.surveys.footprint import HOLE_FRACTION, des_like_footprint, main, write_masks
 from cosmokeras.surveys.healpix_input import read_mask
@@ -105,3 +106,34 @@ def test_the_true_footprint_of_des_holds_patches_and_gives_masks(tmp_path: Path)
     assert masks.shape == (32, 64 + 2 * MARGIN, 64 + 2 * MARGIN)
     assert 0.001 < np.mean(masks[:, MARGIN:-MARGIN, MARGIN:-MARGIN] < 0.5) < 0.06
     np.testing.assert_array_equal(np.load(tmp_path / "des.npy"), masks)
+
+
+def test_depth_goes_with_the_masks(tmp_path: Path) -> None:
+    """Noise of 1 in the north and 2 in the south: pixels of patches have one of the two, or between at the edge."""
+    nside = 64
+    dec = hp.pix2ang(nside, np.arange(12 * nside**2), lonlat=True)[1]
+    hp.write_map(tmp_path / "mask.fits", (np.abs(dec) < 60).astype(np.float32), coord="C")
+    hp.write_map(tmp_path / "noise.fits", np.where(dec > 0, 1.0, 2.0), coord="C", dtype=np.float64)
+    out = tmp_path / "deep.npz"
+    given = ["--healpix", str(tmp_path / "mask.fits"), "--noise", str(tmp_path / "noise.fits"), "--out", str(out)]
+    main([*given, "--size", "16", "--pixel", "60", "--number", "20"])
+    with np.load(out) as both:
+        coverage, noise = both["coverage"], both["noise"]
+    assert coverage.shape == noise.shape == (20, 16 + 2 * MARGIN, 16 + 2 * MARGIN)
+    seen = noise[coverage > 0]
+    assert seen.min() == pytest.approx(1) and seen.max() == pytest.approx(2)
+    whole = np.isclose(seen, 1, atol=1e-3) | np.isclose(seen, 2, atol=1e-3)
+    assert 0.8 < whole.mean() < 1
+    assert (noise[coverage == 0] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("noise", "line"), [(np.zeros(12 * 16**2), "not above 0 in 3072 observed pixels"), (np.ones(12), "has NSIDE 1")]
+)
+def test_depth_that_cannot_be_right(tmp_path: Path, noise: np.ndarray, line: str) -> None:
+    hp.write_map(tmp_path / "mask.fits", np.ones(12 * 16**2, np.float32), coord="C")
+    hp.write_map(tmp_path / "noise.fits", noise, coord="C", dtype=np.float64)
+    given = ["--healpix", str(tmp_path / "mask.fits"), "--noise", str(tmp_path / "noise.fits")]
+    with pytest.raises(UserError, match=line):
+        main([*given, "--out", str(tmp_path / "deep.npz")])
+    assert not (tmp_path / "deep.npz").exists()

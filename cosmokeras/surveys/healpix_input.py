@@ -145,8 +145,7 @@ def _quiet_pixels(one: np.ndarray, mask: np.ndarray, sigma: float) -> int:
     values = one[seen].astype(np.float64)
     first, second = (np.bincount(piece, x) / np.maximum(hits, 1) for x in (values, values**2))
     scatter = np.sqrt(np.maximum(second - first**2, 0))
-    limit = marks.QUIET * min(sigma, float(values.std()))
-    return int(hits[(hits >= PIECE**2 // 2) & (scatter < limit)].sum())
+    return int(hits[marks.is_quiet(scatter, hits >= PIECE**2 // 2, sigma)].sum())
 
 
 def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, survey: Survey) -> list[str]:

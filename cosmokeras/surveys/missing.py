@@ -25,6 +25,7 @@ COUNTED = 200  # pixels around 0 that foretell how often it is
 FAR = 30.0  # standard deviations from the median
 LARGE = 10.0  # no convergence is as large in one pixel
 BLOCK = 8  # pixels along the side of the squares whose noise is looked at
+NOISY = 0.5  # maps of which most squares have less than this part of the expected noise have none of it
 QUIET = 0.2  # a square with less than this part of the expected noise holds no data
 
 
@@ -149,7 +150,7 @@ def quiet_pixels(maps: np.ndarray, observed: np.ndarray, sigma: np.ndarray) -> i
     ----------
     maps : (n, h, w, channels)
     observed : (n, h, w) bool
-    sigma : (channels,) noise of a pixel; where maps have less of it, theirs counts
+    sigma : (channels,) noise of a pixel
     """
     n, height, width, channels = maps.shape
     rows, columns = height // BLOCK, width // BLOCK
@@ -160,8 +161,22 @@ def quiet_pixels(maps: np.ndarray, observed: np.ndarray, sigma: np.ndarray) -> i
     shape = (n, rows, BLOCK, columns, BLOCK)
     hits = seen.reshape(shape).sum(axis=(2, 4))
     first, second = (np.sum(x.reshape(*shape, channels), axis=(2, 4)) for x in (part, part**2))
-    usual = np.sqrt(second.sum(axis=(0, 1, 2)) / max(int(hits.sum()), 1))
     count = np.maximum(hits, 1)[..., None]
     scatter = np.sqrt(np.maximum(second / count - (first / count) ** 2, 0))
-    quiet = (scatter < QUIET * np.minimum(sigma, usual)).any(axis=-1) & (hits >= BLOCK**2 // 2)
+    good = hits >= BLOCK**2 // 2
+    quiet = np.zeros(hits.shape, bool)
+    for channel, one in enumerate(sigma):
+        quiet |= is_quiet(scatter[..., channel], good, float(one))
     return int(hits[quiet].sum())
+
+
+def is_quiet(scatter: np.ndarray, good: np.ndarray, sigma: float) -> np.ndarray:
+    """Squares whose scatter is none of noise `sigma`, of those that are `good` to judge.
+
+    Of maps without noise, of which most squares have little scatter, there are none.
+    """
+    usual = float(np.median(scatter[good])) if good.any() else 0.0
+    if usual < NOISY * sigma:
+        return np.zeros(scatter.shape, bool)
+    quiet: np.ndarray = good & (scatter < QUIET * min(sigma, usual))
+    return quiet

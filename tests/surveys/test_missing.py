@@ -136,3 +136,15 @@ def test_the_key_is_for_maps_that_may_be_masked(config: Callable[..., Config]) -
         with pytest.raises(UserError, match=r"real.missing="):
             config({"real.source": "array", "real.path": "x.npy", "real.missing": wrong})
     assert config({"real.source": "array", "real.path": "x.npy", "real.missing": float("nan")}).real.missing == "nan"
+
+
+def test_maps_without_noise_go_through_unless_zeros_are_called_observed(load: Callable[..., RealSky]) -> None:
+    from scipy.ndimage import gaussian_filter
+
+    smooth = np.exp(gaussian_filter(np.random.default_rng(0).standard_normal((64, 96)), 4, mode="wrap") * 12)
+    maps = (smooth / smooth.std() * 0.02).astype(np.float32)
+    maps -= maps.mean()
+    assert len(load(maps).maps) == 6
+    maps[30:34, 50:54] = 0
+    with pytest.raises(UserError, match="16 of 6144 pixels called observed are exactly 0"):
+        load(maps)

@@ -259,9 +259,9 @@ def test_edges_of_the_box_belong_to_it(config: Callable[..., Config], tiny: dict
 
 
 @pytest.mark.parametrize("omega_m", [0.301, 0.33, 0.349])
-def test_theory_is_the_same_whatever_the_box(config: Callable[..., Config], omega_m: float) -> None:
-    narrow, wide = (config({"prior.omega_m": box}) for box in ([0.3, 0.35], [0.1, 0.7]))
-    got, want = (theory.angular_cl(cfg, [[omega_m]], [100, 300, 1000]) for cfg in (narrow, wide))
+def test_theory_is_the_same_whatever_the_box(config: Callable[..., Config], lensing: Config, omega_m: float) -> None:
+    narrow = config({"prior.omega_m": [0.3, 0.35]})
+    got, want = (theory.angular_cl(cfg, [[omega_m]], [100, 300, 1000]) for cfg in (narrow, lensing))
     assert got == pytest.approx(want, rel=2e-3)
     for outside in (0.2, 0.29999, 0.36, 0.6):
         assert "0.3 to 0.35" in one_line(lambda outside=outside: theory.angular_cl(narrow, [[outside]], [100]))

@@ -20,12 +20,14 @@ from typing import Any
 
 from cosmokeras import yaml12
 from cosmokeras.code import code_digests
-from cosmokeras.config import Config, mask_file
+from cosmokeras.config import Config
 from cosmokeras.errors import UserError
 from cosmokeras.files import json_bytes, sha256
 from cosmokeras.registry import KINDS
 from cosmokeras.surveys import SOURCES
-from cosmokeras.surveys.presets import SURVEY_FOLDER, Table
+from cosmokeras.surveys.masks import mask_file
+from cosmokeras.surveys.nz_terms import Table
+from cosmokeras.surveys.presets import SURVEY_FOLDER
 
 STAGES = ("generate", "fetch_real", "train", "evaluate", "infer")
 FOLDER = Path("outputs/inputs")  # of the statements of all stages, for DVC

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosmokeras import arguments
-from cosmokeras.config import Config, survey_depth, survey_masks
+from cosmokeras.config import Config
 from cosmokeras.draws import integer_rows
+from cosmokeras.surveys.masks import survey_depth, survey_masks
 from cosmokeras.surveys.roads import USED, filter_complex, road
 
 if TYPE_CHECKING:

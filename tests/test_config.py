@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from cosmokeras import yaml12
-from cosmokeras.config import Config, load_params, mask_file, survey_masks
+from cosmokeras.config import Config, load_params
 from cosmokeras.errors import UserError
 from cosmokeras.registry import NUISANCES, RANGES
+from cosmokeras.surveys.masks import mask_file, survey_masks
 
 ROOT = Path(__file__).parents[1]
 GRF = {"data.kind": "grf"}

@@ -17,7 +17,8 @@ from cosmokeras.config import Config
 from cosmokeras.errors import UserError
 from cosmokeras.files import write_json
 from cosmokeras.inputs import RESULTS, STAGES, check_record, differences, listed, statement
-from cosmokeras.surveys.presets import Bin, Gaussian, Smail, Survey, Table
+from cosmokeras.surveys.nz_terms import Bin, Gaussian, Smail, Table
+from cosmokeras.surveys.presets import Survey
 
 ROOT = Path(__file__).parents[1]
 KEPT = {"maps": "generate", "sky": "fetch_real", "model": "train"}  # of each stage, in the folder that it writes

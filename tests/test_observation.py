@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import yaml
 
-from cosmokeras.config import Config, load_params, survey_masks
+from cosmokeras.config import Config, load_params
 from cosmokeras.errors import UserError
 from cosmokeras.observation import Observer, checked, noise_sigma, observe, pixel_noise
 from cosmokeras.pixels import ARCMIN, healpix_side, pixel_window
 from cosmokeras.surveys import cut_patches
+from cosmokeras.surveys.masks import survey_masks
 from cosmokeras.surveys.patches import MARGIN, sub_points, tangent_grid
 from cosmokeras.surveys.presets import load_survey
 from cosmokeras.surveys.spherical_ks import kaiser_squires_sphere, shear_sphere

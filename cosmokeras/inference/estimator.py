@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from cosmokeras import __version__, arguments, models
-from cosmokeras.config import Config, mask_file, parse_params
+from cosmokeras.config import Config, parse_params
 from cosmokeras.errors import UserError
 from cosmokeras.files import atomic, write_json
 from cosmokeras.inference.combine import Response
@@ -26,7 +26,9 @@ from cosmokeras.inference.surprise import MapReference, SurveyReference, Verdict
 from cosmokeras.models.blocks import SUMMARY
 from cosmokeras.models.heads import mixture_size, unpack_mixture
 from cosmokeras.observation import Observer, in_batches
-from cosmokeras.surveys.presets import SURVEY_FOLDER, Table
+from cosmokeras.surveys.masks import mask_file
+from cosmokeras.surveys.nz_terms import Table
+from cosmokeras.surveys.presets import SURVEY_FOLDER
 
 if TYPE_CHECKING:
     import keras

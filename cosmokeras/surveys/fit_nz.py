@@ -21,7 +21,7 @@ from scipy.special import ndtr
 
 from cosmokeras import cli
 from cosmokeras.errors import UserError
-from cosmokeras.surveys.presets import Gaussian
+from cosmokeras.surveys.nz_terms import Gaussian
 
 KERNEL_WEIGHT = 30.0
 OMEGA_M = 0.3  # of the flat background that turns z into chi; g depends on it far less than the fit's error

@@ -12,137 +12,23 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
-from scipy.special import ndtr
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from cosmokeras import yaml12
 from cosmokeras.errors import UserError
 from cosmokeras.files import in_temporary_run
 from cosmokeras.pixels import healpix_side
 from cosmokeras.surveys import redshifts
-from cosmokeras.surveys.nz_table import ZIs, read_table
+from cosmokeras.surveys.nz_terms import Bin, Frozen, Integrals
 from cosmokeras.surveys.spherical_ks import highest_lmax
 
 SURVEY_FOLDER = Path("data/surveys")
-EDGE = 1e-6  # in z: how close to a jump of n(z) it is looked at
 MOST = 0.5  # part of n(z) that may lie outside of 0 < z < z_max, or be shifted out of it
 BEYOND = 0.03  # part of n(z) beyond z_max that is worth a word
 NEAREST = 0.02  # mean redshift of a bin: nearer sources are lensed by next to nothing, and the grid in z is too coarse
 
 Mean = Literal["kept", "removed_field", "removed_patch"]
 Pixels = Literal["centres", "kappa", "shear", "cut"]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-Weight = Annotated[float, Field(gt=0, le=1e9)]
-Integrals = tuple[np.ndarray, np.ndarray]  # mass and moment of n(z) up to redshifts, see cosmokeras.surveys.redshifts
-
-
-class Gaussian(_Frozen):
-    """n(z) = weight * N(z; mean, sigma), truncated at z = 0."""
-
-    kind: Literal["gaussian"]
-    weight: Weight
-    mean: float = Field(ge=-100, le=100)
-    sigma: float = Field(ge=1e-5, le=100)
-
-    def __call__(self, z: np.ndarray) -> np.ndarray:
-        """Density at redshifts `z`."""
-        return self.weight * redshifts.gaussian(z, self.mean, self.sigma)
-
-    def integrals(self, z: np.ndarray) -> Integrals:
-        """Mass and moment up to `z`."""
-        mass, moment = redshifts.gaussian_integrals(z, self.mean, self.sigma)
-        return self.weight * mass, self.weight * moment
-
-    def nodes(self, grid: np.ndarray) -> np.ndarray:
-        """Redshifts that it has to be looked at on, where an ascending `grid` is too coarse for it."""
-        narrow = self.sigma < 2 * redshifts.step_at(grid, self.mean)
-        return self.mean + self.sigma * redshifts.SPREAD if narrow else np.empty(0)
-
-
-class Smail(_Frozen):
-    """n(z) = weight * z^alpha exp(-(z / z0)^beta), normalised (Smail, Ellis & Fitchett 1994, MNRAS 270, 245)."""
-
-    kind: Literal["smail"]
-    weight: Weight
-    alpha: float = Field(ge=0, le=100)
-    beta: float = Field(ge=0.1, le=100)
-    z0: float = Field(ge=1e-6, le=100)
-
-    def __call__(self, z: np.ndarray) -> np.ndarray:
-        """Density at redshifts `z`."""
-        return self.weight * redshifts.smail(z, self.alpha, self.beta, self.z0)
-
-    def integrals(self, z: np.ndarray) -> Integrals:
-        """Mass and moment up to `z`."""
-        mass, moment = redshifts.smail_integrals(z, self.alpha, self.beta, self.z0)
-        return self.weight * mass, self.weight * moment
-
-    def nodes(self, grid: np.ndarray) -> np.ndarray:
-        """Redshifts that it has to be looked at on, where an ascending `grid` is too coarse for it."""
-        quantiles = redshifts.smail_quantiles(ndtr(redshifts.SPREAD), self.alpha, self.beta, self.z0)
-        low, high = np.interp([-1.0, 1.0], redshifts.SPREAD, quantiles)
-        return quantiles if high - low < 4 * redshifts.step_at(grid, high) else np.empty(0)
-
-
-class Table(_Frozen):
-    """n(z) from a text file's columns `z_column` and `n_column`, counted from 0; the path is relative to the preset.
-
-    `z_is` says what the column of redshifts holds, `centre` of each step or its `low_edge`. n(z) is straight from row
-    to row and 0 beyond the first and the last. The column counts as it stands, times `weight`.
-    """
-
-    kind: Literal["table"]
-    file: str
-    z_column: int = Field(default=0, ge=0)
-    n_column: int = Field(default=1, ge=0)
-    z_is: ZIs = "centre"
-    weight: Weight = 1.0
-    folder: str = "."
-
-    def read(self) -> np.ndarray:
-        """Redshifts and n(z), (2, rows); a UserError of one line where the file is none to rely on."""
-        return read_table(Path(self.folder) / self.file, self.z_column, self.n_column, self.z_is)
-
-    def __call__(self, z: np.ndarray) -> np.ndarray:
-        """Density at redshifts `z`."""
-        nodes, n_z = self.read()
-        return self.weight * np.interp(z, nodes, n_z, left=0.0, right=0.0)
-
-    def integrals(self, z: np.ndarray) -> Integrals:
-        """Mass and moment up to `z`."""
-        mass, moment = redshifts.table_integrals(z, *self.read())
-        return self.weight * mass, self.weight * moment
-
-    def nodes(self, grid: np.ndarray) -> np.ndarray:
-        """Redshifts that it has to be looked at on: its rows, between them if they are few, and beside its ends."""
-        z = self.read()[0]
-        between = np.linspace(z[:-1], z[1:], 8, endpoint=False).ravel() if len(z) < 50 else z
-        return np.concatenate([[z[0] - EDGE], between, z[-1:], [z[-1] + EDGE]])
-
-
-Term = Annotated[Gaussian | Smail | Table, Field(discriminator="kind")]
-
-
-class Bin(_Frozen):
-    """One tomographic bin."""
-
-    n_eff: PositiveFloat  # effective number density [1 / arcmin^2]
-    sigma_e: PositiveFloat  # ellipticity dispersion per component
-    n_z: list[Term] = Field(min_length=1)
 
 
 def _ordered(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
@@ -156,7 +42,7 @@ def _ordered(box: tuple[float, float, float, float]) -> tuple[float, float, floa
 Box = Annotated[tuple[float, float, float, float], AfterValidator(_ordered)]
 
 
-class Survey(_Frozen):
+class Survey(Frozen):
     """Everything the simulator must know of a survey.
 
     `made_from` says how its real maps come about, so that simulated maps take the same road: `healpix` for patches cut

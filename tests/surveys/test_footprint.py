@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from cosmokeras import cli
-from cosmokeras.config import load_params, survey_masks
+from cosmokeras.config import load_params
 from cosmokeras.errors import UserError
 from cosmokeras.surveys import cut_patches
 from cosmokeras.surveys.footprint import HOLE_FRACTION, des_like_footprint, main, write_masks
 from cosmokeras.surveys.healpix_input import read_mask
+from cosmokeras.surveys.masks import survey_masks
 from cosmokeras.surveys.patches import MARGIN
 
 ROOT = Path(__file__).parents[2]

@@ -1,7 +1,7 @@
 """Libraries of masks: what a survey sees of patches, and how deep, to put on simulated maps.
 
-A file holds the observed part of each pixel of many patches, .npy; with the noise of each pixel over the survey's, it is
-an .npz. `cosmokeras.surveys.footprint` makes them.
+A file holds the observed part of each pixel of many patches, .npy; with the noise of each pixel over the survey's, it
+is an .npz. `cosmokeras.surveys.footprint` makes them.
 """
 
 from __future__ import annotations

@@ -350,6 +350,10 @@ def test_a_file_that_nothing_tracks_is_not_in_a_temporary_run(
             load_params(temporary_run, whole)
 
 
+def test_maps_in_the_home_folder_are_there_in_a_temporary_run_too(temporary_run: Path) -> None:
+    load_params(temporary_run, {**ARRAY, "real.path": "~/own.npy", "real.mask": "~/mask.npz:seen"})
+
+
 def test_a_preset_or_mask_that_is_new_in_data_must_be_tracked_for_a_temporary_run(temporary_run: Path) -> None:
     assert "`dvc add data`" in complaint(temporary_run, {"lensing.survey": "own"})
 

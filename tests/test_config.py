@@ -156,6 +156,21 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "prior in words": ({"prior.omega_m": "free"}, ["prior.omega_m='free'", "number", "[low, high]"]),
     "prior with text inside": ({"prior.omega_m": [0.1, "x"]}, ["prior.omega_m", "x", "[low, high]"]),
     "prior not a number": ({"prior.omega_m": float("nan")}, ["prior.omega_m=nan", "number"]),
+    **{
+        f"infinite {key}": ({key: float("inf")}, [f"{key}=inf", "finite number"])
+        for key in (
+            "train.lr",
+            "train.weight_decay",
+            "train.clip",
+            "train.checkpoint_minutes",
+            "lensing.smoothing_arcmin",
+            "lensing.field_deg",
+            "real.pixel_arcmin",
+            "grf.box_mpc_h",
+            "lpt.box_mpc_h",
+            "lpt.slab_mpc_h",
+        )
+    },
     "low above high": ({"prior.omega_m": [0.5, 0.1]}, ["prior.omega_m=[0.5, 0.1]", "low must be below high"]),
     "low equal to high": ({"prior.omega_m": [0.3, 0.3]}, ["prior.omega_m=[0.3, 0.3]", "low must be below high"]),
     "outside the physical range": ({"prior.omega_m": [0.01, 0.5]}, ["prior.omega_m", "0.01", "0.05 to 0.95"]),

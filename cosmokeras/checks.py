@@ -166,7 +166,7 @@ def _check_files(config: Config, fail: Callable[[str], None]) -> None:
     elif config.real.source != "mock":
         named.append(("real.mirror", config.real.mirror))
     for key, name in named:
-        if name is None or Path(name).is_absolute():
+        if name is None or Path(name).is_absolute() or (key.startswith("real.") and name.startswith("~")):
             continue
         file = re.sub(r"(?<=\w)(:|\[).*$", "", name)  # FILE:KEY and FILE[HDU] name a part of a file
         if not any((folder / one).exists() for folder in (Path(), Path(config.root)) for one in (name, file)):

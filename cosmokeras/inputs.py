@@ -242,7 +242,8 @@ def _published(cfg: Config) -> dict[str, Any]:
 def _found(cfg: Config, given: str) -> Path:
     """The file that a key names, which may say behind its name which part of it is meant: `[HDU]`, `:KEY`."""
     names = (given, re.sub(r"\[[^\[\]]*\]$", "", given), given.rpartition(":")[0])
-    places = [folder / name for name in names if name for folder in (Path(cfg.root), Path())]
+    # who reads it takes `~` for the home folder
+    places = [folder / Path(name).expanduser() for name in names if name for folder in (Path(cfg.root), Path())]
     return next((path for path in places if path.exists()), Path(given))
 
 

@@ -27,9 +27,9 @@ Missing = Annotated[Number | Literal["nan"] | None, BeforeValidator(_named_nan)]
 
 
 class Section(BaseModel):
-    """Frozen; unknown keys and wrong types are refused."""
+    """Frozen; unknown keys, wrong types, NaN and infinities are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class PriorConfig(Section):

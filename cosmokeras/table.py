@@ -8,9 +8,11 @@ w0. Spectral index, sigma8 and non-linear growth (`cosmokeras.halofit`) are work
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy.interpolate import CubicSpline, RectBivariateSpline
@@ -300,12 +302,15 @@ def theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
     path = work_folder("theory", fingerprint({"code": code, **key})) / "table.npz"
     parts = ("bounds", "powers", "coefficients")
     if path.exists():
-        with np.load(path, allow_pickle=False) as stored:
-            shape, expansion = (
-                (Polynomials(*(stored[f"{fit}.{part}"] for part in parts)), tuple(stored[f"{fit}.names"].tolist()))
-                for fit in ("shape", "expansion")
-            )
-            return TheoryTable(stored["z"], shape[0], expansion[0], shape[1], expansion[1], _box(cfg))
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                shape, expansion = (
+                    (Polynomials(*(stored[f"{fit}.{part}"] for part in parts)), tuple(stored[f"{fit}.names"].tolist()))
+                    for fit in ("shape", "expansion")
+                )
+                return TheoryTable(stored["z"], shape[0], expansion[0], shape[1], expansion[1], _box(cfg))
+        except (OSError, ValueError, EOFError, LookupError, BadZipFile, zlib.error):
+            tqdm.write(f"{path} is damaged: made again")
     table = build_theory_table(cfg, progress)
     arrays: dict[str, Any] = {"z": table.z}
     arrays |= {"shape.names": np.array(table.shape_names, str), "expansion.names": np.array(table.expansion_names, str)}

@@ -18,6 +18,7 @@ HUBBLE = 1 / 2997.92458  # H0 / c [h/Mpc]
 C1_RHO = 5e-14 * 2.77536627e11
 NODES = 400  # of the Limber integral in chi
 NEAR = 30  # steps between us and a bin's sources below which they are made finer
+CUT_OFF = 0.01  # part of C_ell that may come from wavenumbers beyond the tabulated ones
 PIVOT = 0.62  # redshift of unit factor in the evolution of alignments (Secco, Samuroff et al. 2022, PRD 105, 023515)
 
 
@@ -99,11 +100,17 @@ def angular_cl(cfg: Config, theta: np.ndarray, ell: np.ndarray) -> np.ndarray:
 
     C_ell^{ab} = int dchi q_a q_b P(k = (ell + 1/2) / chi, z) / chi^2  (LoVerde & Afshordi 2008, PRD 78, 123506), with
     the nuisance parameters of theta in the kernels q and in P. Rows of theta, (n, p) or (p,), must lie in the prior
-    box, over which P is tabulated.
+    box, over which P is tabulated; multipoles that need more than a hundredth of wavenumbers beyond the tabulated
+    ones, about 1000 h/Mpc, are refused.
     """
     theta, ell = arguments.cosmologies(cfg, theta), arguments.axis("ell", ell)
     if cfg.kind.observed != "survey":
         raise UserError(f"data.kind={cfg.data.kind}: its maps are not those of a survey's sky; use theory.power")
+    return spectra(cfg, theta, ell)
+
+
+def spectra(cfg: Config, theta: np.ndarray, ell: np.ndarray, most: float = CUT_OFF) -> np.ndarray:
+    """`angular_cl` of arguments that are checked; `most`: part of C_ell that may come from beyond the table."""
     table = theory_table(cfg)
     out = []
     for row in theta:
@@ -113,6 +120,16 @@ def angular_cl(cfg: Config, theta: np.ndarray, ell: np.ndarray) -> np.ndarray:
         step = np.diff(chi, prepend=0.0, append=chi[-1])
         q = kernel(cfg.survey, back, chi, values)
         k = (ell[:, None] + 0.5) / chi
-        p = table.power(values)(k, back.z_of(chi)) / chi**2
-        out.append(np.einsum("ac,bc,lc->abl", q, q, p * (step[1:] + step[:-1]) / 2))
+        p = table.power(values)(k, back.z_of(chi)) / chi**2 * (step[1:] + step[:-1]) / 2
+        last = int(ell.argmax())
+        highest = table.linear(values)[0][-1]
+        beyond = k[last] > highest  # where P is that of the last tabulated wavenumber
+        part = (q**2 * p[last] * beyond).sum(axis=1) / (q**2 * p[last]).sum(axis=1)
+        if part.max() > most:
+            number = int(part.argmax()) + 1
+            raise UserError(
+                f"ell={ell[last]:g}: {part.max():.0%} of C_ell of bin {number} comes from wavenumbers beyond the "
+                f"tabulated ones, {highest:.3g} h/Mpc; take lower multipoles"
+            )
+        out.append(np.einsum("ac,bc,lc->abl", q, q, p))
     return np.array(out)

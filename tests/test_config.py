@@ -157,6 +157,21 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "prior in words": ({"prior.omega_m": "free"}, ["prior.omega_m='free'", "number", "[low, high]"]),
     "prior with text inside": ({"prior.omega_m": [0.1, "x"]}, ["prior.omega_m", "x", "[low, high]"]),
     "prior not a number": ({"prior.omega_m": float("nan")}, ["prior.omega_m=nan", "number"]),
+    **{
+        f"infinite {key}": ({key: float("inf")}, [f"{key}=inf", "finite number"])
+        for key in (
+            "train.lr",
+            "train.weight_decay",
+            "train.clip",
+            "train.checkpoint_minutes",
+            "lensing.smoothing_arcmin",
+            "lensing.field_deg",
+            "real.pixel_arcmin",
+            "grf.box_mpc_h",
+            "lpt.box_mpc_h",
+            "lpt.slab_mpc_h",
+        )
+    },
     "low above high": ({"prior.omega_m": [0.5, 0.1]}, ["prior.omega_m=[0.5, 0.1]", "low must be below high"]),
     "low equal to high": ({"prior.omega_m": [0.3, 0.3]}, ["prior.omega_m=[0.3, 0.3]", "low must be below high"]),
     "outside the physical range": ({"prior.omega_m": [0.01, 0.5]}, ["prior.omega_m", "0.01", "0.05 to 0.95"]),
@@ -349,6 +364,10 @@ def test_a_file_that_nothing_tracks_is_not_in_a_temporary_run(
         whole |= {name: [str(tmp_path / one) for one in v] for name, v in whole.items() if isinstance(v, list)}
         if "own.npy:KEY" not in whole.values():
             load_params(temporary_run, whole)
+
+
+def test_maps_in_the_home_folder_are_there_in_a_temporary_run_too(temporary_run: Path) -> None:
+    load_params(temporary_run, {**ARRAY, "real.path": "~/own.npy", "real.mask": "~/mask.npz:seen"})
 
 
 def test_a_preset_or_mask_that_is_new_in_data_must_be_tracked_for_a_temporary_run(temporary_run: Path) -> None:

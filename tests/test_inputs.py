@@ -352,6 +352,25 @@ def test_own_maps_anywhere_are_followed_by_their_content(raw: dict[str, Any], tm
     assert statements(put(raw, "real.path", ["", "nowhere.npy"]), tmp_path)["sky"]["files"]["nowhere.npy"] is None
 
 
+def test_own_maps_in_the_home_folder_are_followed_too(
+    raw: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    raw = put(put(raw, "real.source", "array"), "real.mask", "~/mask.npz:seen")
+    raw = put(raw, "real.path", ["~/a.npy", "~/b.h5:bin1/kappa"])
+    files = [home / name for name in ("a.npy", "b.h5", "mask.npz")]
+    for one in files:
+        one.write_text("first")
+    before = statements(raw, tmp_path)
+    assert None not in before["sky"]["files"].values()
+    for one in files:
+        one.write_text("second")
+        assert changed(before, statements(raw, tmp_path)) == SKY, one
+        one.write_text("first")
+
+
 def test_the_manifest_of_published_maps_counts(raw: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "data" / "manifest.yaml"
     path.write_text((ROOT / "data" / "manifest.yaml").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +76,19 @@ def test_table_is_read_back_as_it_was_written(lensing: Config, table: TheoryTabl
     for name in ("transfer", "log_expansion"):
         for part in ("bounds", "powers", "coefficients"):
             assert (getattr(getattr(again, name), part) == getattr(getattr(table, name), part)).all()
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda content: b""])
+def test_a_damaged_table_is_made_again(
+    config: Callable[..., Config], damage: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COSMOKERAS_WORK", str(tmp_path))
+    cfg = config({"prior.omega_m": 0.3, "prior.sigma8": [0.7, 0.9]})
+    made = theory_table(cfg)
+    path = next(tmp_path.glob("theory/*/table.npz"))
+    path.write_bytes(damage(path.read_bytes()))
+    assert (theory_table(cfg).transfer.coefficients == made.transfer.coefficients).all()
+    assert np.load(path)["z"].size == made.z.size
 
 
 def test_nuisances_share_the_table_of_their_cosmologies(config: Callable[..., Config], table: TheoryTable) -> None:

@@ -11,6 +11,7 @@ from benchmarks.checks.lensing import ccl_angular_cl
 from cosmokeras import theory
 from cosmokeras.config import Config
 from cosmokeras.cosmology import bbks_power
+from cosmokeras.errors import UserError
 
 ELL = np.geomspace(30, 3000, 40)
 
@@ -65,3 +66,14 @@ def test_power_of_grf_is_bbks(config: Callable[..., Config]) -> None:
     out = theory.power(cfg, np.array([[0.2, 0.65], [0.3, 0.7]]), k)
     assert out[0] == pytest.approx(bbks_power(k, 0.2, 0.65, 0.965))
     assert out[1] == pytest.approx(bbks_power(k, 0.3, 0.7, 0.965))
+
+
+def test_multipoles_beyond_the_table_are_refused(lensing: Config) -> None:
+    """Their wavenumbers all had the power of the last tabulated one: at 1e6, 80 to 99 % of C_ell."""
+    theta, ell = np.array([[0.3]]), np.array([20_000.0, 0.0, 1000.0])
+    c_ell = theory.angular_cl(lensing, theta, ell)
+    assert (theory.angular_cl(lensing, theta, np.sort(ell))[..., [2, 0, 1]] == c_ell).all()
+    for bad in ([1e6], [3e5, 100.0], [1e9]):
+        with pytest.raises(UserError, match=r"^ell=.* of bin 1 comes from wavenumbers beyond .* h/Mpc") as error:
+            theory.angular_cl(lensing, theta, np.array(bad))
+        assert "\n" not in str(error.value)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from cosmokeras import theory
+from cosmokeras import arguments, theory
 from cosmokeras.config import Config
 from cosmokeras.pixels import ARCMIN
 from cosmokeras.simulators.averaging import PixelAverage, averaged_shift, cut_average, pixel_average
@@ -91,12 +91,7 @@ def prepare(cfg: Config, progress: bool = False, padding: int | None = None, pix
     pixel, pixels = cfg.pixel_arcmin * ARCMIN, pixels or cfg.survey.pixels
     modes = wavenumbers(n, pixel)[: n // 2 + 1]
     lowest = 0.05 * modes[0, 1]
-    average = None
-    if pixels == "cut":
-        assert cfg.survey.nside is not None
-        average = cut_average(n, pixel, cfg.survey.nside, cfg.survey.sky, lowest)
-    elif pixels != "centres":
-        average = pixel_average(n, pixel, pixels, lowest)
+    average = _average(cfg, n, pixels, lowest)
     ell = np.geomspace(lowest, modes.max() if average is None else average.ell[-1], 150 if average is None else 200)
 
     def place(modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,6 +105,17 @@ def prepare(cfg: Config, progress: bool = False, padding: int | None = None, pix
     np.add.at(cell, lower, (1 - fraction) / lower.size)
     np.add.at(cell, lower + 1, fraction / lower.size)
     return Grid(table, n, ell, *place(modes), cell, average)
+
+
+def _average(cfg: Config, n: int, pixels: Pixels, lowest: float) -> PixelAverage | None:
+    """What pixels of an n x n grid average, of waves from `lowest` on; None for the field in their centres."""
+    pixel = cfg.pixel_arcmin * ARCMIN
+    if pixels == "centres":
+        return None
+    if pixels == "cut":
+        assert cfg.survey.nside is not None
+        return cut_average(n, pixel, cfg.survey.nside, cfg.survey.sky, lowest)
+    return pixel_average(n, pixel, pixels, lowest)
 
 
 def field_side(cfg: Config) -> int | None:
@@ -244,5 +250,26 @@ def _up_to(kappa: np.ndarray, lmax: int, pixel: float) -> np.ndarray:
 
 
 def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """What the auto spectra of the maps should be, (n, bins, len(k)), at multipoles `k`."""
-    return np.einsum("nbbl->nbl", theory.angular_cl(cfg, theta, k))
+    """What the auto spectra of the maps should be, (n, bins, len(k)), at multipoles `k`, averaged over directions.
+
+    That is C_ell, less what pixels average away, plus what they fold in.
+    """
+    plain = np.einsum("nbbl->nbl", theory.angular_cl(cfg, theta, k))
+    n, pixel = 2 * cfg.data.size, cfg.pixel_arcmin * ARCMIN
+    modes = wavenumbers(n, pixel)[: n // 2 + 1]
+    average = _average(cfg, n, cfg.survey.pixels, 0.05 * modes[0, 1])
+    if average is None:
+        return plain
+    # what is beyond the table hardly passes the pixel
+    fields = np.einsum("nbbl->nbl", theory.spectra(cfg, arguments.cosmologies(cfg, theta), average.ell, most=1.0))
+    rings = np.rint(modes / modes[0, 1]).astype(int).ravel()
+    count = np.bincount(rings)
+    inside = np.flatnonzero(count)[1:]
+    radius = np.bincount(rings, modes.ravel())[inside] / count[inside]
+    log_ell, log_radius = np.log(average.ell), np.log(np.maximum(modes.ravel(), average.ell[0]))
+    passed = np.empty_like(plain)
+    for at in np.ndindex(plain.shape[:2]):
+        seen, whole = average.power @ fields[at], np.exp(np.interp(log_radius, log_ell, np.log(fields[at])))
+        part = (np.bincount(rings, seen) / np.bincount(rings, whole))[inside]
+        passed[at] = np.interp(k, radius, part)
+    return plain * passed

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from benchmarks.checks.lensing import Case
+from cosmokeras import theory
 from cosmokeras.config import Config
+from cosmokeras.dataset.check import spectrum_check
+from cosmokeras.dataset.shards import Split
 from cosmokeras.simulators import lensing as simulator
 from cosmokeras.simulators import realisations, simulate
 
@@ -135,3 +138,15 @@ def test_maps_follow_seed_and_place_alone(lensing: Config) -> None:
     assert (simulate(lensing, theta[:1], seed=3) == first[:1]).all()
     assert (simulate(lensing, theta, seed=4) != first).mean() > 0.99
     assert first[1].std() > first[0].std()
+
+
+def test_maps_of_pixel_averages_have_the_spectra_that_they_are_compared_with(config: Callable[..., Config]) -> None:
+    """Coarse pixels average a third of the power of the shortest waves away, which is no fault of the maps."""
+    cfg = config({"lensing.survey": "cosmos", "lensing.pixel_arcmin": 10.0, "lensing.mask": "none", "data.size": 32})
+    theta = np.full((150, 1), 0.3)
+    check = spectrum_check(cfg, Split([simulate(cfg, theta, seed=1)], np.array([0]), theta, np.arange(150)))
+    assert check.ratio == pytest.approx(1, abs=0.05)
+    k, measured, error, expected = check.curves
+    assert (np.abs(measured / expected - 1) < 4.5 * error / expected + 0.03).all()
+    pure = np.einsum("nbbl->nbl", theory.angular_cl(cfg, theta[:1], k[-1:]))[0, :, 0]
+    assert (expected[:, -1] < 0.85 * pure).all()

@@ -21,6 +21,7 @@ from cosmokeras.inference import limits
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
 from cosmokeras.simulators import lpt
 from cosmokeras.surveys.patches import cut_patches
+from cosmokeras.surveys.shear_patches import cut_shear_patches
 from cosmokeras.table import theory_table
 
 ROOT = Path(__file__).parents[1]
@@ -89,6 +90,8 @@ def calls(gauss: Config, cube: Config, lensing: Config) -> dict[str, Call]:
     point = PointPosterior(np.full((2, 1), 0.3), np.array([0.1]), gauss.bounds)
     of_two = {"theta": [*NO_ROWS, one, [[0.3], [np.inf]]]}
     sky = {"healpix_map": np.zeros(192), "mask": np.ones(192), "size": 8, "pixel_arcmin": 60.0, "max_masked": 0.1}
+    shear = {"g1": np.zeros(192), "g2": np.zeros(192), **sky}
+    del shear["healpix_map"]
     no_sky = [None, "text", 1j, 0.3, np.zeros(191), np.full(192, np.nan), np.zeros(192, complex), np.zeros(192, object)]
     matter = {"box_size": [*NO_NUMBER, 0.0, -1.0], "delta": NO_CUBE}
     moved = {"growth": [*NO_NUMBER, -0.1], "order": [*NO_WHOLE, 0, 3], "omega_m_z": [*NO_NUMBER, 0.0, 1.1]}
@@ -126,6 +129,11 @@ def calls(gauss: Config, cube: Config, lensing: Config) -> dict[str, Call]:
         "surveys.patches.cut_patches": (
             cut_patches, sky,
             {"healpix_map": no_sky, "mask": [*no_sky, np.zeros(192), np.full(192, 0.5)], "size": [*NO_WHOLE, 0],
+             "pixel_arcmin": [*NO_NUMBER, 0.0, -1.0, 1e9], "max_masked": [*NO_NUMBER, -0.1, 1.1]},
+        ),
+        "surveys.shear_patches.cut_shear_patches": (
+            cut_shear_patches, shear,
+            {"g1": no_sky, "g2": no_sky, "mask": [*no_sky, np.zeros(192), np.full(192, 0.5)], "size": [*NO_WHOLE, 0],
              "pixel_arcmin": [*NO_NUMBER, 0.0, -1.0, 1e9], "max_masked": [*NO_NUMBER, -0.1, 1.1]},
         ),
         "models.encode": (models.encode, {"cfg": gauss, "theta": one}, {"cfg": NO_CONFIG, **row}),

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cosmokeras import cli
+from cosmokeras.config import USUAL_NOISE
 from cosmokeras.errors import UserError
 from cosmokeras.files import atomic
 from cosmokeras.pixels import ARCMIN
@@ -163,6 +164,12 @@ def read_noise(path: Path, mask: np.ndarray) -> np.ndarray:
     if not good[mask].all():
         bad = int(np.count_nonzero(~good & mask))
         raise UserError(f"--noise {path}: not above 0 in {bad} observed pixels; must be the noise over the survey's")
+    usual = float(np.median(noise[mask]))
+    if not 1 / USUAL_NOISE <= usual <= USUAL_NOISE:
+        raise UserError(
+            f"--noise {path}: {usual:.3g} in most observed pixels; must be the noise over the survey's, 1 where it is "
+            "sigma_e / sqrt(n_eff A): divide it by that"
+        )
     return np.where(good, noise, 1.0)
 
 

@@ -186,6 +186,7 @@ def must_be_data(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str
     # particles on a mesh give each number of them again and again
     smooth = cfg.data.kind != "2lpt"
     missing.must_be_marked(maps.reshape(n, -1, channels), seen, where, advice, smooth)
+    missing.must_differ(maps.reshape(n, -1, channels), seen, where)
 
 
 def must_be_noisy(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str) -> None:

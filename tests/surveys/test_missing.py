@@ -182,6 +182,21 @@ def test_maps_given_straight_to_an_estimator_are_looked_at_too(
         estimator.prepare(kept - kept.mean(axis=(1, 2, 3), keepdims=True), np.ones((3, 32, 32)))
 
 
+def test_bins_that_are_one_map_are_refused(config: Callable[..., Config], tmp_path: Path) -> None:
+    bins = noise(4 * 64 * 64, 2).reshape(4, 64, 64).astype(np.float32)
+    for i, one in enumerate(bins):
+        np.save(tmp_path / f"{i}.npy", one)
+    for order, line in (("0123", None), ("0121", "bins 2 and 4 are the same"), ("0000", "bins 1 and 2 are the same")):
+        paths = [str(tmp_path / f"{i}.npy") for i in order]
+        keys = {"real.source": "array", "real.path": paths, "real.pixel_arcmin": 5.0, "lensing.mask": "none"}
+        cfg = config(keys)
+        if line is None:
+            assert fetch(cfg).maps.shape == (1, 64, 64, 4)
+        else:
+            with pytest.raises(UserError, match=line):
+                fetch(cfg)
+
+
 def test_slabs_of_a_cube_are_no_emptier_than_empty(config: Callable[..., Config], tmp_path: Path) -> None:
     """Nor do they hold the mean density again and again; and what helps is no mask."""
     keys: dict[str, Any] = {"data.kind": "2lpt", "data.size": 32, "lpt.particles": 64, "real.source": "array"}

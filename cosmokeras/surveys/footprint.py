@@ -19,7 +19,7 @@ from cosmokeras.errors import UserError
 from cosmokeras.files import atomic
 from cosmokeras.pixels import ARCMIN
 from cosmokeras.surveys.healpix_input import read_mask
-from cosmokeras.surveys.patches import MARGIN, SUBPIXELS, cut_patches, sub_points, tangent_grid
+from cosmokeras.surveys.patches import MARGIN, SUBPIXELS, cut_patches, read_healpix, sub_points, tangent_grid
 
 HOLE_FRACTION = 0.03
 SMALL, LARGE = (2.0, 8.0), (10.0, 30.0)  # radii of star holes [arcmin]
@@ -154,9 +154,9 @@ def read_noise(path: Path, mask: np.ndarray) -> np.ndarray:
     import healpy as hp
 
     try:
-        noise = np.asarray(hp.read_map(path, dtype=np.float64))
-    except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
-        raise UserError(f"--noise {path}: not a HEALPix map ({' '.join(str(error).split())[:120]})") from None
+        noise = read_healpix(path, fields=0)[0].astype(np.float64)  # whatever the header says is believed
+    except UserError as error:
+        raise UserError(f"--noise {error}") from None
     if noise.shape != mask.shape:
         has, wants = hp.npix2nside(noise.size), hp.npix2nside(mask.size)
         raise UserError(f"--noise {path}: has NSIDE {has}, the footprint {wants}; must be the same")

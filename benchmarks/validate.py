@@ -15,6 +15,7 @@ RESULT = Path(__file__).parents[1] / "metrics" / "validate.json"
 CHECKS = (
     "table",
     "lensing",
+    "pixels",
     "lpt",
     "sphere",
     "grf",

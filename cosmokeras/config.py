@@ -168,7 +168,7 @@ class Config(Section):
             key["lensing"] = self.lensing.model_dump(mode="json", exclude=OF_OBSERVATION | {"survey"})
             key["lensing"]["pixel_arcmin"] = self.pixel_arcmin
             if self.mean == "removed_field":
-                key["lensing"] |= {"mean": self.mean, "field_deg": self.field_deg}
+                key["lensing"] |= self._mean_key()
             key["survey"] = self._survey_key(OF_WORDS | OF_OBSERVATION | {"mock"}, {"n_eff", "sigma_e"})
             key["survey"]["pixels"] = self.survey.pixels
             if self.survey.pixels == "cut":
@@ -183,7 +183,7 @@ class Config(Section):
             return {}
         lensing = self.lensing.model_dump(mode="json", exclude={"survey"})
         lensing |= {"pixel_arcmin": self.pixel_arcmin, "smoothing_arcmin": self.smoothing_arcmin}
-        lensing |= {"mean": self.mean, "field_deg": self.field_deg}
+        lensing |= self._mean_key()
         replaced = {"mask", "smoothing_arcmin", "mean", "field_deg"}  # by what `lensing` says
         return {"lensing": lensing, "survey": self._survey_key(OF_WORDS | {"mock"} | replaced)}
 
@@ -193,7 +193,7 @@ class Config(Section):
         key: dict[str, Any] = {"data": {"kind": self.data.kind, "size": self.data.size}, "real": real}
         if self.kind.observed == "survey":
             key["lensing"] = {"pixel_arcmin": self.pixel_arcmin, "mask": self.lensing.mask}
-            key["lensing"] |= {"mean": self.mean, "field_deg": self.field_deg}
+            key["lensing"] |= self._mean_key()
             unseen = {"citation", "title", "mask", "smoothing_arcmin", "z_max", "mean", "field_deg"}
             key["survey"] = self._survey_key(unseen, {"n_z"})
         elif self.kind.section is not None:
@@ -205,6 +205,9 @@ class Config(Section):
         train = self.train.model_dump(mode="json", exclude={"checkpoint_minutes", "wandb", "init_from"})
         model = self.model.model_dump(mode="json")
         return {"data": {"targets": list(self.targets)}, "model": model, "train": train}
+
+    def _mean_key(self) -> dict[str, Any]:
+        return {"mean": self.mean, "field_deg": self.field_deg if self.mean == "removed_field" else None}
 
     def _survey_key(self, without: Set[str], of_bins: Set[str] = frozenset()) -> dict[str, Any]:
         """The survey preset without some fields, of itself and of its bins; its pixel is in `lensing.pixel_arcmin`."""

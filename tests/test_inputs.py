@@ -45,6 +45,8 @@ PARAMS: dict[str, tuple[Any, set[str]]] = {
     "lensing.smoothing_arcmin": (2.0, NET),
     "lensing.shell_mpc_h": (50.0, MAPS),
     "lensing.mask": ("none", NET | SKY),
+    "lensing.mean": ("removed_patch", NET | SKY),
+    "lensing.field_deg": (20.0, NOTHING),  # of no field while the mean is kept
     "model.name": ("resnet", {"train", "evaluate", "infer"}),
     **{f"model.{name}": (value, NET) for name, value in {
         "width": 8, "head": "mse", "components": 3, "spectrum_bins": 5,
@@ -66,6 +68,9 @@ PARAMS: dict[str, tuple[Any, set[str]]] = {
     "real.pixel_arcmin": (2.0, SKY),
     "real.map": (1, SKY),
     "real.offline": (True, NOTHING),
+    "real.missing": (0.0, SKY),
+    "real.observed": (True, SKY),
+    "real.truth": ({"omega_m": 0.3}, SKY),
     "real.max_masked": (0.2, SKY | {"infer"}),
     "infer.refuse": (True, {"infer"}),
     "infer.threshold": (0.02, {"infer"}),
@@ -77,9 +82,11 @@ PRESET: dict[str, tuple[Any, set[str]]] = {
     "citation": ("another", NET),
     "pixel_arcmin": (9.0, MAPS | SKY),
     "smoothing_arcmin": (20.0, NET),
-    "made_from": ("shear", NET | SKY),
+    "made_from": ("shear", MAPS | SKY),  # pixels show other things
     "nside": (128, NET | SKY),
     "lmax": (130, MAPS | SKY),
+    "mean": ("removed_patch", NET | SKY),
+    "field_deg": (20.0, NOTHING),
     "mask": ("masks/b.npy", NET | SKY),
     "mock": ("b.fits.gz", SKY),
     "sky": ([[0.0, 10.0, 0.0, 10.0]], NET | SKY),
@@ -95,8 +102,9 @@ PRESET: dict[str, tuple[Any, set[str]]] = {
     "bins.0.n_z.1.z0": (0.4, MAPS),
     "bins.1.n_z.0.file": ("b.txt", MAPS),
     "bins.1.n_z.0.z_column": (1, MAPS),
-    "bins.1.n_z.0.n_column": (2, MAPS),
+    "bins.1.n_z.0.n_column": (3, MAPS),
     "bins.1.n_z.0.weight": (2.0, MAPS),
+    "bins.1.n_z.0.z_is": ("low_edge", MAPS),
 }
 # File that one of them names
 FILES = {
@@ -112,13 +120,14 @@ FILES = {
 SURVEY: dict[str, Any] = {
     "name": "a", "title": "t", "citation": "c", "pixel_arcmin": 10.0, "smoothing_arcmin": 1.0, "made_from": "healpix",
     "nside": 64, "lmax": 128, "mask": "masks/a.npy", "mock": "a.fits.gz", "sky": [[0.0, 20.0, 0.0, 20.0]], "z_max": 3.0,
+    "mean": "kept", "field_deg": None,
     "bins": [
         {"n_eff": 10.0, "sigma_e": 0.26, "n_z": [
             {"kind": "gaussian", "weight": 1.0, "mean": 0.5, "sigma": 0.2},
             {"kind": "smail", "weight": 1.0, "alpha": 2.0, "beta": 1.5, "z0": 0.5},
         ]},
         {"n_eff": 10.0, "sigma_e": 0.26, "n_z": [
-            {"kind": "table", "file": "a.txt", "z_column": 0, "n_column": 1, "weight": 1.0},
+            {"kind": "table", "file": "a.txt", "z_column": 0, "n_column": 2, "weight": 1.0, "z_is": "centre"},
         ]},
     ],
 }  # fmt: skip
@@ -133,7 +142,7 @@ def raw(tmp_path: Path) -> dict[str, Any]:
     write_preset(tmp_path, SURVEY)
     (surveys / "twin.yaml").write_text(yaml.safe_dump(SURVEY | {"name": "twin"}))
     for name in FILES:
-        (tmp_path / name).write_text(name)
+        (tmp_path / name).write_text(content(name))
     (surveys / "b.fits.gz").write_text("b")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["data"] |= {"size": 32, "n_cosmologies": 24, "realisations": 2, "validation": 8, "test": 8}
@@ -141,6 +150,15 @@ def raw(tmp_path: Path) -> dict[str, Any]:
     params["train"] |= {"init_from": str(tmp_path / "trained")}
     params["real"] |= {"path": "mine.fits", "mask": "mine.npy"}
     return params
+
+
+def content(name: str, peak: float = 0.5) -> str:
+    """Something to read: a table of two columns of redshifts and two of n(z), or the name."""
+    if not name.endswith(".txt"):
+        return f"{name} {peak}"
+    z = np.arange(0.05, 2, 0.05)
+    columns = [z, 1.3 * z, np.exp(-((z - peak) ** 2) / 0.05), np.exp(-((z - peak) ** 2) / 0.1)]
+    return "".join(" ".join(f"{one:.6f}" for one in row) + "\n" for row in zip(*columns, strict=True))
 
 
 def write_preset(folder: Path, preset: dict[str, Any]) -> None:
@@ -201,11 +219,36 @@ def test_a_field_of_the_preset_likewise(field: str, raw: dict[str, Any], tmp_pat
     assert changed(before, statements(raw, tmp_path)) == stages
 
 
+def test_the_inversion_of_a_catalogue_likewise(raw: dict[str, Any], tmp_path: Path) -> None:
+    """And of a field whose mean is removed, how wide it is."""
+    shear = SURVEY | {"made_from": "shear", "mock": None}
+    write_preset(tmp_path, shear)
+    before = statements(raw, tmp_path)
+    write_preset(tmp_path, shear | {"inversion": "field"})
+    assert changed(before, statements(raw, tmp_path)) == NET | SKY
+    write_preset(tmp_path, shear | {"inversion": "field", "mean": "removed_field", "field_deg": 20.0})
+    field = statements(raw, tmp_path)
+    assert changed(before, field) == MAPS | SKY
+    write_preset(tmp_path, shear | {"inversion": "field", "mean": "removed_field", "field_deg": 30.0})
+    assert changed(field, statements(raw, tmp_path)) == MAPS | SKY
+
+
+def test_pixels_of_cut_maps_are_those_of_a_place(raw: dict[str, Any], tmp_path: Path) -> None:
+    """Without lmax, HEALPix pixels are averages, and noise-free maps depend on their size and latitude."""
+    for field, value in {"nside": 128, "sky": [[0.0, 10.0, 0.0, 10.0]]}.items():
+        write_preset(tmp_path, SURVEY | {"lmax": None})
+        before = statements(raw, tmp_path)
+        write_preset(tmp_path, SURVEY | {"lmax": None, field: value})
+        assert changed(before, statements(raw, tmp_path)) == MAPS | SKY
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_the_content_of_a_file_likewise(name: str, raw: dict[str, Any], tmp_path: Path) -> None:
     before = statements(raw, tmp_path)
-    (tmp_path / name).write_text("other")
+    (tmp_path / name).write_text(content(name, peak=0.8))
     assert changed(before, statements(raw, tmp_path)) == FILES[name]
+    if name == "data/surveys/a.txt":
+        return  # without it there is no preset
     (tmp_path / name).unlink()
     assert changed(before, statements(raw, tmp_path)) == FILES[name]
 
@@ -223,7 +266,7 @@ def test_the_table_is_complete_or_new_keys_count_by_themselves(raw: dict[str, An
         for key in set(keys):
             name = f"{section}.{key}"
             assert name in PARAMS or name in counted[section], f"{name} counts nowhere"
-    fields = {f"survey.{name}" for name in Survey.model_fields if name not in (*PRESET, "bins")}
+    fields = {f"survey.{name}" for name in Survey.model_fields if name not in (*PRESET, "bins", "inversion")}
     assert fields <= leaves(cfg.simulation_key())
     assert fields <= leaves(cfg.observation_key())
     assert fields <= leaves(cfg.sky_key())
@@ -265,7 +308,7 @@ def test_a_mock_that_is_simulated_here_depends_on_all_of_the_survey(raw: dict[st
         write_preset(tmp_path, put(preset, field, value))
         assert "fetch_real" in changed(before, statements(raw, tmp_path)), field
     write_preset(tmp_path, preset)
-    (tmp_path / "data" / "surveys" / "a.txt").write_text("other")
+    (tmp_path / "data" / "surveys" / "a.txt").write_text(content("a.txt", peak=0.8))
     assert "fetch_real" in changed(before, statements(raw, tmp_path))
 
 
@@ -279,7 +322,7 @@ def test_what_does_not_matter_to_noise_free_maps_does_not_change_a_bit(
     theta = np.array([[0.3]])
     expected = simulate(cfg, theta, seed=1)
     preset = cfg.survey.model_dump()
-    others = {"made_from": "shear", "sky": [[0.0, 10.0, 0.0, 10.0]], "smoothing_arcmin": 3.0, "mask": None}
+    others = {"sky": [[0.0, 10.0, 0.0, 10.0]], "smoothing_arcmin": 3.0, "mask": None}
     others |= {"bins": [{**one, "n_eff": 9.0, "sigma_e": 0.5} for one in preset["bins"]]}
     for field, value in others.items():
         other = cfg.model_copy()
@@ -328,7 +371,7 @@ def test_statements_do_not_say_where_they_were_made(raw: dict[str, Any], tmp_pat
 
 def test_differences_are_named_the_first_of_them(raw: dict[str, Any], tmp_path: Path) -> None:
     then = statements(raw, tmp_path)["maps"]
-    (tmp_path / "data" / "surveys" / "a.txt").write_text("other")
+    (tmp_path / "data" / "surveys" / "a.txt").write_text(content("a.txt", peak=0.8))
     now = statements(put(raw, "data.seed", 7), tmp_path)["maps"]
     assert differences(then, now) == ["data.seed=1, now 7", "content of data/surveys/a.txt"]
     assert listed(["a", "b", "c", "d", "e", "f"]) == "a; b; c; d; and 2 more"

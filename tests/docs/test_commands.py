@@ -91,6 +91,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_params(made)
     for name in ("my_masks.npy", "hsc_masks.npy"):
         np.save(made / name, np.ones((2, 64, 64), np.float32))
+    ones = np.ones((2, 64, 64), np.float32)
+    np.savez(made / "deep.npz", coverage=ones, noise=ones)
     return made
 
 

@@ -118,6 +118,12 @@ def _check_lensing(config: Config, fail: Callable[[str], None]) -> None:
             "lensing.mean=removed_patch"
         )
 
+    if config.lensing.field_deg is not None and config.mean != "removed_field":
+        fail(
+            f"lensing.field_deg={config.lensing.field_deg}: is for lensing.mean=removed_field, but the mean is "
+            f"{config.mean}; set lensing.mean, or lensing.field_deg to null"
+        )
+
     _check_shift(config, fail)
 
 
@@ -203,6 +209,8 @@ def _check_own(config: Config, fail: Callable[[str], None]) -> None:
     if real.missing is not None and not (own and config.kind.observed == "survey"):
         what = f"data.kind={config.data.kind} maps are whole" if own else f"real.source={name} knows its own marks"
         fail(f"real.missing={real.missing}: {what}; it is for lensing maps of {', '.join(OWN[:-1])}; set it to null")
+    if name == "quijote" and real.mask is not None:
+        fail(f"real.mask={real.mask}: density cubes are whole and periodic, without a mask; set it to null")
     if not own:
         for key in ("observed", "truth"):
             if (value := getattr(real, key)) is not None:

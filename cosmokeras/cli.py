@@ -19,6 +19,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NoReturn
 from zipfile import BadZipFile
 
@@ -212,7 +213,7 @@ def read(path: Path, reader: Callable[[Path], Any], stage: str) -> Any:
         return reader(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro {stage}`") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, TokenError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path} is damaged ({reason}); delete it and run `dvc repro {stage}`") from None
 

@@ -86,7 +86,7 @@ class LensingConfig(Section):
     shell_mpc_h: Annotated[float, Field(ge=5.0, le=100.0)]
     mean: Literal["kept", "removed_field", "removed_patch"] | None = None
     field_deg: PositiveFloat | None = None
-    mask: str  # survey, none, or an .npy file below the folder of params.yaml
+    mask: str  # survey, none, or an .npy or .npz file below the folder of params.yaml
 
 
 class ModelConfig(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import healpy
 import numpy as np
@@ -432,6 +432,23 @@ def test_depth_is_the_noise_of_a_pixel_over_the_surveys(params: Path) -> None:
         zero = np.zeros((60, 64, 64, cfg.channels), np.float32)
         seen = Observer(cfg).survey(zero, np.array([0, 1]))[1].numpy()
         assert seen[:, 36:].std() / seen[:, :28].std() == pytest.approx(2.0, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("noise", "line"),
+    [
+        (0.0258, "`noise` of 0.0258 in most pixels; .* divide it by the survey's"),  # not over the survey's
+        (20.0, "`noise` of 20 in most pixels"),  # galaxies
+        (np.nan, "not above 0 in observed pixels"),
+        (1 + 1j, "`noise` of complex"),
+        ("1", "`noise` of <U1"),
+    ],
+)
+def test_depth_that_is_no_relative_noise(params: Path, noise: Any, line: str) -> None:
+    coverage = np.ones((1, 96, 96), np.float32)
+    np.savez(params.parent / "deep.npz", coverage=coverage, noise=np.full(coverage.shape, noise))
+    with pytest.raises(UserError, match=f"lensing.mask=deep.npz: .*{line}"):
+        load_params(params, {"lensing.survey": "lsst_y1", "real.source": "mock", "lensing.mask": "deep.npz"})
 
 
 def test_inversion_of_a_field_keeps_long_waves(config: Callable[..., Config], params: Path) -> None:

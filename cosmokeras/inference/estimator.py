@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
@@ -26,6 +27,8 @@ from cosmokeras.inference.surprise import MapReference, SurveyReference, Verdict
 from cosmokeras.models.blocks import SUMMARY
 from cosmokeras.models.heads import mixture_size, unpack_mixture
 from cosmokeras.observation import Observer, in_batches
+from cosmokeras.surveys import images
+from cosmokeras.surveys.field_mean import must_have_mean
 from cosmokeras.surveys.masks import mask_file
 from cosmokeras.surveys.nz_terms import Table
 from cosmokeras.surveys.presets import SURVEY_FOLDER
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     import keras
 
 FORMAT = 2
+NO_DATA = "set coverage to 0 there"
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,19 @@ class Estimator:
         Parameters
         ----------
         maps : (n, size, size, channels), noise included, in physical units
-        coverage : (n, size, size) observed fraction of each pixel, 0 to 1
+        coverage : (n, size, size) observed fraction of each pixel, 0 to 1; where it is not 0, pixels of one value or
+            without noise are refused as missing data
+
+        Raises
+        ------
+        UserError : also of maps whose mean was removed, where simulated maps keep theirs (`lensing.mean`)
         """
         maps = arguments.maps(self.cfg, maps, varied=self.cfg.kind.observed == "standardised")
         coverage = arguments.coverage(self.cfg, coverage, len(maps))
+        images.must_be_data(self.cfg, maps, coverage, "maps", NO_DATA)
+        if self.cfg.kind.observed == "survey":
+            images.must_not_be_quiet(self.cfg, maps, coverage, "maps", NO_DATA)
+            must_have_mean(self.cfg, maps, coverage, "maps")
         return in_batches(self._observer.finish, (maps, coverage), 256)
 
     def posterior(self, obs: np.ndarray) -> MixturePosterior | PointPosterior:
@@ -236,7 +249,7 @@ class Estimator:
         except FileNotFoundError as error:
             missing = Path(str(error.filename)).name
             raise UserError(f"{folder}: no trained model ({missing} is missing); run `dvc repro train`") from None
-        except (ValueError, OSError, LookupError, TypeError, EOFError, BadZipFile) as error:
+        except (ValueError, OSError, LookupError, TypeError, EOFError, BadZipFile, TokenError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{folder}: damaged or of another version ({reason}); run `dvc repro train`") from None
         return estimator

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cosmokeras.config import Config
 
 PIXEL_TOLERANCE = 0.01  # by which pixels may differ from the trained ones
+EMPTY = 0.01  # rounding, by which a slab may lie below -1
+THICK = 4  # cells; in thinner slabs the window that is divided out rings below -1
 MEAN_LIMIT = 0.5  # a density contrast has a mean near 0, 1 + density contrast near 1
 
 
@@ -39,7 +41,7 @@ def load(cfg: Config) -> RealSky:
     if lensing and len(files := _files(path, cfg.real.mask)) > 1:
         images.must_share_sky(files, cfg.pixel_arcmin)
     coverage = images.observed_part(cfg, maps, coverage, where)
-    maps = images.clean(maps, coverage, where)
+    maps = images.clean(maps, coverage, where, whole=not lensing)
     if lensing:
         images.must_be_data(cfg, maps, coverage, where)
         images.must_be_noisy(cfg, maps, coverage, where)
@@ -125,6 +127,18 @@ def _unflattened(
         if shape[-1] == np.count_nonzero(seen) and channels == 1:
             maps = images.unpack(array, seen, name)
             return maps if listed else maps[..., None]
+    if (
+        channels == 1
+        and array.ndim > 2
+        and shape[-1] > 1
+        and (
+            shape[-1] == np.count_nonzero(mask >= USED) if mask is not None else shape[-1] > max(size**2, 8 * shape[-2])
+        )
+    ):
+        raise UserError(
+            f"{name}: shape {shape} looks like unmasked pixels of many skies; give those of one sky, (pixels,) or "
+            f"(n, pixels), e.g. maps[{', '.join('0' * (array.ndim - 1))}], and their mask (h, w) in real.mask"
+        )
     # neither an image nor a set of images: a row of pixels for each sky
     if array.ndim == 1 or (array.ndim == 2 and shape[0] < size <= shape[1] and mask is None and shape[1] > size**2):
         if mask is None and array.ndim == 1 and _is_healpix(len(array)):
@@ -217,3 +231,10 @@ def _must_be_whole(cfg: Config, maps: np.ndarray, where: str) -> None:
     if cfg.data.kind == "2lpt" and (np.abs(means) > MEAN_LIMIT).any():
         worst = means[np.abs(means).argmax()]
         raise UserError(f"{where}: a map has a mean of {worst:.3g}, no density contrast; give rho / mean(rho) - 1")
+    lpt = cfg.lpt
+    thick = cfg.data.kind == "2lpt" and lpt.slab_mpc_h * lpt.particles >= THICK * lpt.box_mpc_h
+    if thick and (below := maps < -1 - EMPTY).any():
+        raise UserError(
+            f"{where}: {int(below.sum())} pixels are below -1 (lowest {maps.min():.4g}), but no density is negative; "
+            "give rho / mean(rho) - 1"
+        )

@@ -7,6 +7,7 @@ A file with one array needs no key. Nothing in a file is run: what is not an arr
 from __future__ import annotations
 
 import re
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -23,6 +24,12 @@ FITS = tuple(f".{name}{pack}" for name in ("fits", "fit", "fts") for pack in (""
 HDF5 = (".h5", ".hdf5", ".hdf", ".he5")
 SUFFIXES = (".npy", ".npz", *HDF5, *FITS)
 KNOWN = ".npy, .npz, HDF5 (.h5) or FITS"
+
+# what reading a damaged file may end in: its headers ask for anything
+DAMAGED = (
+    OSError, ValueError, EOFError, MemoryError, OverflowError, LookupError, RuntimeError, TypeError, SyntaxError,
+    NotImplementedError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def split(path: Path | str) -> tuple[Path, str | None]:
@@ -46,6 +53,24 @@ def split(path: Path | str) -> tuple[Path, str | None]:
     return whole, None
 
 
+def respelt(path: Path | str) -> str | None:
+    """How a name should be written that has a key after a file's name, but not as that kind of file wants it.
+
+    Examples
+    --------
+    >>> respelt("maps.fits:KAPPA"), respelt("maps.npz[kappa]"), respelt("maps.npy:0"), respelt("maps.txt")
+    ('maps.fits[KAPPA]', 'maps.npz:kappa', 'maps.npy', None)
+    """
+    endings = "|".join(map(re.escape, sorted(SUFFIXES, key=len, reverse=True)))
+    found = re.fullmatch(rf"(.+?(?:{endings}))(?::|\[)([^\[\]]*)\]?", str(path), re.IGNORECASE)
+    if not found or not found[2]:
+        return None
+    file, key = found[1], found[2]
+    if file.lower().endswith(".npy"):
+        return file
+    return f"{file}[{key}]" if file.lower().endswith(FITS) else f"{file}:{key}"
+
+
 def must_be_a_file(path: Path) -> None:
     """Refuse what is not there, and folders."""
     if path.is_dir():
@@ -64,11 +89,7 @@ def read(path: Path, key: str | None) -> np.ndarray:
             return _npz(path, file, key) if name.endswith(".npz") else _hdf5(path, file, key)
     except UserError:
         raise
-    # headers of damaged files ask for anything
-    except (
-        OSError, ValueError, EOFError, MemoryError, OverflowError, LookupError, RuntimeError, TypeError,
-        NotImplementedError, zipfile.BadZipFile, zlib.error,
-    ) as error:  # fmt: skip
+    except DAMAGED as error:
         kind = "HDF5 file" if name.endswith(HDF5) else f"{path.suffix.lower()} array of numbers"
         raise UserError(f"{path}: damaged or no {kind} ({why(error)}); save it again") from None
 

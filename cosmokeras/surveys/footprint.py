@@ -18,7 +18,8 @@ from cosmokeras.errors import UserError
 from cosmokeras.files import atomic
 from cosmokeras.pixels import ARCMIN
 from cosmokeras.surveys.healpix_input import read_mask
-from cosmokeras.surveys.patches import MARGIN, SUBPIXELS, cut_patches, sub_points, tangent_grid
+from cosmokeras.surveys.masks import USUAL_NOISE
+from cosmokeras.surveys.patches import MARGIN, SUBPIXELS, cut_patches, read_healpix, sub_points, tangent_grid
 
 HOLE_FRACTION = 0.03
 SMALL, LARGE = (2.0, 8.0), (10.0, 30.0)  # radii of star holes [arcmin]
@@ -153,9 +154,9 @@ def read_noise(path: Path, mask: np.ndarray) -> np.ndarray:
     import healpy as hp
 
     try:
-        noise = np.asarray(hp.read_map(path, dtype=np.float64))
-    except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
-        raise UserError(f"--noise {path}: not a HEALPix map ({' '.join(str(error).split())[:120]})") from None
+        noise = read_healpix(path, fields=0)[0].astype(np.float64)  # whatever the header says is believed
+    except UserError as error:
+        raise UserError(f"--noise {error}") from None
     if noise.shape != mask.shape:
         has, wants = hp.npix2nside(noise.size), hp.npix2nside(mask.size)
         raise UserError(f"--noise {path}: has NSIDE {has}, the footprint {wants}; must be the same")
@@ -163,6 +164,12 @@ def read_noise(path: Path, mask: np.ndarray) -> np.ndarray:
     if not good[mask].all():
         bad = int(np.count_nonzero(~good & mask))
         raise UserError(f"--noise {path}: not above 0 in {bad} observed pixels; must be the noise over the survey's")
+    usual = float(np.median(noise[mask]))
+    if not 1 / USUAL_NOISE <= usual <= USUAL_NOISE:
+        raise UserError(
+            f"--noise {path}: {usual:.3g} in most observed pixels; must be the noise over the survey's, 1 where it is "
+            "sigma_e / sqrt(n_eff A): divide it by that"
+        )
     return np.where(good, noise, 1.0)
 
 

@@ -124,6 +124,7 @@ def check_marks(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_n
     advice = f"take them out of the mask {mask_name}, or say real.missing={{value}} if that marks pixels without data"
     for one, name in zip(maps, names, strict=True):
         marks.must_be_marked(one[None, mask, None], np.ones((1, int(mask.sum())), bool), name, advice)
+    marks.must_differ(maps[:, mask].T[None], np.ones((1, int(mask.sum())), bool), ", ".join(dict.fromkeys(names)))
     for one, name, sigma in zip(maps, names, noise, strict=True):
         if quiet := _quiet_pixels(one, mask, float(sigma)):
             raise UserError(

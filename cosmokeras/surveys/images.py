@@ -42,6 +42,8 @@ def read_stored(path: Path | str) -> Stored:
     file, key = array_files.split(path)
     name = file.name.lower()
     if not name.endswith(array_files.SUFFIXES):
+        if (right := array_files.respelt(path)) is not None:
+            raise UserError(f"{path}: no such file; an array of a file is named thus: {right}")
         raise UserError(f"{path}: neither .npy nor FITS, .npz or HDF5 by its name; save the array with numpy.save")
     array_files.must_be_a_file(file)
     stored = _read_fits(file, key) if name.endswith(array_files.FITS) else Stored(array_files.read(file, key))
@@ -147,17 +149,18 @@ def observed_part(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: st
     return left
 
 
-def clean(maps: np.ndarray, coverage: np.ndarray, where: str) -> np.ndarray:
-    """Maps (n, h, w, channels) as float32 with masked pixels 0; refuses missing numbers among observed pixels."""
+def clean(maps: np.ndarray, coverage: np.ndarray, where: str, whole: bool = False) -> np.ndarray:
+    """Maps (n, h, w, channels) as float32 with masked pixels 0; refuses missing numbers among observed pixels.
+
+    `whole`: of maps that cannot be masked.
+    """
     used = (coverage >= USED)[..., None]
     bad = used & ~(np.abs(maps) < np.float32(MISSING))  # float16 holds no such number
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
-        name = str(maps[first])
-        raise UserError(
-            f"{where}: {int(bad.sum())} pixels inside the mask are NaN or missing (first: {first}); "
-            f"set them to 0 in real.mask, or real.missing={name} to take them out of it"
-        )
+        name, inside = str(maps[first]), "" if whole else "inside the mask "
+        advice = MAKE_AGAIN if whole else f"set them to 0 in real.mask, or real.missing={name} to take them out of it"
+        raise UserError(f"{where}: {int(bad.sum())} pixels {inside}are NaN or missing (first: {first}); {advice}")
     return np.where(used, maps, 0).astype(np.float32)
 
 
@@ -175,14 +178,15 @@ def unpack(values: np.ndarray, mask: np.ndarray, where: str) -> np.ndarray:
     return maps
 
 
-def must_be_data(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str) -> None:
+def must_be_data(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str, mask_them: str = MASK_THEM) -> None:
     """Refuse maps (n, h, w, channels) with values that none has among the observed pixels."""
     n, channels = len(maps), maps.shape[-1]
     seen = (coverage >= USED).reshape(n, -1)
-    advice = MASK_THEM if cfg.kind.observed == "survey" else MAKE_AGAIN
+    advice = mask_them if cfg.kind.observed == "survey" else MAKE_AGAIN
     # particles on a mesh give each number of them again and again
     smooth = cfg.data.kind != "2lpt"
     missing.must_be_marked(maps.reshape(n, -1, channels), seen, where, advice, smooth)
+    missing.must_differ(maps.reshape(n, -1, channels), seen, where)
 
 
 def must_be_noisy(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str) -> None:
@@ -195,10 +199,16 @@ def must_be_noisy(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: st
                 f"{where}: bin {number + 1} has an rms of {rms:.3g}, but a pixel of lensing.survey={cfg.survey.name} "
                 f"has noise of {expected:.3g}; give noisy, unsmoothed convergence as a plain number (not in per cent)"
             )
+    must_not_be_quiet(cfg, maps, coverage, where, "take them out of real.mask")
+
+
+def must_not_be_quiet(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str, advice: str) -> None:
+    """Refuse noisy convergence (n, h, w, channels) with squares among the observed pixels that have no noise."""
+    used = coverage >= USED
     if quiet := missing.quiet_pixels(maps, used, pixel_noise(cfg)):
         raise UserError(
             f"{where}: {quiet} of {np.count_nonzero(used)} pixels called observed lie where there is hardly any noise; "
-            "the mask reaches beyond the maps, or holes were filled: take them out of real.mask"
+            f"the mask reaches beyond the maps, or holes were filled: {advice}"
         )
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 
 from cosmokeras.errors import UserError
 from cosmokeras.files import in_temporary_run
+from cosmokeras.surveys.array_files import DAMAGED
 from cosmokeras.surveys.presets import SURVEY_FOLDER
 
 if TYPE_CHECKING:
     from cosmokeras.config import Config
+
+USUAL_NOISE = 3.0  # by this factor the noise of most pixels may differ from the survey's
 
 
 def mask_file(config: Config) -> Path | None:
@@ -71,14 +73,18 @@ def _library(config: Config) -> tuple[np.ndarray, np.ndarray | None] | None:
         raise UserError(f"{key}: {path} is missing; {remedy}") from None
     except KeyError:
         raise UserError(f"{key}: {path} is an archive; must hold the arrays `coverage` and `noise`; {remedy}") from None
-    except (OSError, ValueError, EOFError, BadZipFile):
-        raise UserError(f"{key}: {path} is damaged or no .npy file of numbers; {remedy}") from None
+    except DAMAGED:
+        kind = ".npz file of arrays" if path.suffix == ".npz" else ".npy file"
+        raise UserError(f"{key}: {path} is damaged or no {kind} of numbers; {remedy}") from None
     if masks.dtype.kind not in "buif":
         raise UserError(f"{key}: {path} is an array of {masks.dtype}; a mask is an .npy file of numbers from 0 to 1")
     if masks.ndim == 2 and masks.shape[0] == masks.shape[1]:
+        save = f"np.save('{path.name}', masks[None])"
+        if noise is not None:
+            save = f"np.savez('{path.name}', coverage=coverage[None], noise=noise[None])"
         raise UserError(
             f"{key}: {path} holds one mask, of shape {masks.shape}, and not a list of them; give it an axis in front: "
-            f"np.save('{path.name}', masks[None])"
+            f"{save}"
         )
     if masks.ndim != 3 or masks.shape[1] != masks.shape[2]:
         raise UserError(f"{key}: {path} is an array of shape {masks.shape}; masks are (number of masks, size, size)")
@@ -97,6 +103,8 @@ def _library(config: Config) -> tuple[np.ndarray, np.ndarray | None] | None:
     if own and not (len(masks) and (_around(masks, size, 0) >= 0.5).any(axis=(1, 2)).all()):
         raise UserError(f"{key}: {path} holds no mask, or one that hides a whole patch; {remedy}")
     if noise is not None:
+        if noise.dtype.kind not in "uif":
+            raise UserError(f"{key}: {path} holds `noise` of {noise.dtype}; it is numbers above 0; {remedy}")
         noise = noise.astype(np.float32)
         if noise.shape != masks.shape:
             raise UserError(
@@ -104,6 +112,12 @@ def _library(config: Config) -> tuple[np.ndarray, np.ndarray | None] | None:
             )
         if not (np.isfinite(noise) & (noise > 0))[masks > 0].all():
             raise UserError(f"{key}: {path} holds `noise` that is not above 0 in observed pixels; {remedy}")
+        usual = float(np.median(noise[masks > 0]))
+        if not 1 / USUAL_NOISE <= usual <= USUAL_NOISE:
+            raise UserError(
+                f"{key}: {path} holds `noise` of {usual:.3g} in most pixels; it is the noise of a pixel over the "
+                "survey's, 1 where that is sigma_e / sqrt(n_eff A): divide it by the survey's"
+            )
         noise = np.where(masks > 0, noise, np.float32(1))
     return masks, noise
 

@@ -135,12 +135,29 @@ def must_be_marked(maps: np.ndarray, observed: np.ndarray, where: str, advice: s
     if not total or (not far and pixels < max(LEAST, PART * of)):
         return
     value = max(total, key=lambda one: total[one])
-    name = str(maps.dtype.type(value)).removesuffix(".0")  # as few digits as tell it from others
+    name = str(maps.dtype.type(value) + 0).removesuffix(".0")  # as few digits as tell it from others
     others = f" (and {len(total) - 1} other such values)" if len(total) > 1 else ""
     raise UserError(
         f"{where}: {total[value]} of {of} pixels called observed are exactly {name}{others}, far more than chance "
         f"gives: missing data; {advice.format(value=name)}"
     )
+
+
+def must_differ(maps: np.ndarray, observed: np.ndarray, where: str) -> None:
+    """Refuse bins that are one and the same map: other galaxies have other noise.
+
+    Parameters
+    ----------
+    maps : (n, pixels, channels)
+    observed : (n, pixels) bool
+    """
+    for second in range(1, maps.shape[-1]):
+        for first in range(second):
+            if np.array_equal(maps[observed, first], maps[observed, second]):
+                raise UserError(
+                    f"{where}: bins {first + 1} and {second + 1} are the same in all observed pixels; "
+                    "give each tomographic bin its own map"
+                )
 
 
 def quiet_pixels(maps: np.ndarray, observed: np.ndarray, sigma: np.ndarray) -> int:

@@ -18,6 +18,7 @@ from cosmokeras.errors import UserError
 ZIs = Literal["centre", "low_edge"]
 ROWS = 2  # at least
 LARGEST = 1e100  # number that sums of it can hold
+LEVEL = 0.999  # part of its height; bins that end sharply, even at their peak, still rise there
 FEW = 4  # rows that tell nothing of what columns are by their values
 
 
@@ -46,6 +47,11 @@ def read_table(path: Path | str, z_column: int = 0, n_column: int = 1, z_is: ZIs
         raise UserError(
             f"{where}: column {n_column} (counted from 0) holds redshifts between those of column {z_column}, "
             "not n(z); name the column of n(z) in n_column"
+        )
+    if _cumulative(n_z):
+        raise UserError(
+            f"{where}: column {n_column} (counted from 0) rises from row to row and levels off, as a cumulative "
+            "distribution; give n(z)"
         )
     _check_centres(rows, z_column, n_column, z_is, where)
     if z_is == "low_edge":
@@ -84,6 +90,12 @@ def _beside(z: np.ndarray, other: np.ndarray) -> float:
     part = part if part[0] > 0 else -part
     near = len(z) >= FEW and ((part > 0.01) & (part < 1.01)).all()
     return float(np.median(other - z) / np.median(step)) if near else 0.0
+
+
+def _cumulative(n_z: np.ndarray) -> bool:
+    """Whether n(z) never falls and has reached its height in the last fifth of the rows."""
+    rises = len(n_z) > FEW and bool((np.diff(n_z) >= 0).all())
+    return rises and n_z[0] < 0.1 * n_z[-1] and n_z[len(n_z) * 4 // 5] > LEVEL * n_z[-1]
 
 
 def _check_centres(rows: np.ndarray, z_column: int, n_column: int, z_is: ZIs, where: str) -> None:

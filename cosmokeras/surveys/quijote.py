@@ -20,7 +20,7 @@ from scipy import fft
 from cosmokeras.errors import UserError
 from cosmokeras.simulators.lpt import slab_count
 from cosmokeras.simulators.mesh import project
-from cosmokeras.surveys import array_files, images
+from cosmokeras.surveys import array_files, images, missing
 from cosmokeras.surveys.own import stated
 from cosmokeras.surveys.sky import RealSky
 
@@ -83,7 +83,7 @@ def scheme(path: Path | str) -> str | None:
 
 def redshift(path: Path | str) -> float | None:
     """Redshift that a cube's name tells, if it does."""
-    found = re.search(r"z=(\d+(?:\.\d+)?)", _name(path))
+    found = re.search(r"(?:z=|(?<![A-Za-z])z_?(?=\d+\.\d))(\d+(?:\.\d+)?)", _name(path))  # z=0, z0.5, z_0.5
     return float(found.group(1)) if found else None
 
 
@@ -112,7 +112,11 @@ def read_cube(path: Path | str) -> np.ndarray:
     if cube.std(dtype=np.float64) == 0:
         raise UserError(f"{path}: all cells are the same; get or make the cube again")
     cube = cube.astype(np.float32)
-    return cube - np.float32(1) if abs(mean - 1) <= MEAN_TOLERANCE else cube
+    cube = cube - np.float32(1) if abs(mean - 1) <= MEAN_TOLERANCE else cube
+    if np.count_nonzero(cube == 0) >= missing.PART * cube.size:  # few cells have the mean density exactly
+        seen = np.ones((1, cube.size), bool)
+        missing.must_be_marked(cube.reshape(1, -1, 1), seen, str(path), images.MAKE_AGAIN, noise=False)
+    return cube
 
 
 def on_mesh(cube: np.ndarray, n: int, assignment: str | None) -> np.ndarray:

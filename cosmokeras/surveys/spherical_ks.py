@@ -25,7 +25,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from cosmokeras import arguments
 from cosmokeras.errors import UserError
+from cosmokeras.surveys.patches import UNSEEN_LIMIT
 
 ITERATIONS = 3  # of the transform
 DEFAULT_LMAX, HIGHEST_LMAX = 2.0, 2.5  # in units of NSIDE
@@ -40,6 +42,7 @@ def checked_lmax(lmax: int | None, nside: int) -> int:
     """`lmax`, by default 2 NSIDE; an error above 2.5 NSIDE, where spin-2 transforms do not converge."""
     if lmax is None:
         return int(DEFAULT_LMAX * nside)
+    lmax = arguments.whole("lmax", lmax, 2)  # shear has no lower one, and healpy ends the program
     if lmax > highest_lmax(nside):
         raise UserError(
             f"lmax={lmax}: Kaiser-Squires on the sphere at NSIDE {nside} goes up to 2.5 NSIDE = {highest_lmax(nside)}; "
@@ -47,6 +50,17 @@ def checked_lmax(lmax: int | None, nside: int) -> int:
             f"2 NSIDE = {int(DEFAULT_LMAX * nside)} is usual"
         )
     return lmax
+
+
+def _observed(name: str, values: np.ndarray) -> np.ndarray:
+    """A map as float64, without marks of missing pixels: in harmonics they would spread over the whole sky."""
+    array = arguments.real(name, values).astype(np.float64)
+    if (bad := ~(np.abs(array) < UNSEEN_LIMIT)).any():
+        raise UserError(
+            f"{name}: {np.count_nonzero(bad)} of {array.size} pixels are NaN, UNSEEN or another mark of missing data; "
+            "set them to 0"
+        )
+    return array
 
 
 def shear_factor(lmax: int) -> np.ndarray:
@@ -74,7 +88,7 @@ def kaiser_squires_sphere(
     """
     import healpy
 
-    shear = [np.asarray(g, np.float64) for g in (g1, g2)]
+    shear = [_observed(name, g) for name, g in (("g1", g1), ("g2", g2))]
     if shear[0].shape != shear[1].shape or shear[0].ndim != 1:
         msg = f"g1 and g2 must be HEALPix maps of one shape, got {shear[0].shape} and {shear[1].shape}"
         raise ValueError(msg)
@@ -99,7 +113,7 @@ def shear_sphere(kappa: np.ndarray, lmax: int | None = None) -> tuple[np.ndarray
 
     nside = healpy.npix2nside(np.size(kappa))
     lmax = checked_lmax(lmax, nside)
-    alm = healpy.map2alm(np.asarray(kappa, np.float64), lmax=lmax, iter=ITERATIONS, use_pixel_weights=False)
+    alm = healpy.map2alm(_observed("kappa", kappa), lmax=lmax, iter=ITERATIONS, use_pixel_weights=False)
     alm = healpy.almxfl(alm, shear_factor(lmax))
     g1, g2 = healpy.alm2map_spin([alm, np.zeros_like(alm)], nside, 2, lmax)
     return g1, g2

@@ -111,8 +111,11 @@ def test_objects_and_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="none.npz: holds no array"):
         images.read_array(tmp_path / "none.npz")
     np.save(tmp_path / "a.npy", KAPPA)
-    with pytest.raises(UserError, match="a.npy:kappa: neither"):
+    with pytest.raises(UserError, match="a.npy:kappa: no such file; .* thus: .*a.npy$"):
         images.read_array(f"{tmp_path}/a.npy:kappa")
+    for wrong, right in (("b.npz[k]", "b.npz:k"), ("b.fits:K", r"b.fits\[K\]"), ("b.h5[x/y]", "b.h5:x/y")):
+        with pytest.raises(UserError, match=f"thus: .*{right}$"):
+            images.read_array(f"{tmp_path}/{wrong}")
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(UserError, match="folder.npz: a folder"):
         images.read_array(tmp_path / "folder.npz")
@@ -159,6 +162,10 @@ def test_unmasked_pixels_alone_go_back_to_their_places(tmp_path: Path, load: Cal
         np.testing.assert_allclose(sky.maps[: len(whole.maps)], whole.maps, rtol=1e-3, atol=1e-6)
         with pytest.raises(UserError, match=r"flat.npy: shape .*need their mask \(h, w\) in real.mask, which is null"):
             load(path)
+    np.save(tmp_path / "flat.npy", np.stack([KAPPA[MASK]] * 4).reshape(2, 2, -1))  # cosmologies, realisations, pixels
+    for mask in ({"mask": str(tmp_path / "mask.npy")}, {}):
+        with pytest.raises(UserError, match=r"unmasked pixels of many skies; .* e.g. maps\[0, 0\]"):
+            load(str(tmp_path / "flat.npy"), **mask)
     np.save(tmp_path / "other.npy", np.ones((64, 96)))
     np.save(tmp_path / "flat.npy", KAPPA[MASK])
     with pytest.raises(UserError, match=r"flat.npy: .*\(64, 96\) with 6144 unmasked pixels"):

@@ -56,6 +56,10 @@ def test_patches_inverted_by_themselves_have_no_mean_on_either_side(config: Call
         ({"lensing.mean": "removed_field"}, "needs lensing.field_deg"),
         ({"lensing.mean": "removed_field", "lensing.field_deg": 1.0}, "smaller than a map, 2.13 deg"),
         ({"lensing.mean": "gone"}, "lensing.mean='gone'"),
+        (
+            {"lensing.field_deg": 10.0},
+            "lensing.field_deg=10.0: is for .*, but the mean is kept",
+        ),
     ],
 )
 def test_means_that_cannot_be_simulated(config: Callable[..., Config], keys: dict, line: str) -> None:

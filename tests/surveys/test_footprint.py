@@ -129,11 +129,17 @@ def test_depth_goes_with_the_masks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("noise", "line"), [(np.zeros(12 * 16**2), "not above 0 in 3072 observed pixels"), (np.ones(12), "has NSIDE 1")]
+    ("noise", "coord", "line"),
+    [
+        (np.zeros(12 * 16**2), "C", "not above 0 in 3072 observed pixels"),
+        (np.ones(12), "C", "has NSIDE 1"),
+        (np.full(12 * 16**2, 0.02), "C", "0.02 in most observed pixels; .* divide it by that"),
+        (np.ones(12 * 16**2), "G", "COORDSYS is G, galactic; rotate"),
+    ],
 )
-def test_depth_that_cannot_be_right(tmp_path: Path, noise: np.ndarray, line: str) -> None:
+def test_depth_that_cannot_be_right(tmp_path: Path, noise: np.ndarray, coord: str, line: str) -> None:
     hp.write_map(tmp_path / "mask.fits", np.ones(12 * 16**2, np.float32), coord="C")
-    hp.write_map(tmp_path / "noise.fits", noise, coord="C", dtype=np.float64)
+    hp.write_map(tmp_path / "noise.fits", noise, coord=coord, dtype=np.float64)
     given = ["--healpix", str(tmp_path / "mask.fits"), "--noise", str(tmp_path / "noise.fits")]
     with pytest.raises(UserError, match=line):
         main([*given, "--out", str(tmp_path / "deep.npz")])

@@ -148,3 +148,73 @@ def test_maps_without_noise_go_through_unless_zeros_are_called_observed(load: Ca
     maps[30:34, 50:54] = 0
     with pytest.raises(UserError, match="16 of 6144 pixels called observed are exactly 0"):
         load(maps)
+
+
+STRIP, SQUARE = np.s_[:, :, :3], np.s_[:, 8:24, 8:16]
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "line"),
+    [
+        (STRIP, 0.0, "maps: 288 of 3072 pixels called observed are exactly 0, .*; set coverage to 0 there"),
+        (STRIP, -99.0, "maps: 288 of 3072 pixels called observed are exactly -99"),
+        (np.s_[0, 4:8, 4:8], 0.0, "maps: 16 of 3072 pixels called observed are exactly 0"),
+        (SQUARE, None, "maps: 384 of 3072 .* lie where there is hardly any noise; .* set coverage to 0 there"),
+    ],
+)
+def test_maps_given_straight_to_an_estimator_are_looked_at_too(
+    config: Callable[..., Config], where: Any, value: float | None, line: str
+) -> None:
+    from cosmokeras.inference.estimator import Estimator
+
+    keys = {"data.size": 32, "lensing.survey": "hsc_y3_fair", "real.source": "mock", "lensing.mask": "none"}
+    cfg = config(keys | {"model.spectrum_bins": 6, "evaluate.spectrum_bins": 6})
+    estimator = Estimator(cfg, model=None)  # type: ignore[arg-type]  # what prepares maps needs no network
+    maps, coverage = noise(3 * 32 * 32).reshape(3, 32, 32, 1), np.ones((3, 32, 32))
+    assert estimator.prepare(maps, coverage).shape == maps.shape
+    maps[where] = maps[where] / 1000 if value is None else value
+    with pytest.raises(UserError, match=line):
+        estimator.prepare(maps, coverage)
+    coverage[where] = 0
+    assert (estimator.prepare(maps, coverage)[where] == 0).all()
+    kept = noise(3 * 32 * 32, 1).reshape(3, 32, 32, 1)
+    with pytest.raises(UserError, match="maps: the mean of each patch is 0, .*; set lensing.mean=removed_patch"):
+        estimator.prepare(kept - kept.mean(axis=(1, 2, 3), keepdims=True), np.ones((3, 32, 32)))
+
+
+def test_bins_that_are_one_map_are_refused(config: Callable[..., Config], tmp_path: Path) -> None:
+    bins = noise(4 * 64 * 64, 2).reshape(4, 64, 64).astype(np.float32)
+    for i, one in enumerate(bins):
+        np.save(tmp_path / f"{i}.npy", one)
+    for order, line in (("0123", None), ("0121", "bins 2 and 4 are the same"), ("0000", "bins 1 and 2 are the same")):
+        paths = [str(tmp_path / f"{i}.npy") for i in order]
+        keys = {"real.source": "array", "real.path": paths, "real.pixel_arcmin": 5.0, "lensing.mask": "none"}
+        cfg = config(keys)
+        if line is None:
+            assert fetch(cfg).maps.shape == (1, 64, 64, 4)
+        else:
+            with pytest.raises(UserError, match=line):
+                fetch(cfg)
+
+
+def test_slabs_of_a_cube_are_no_emptier_than_empty(config: Callable[..., Config], tmp_path: Path) -> None:
+    """Nor do they hold the mean density again and again; and what helps is no mask."""
+    keys: dict[str, Any] = {"data.kind": "2lpt", "data.size": 32, "lpt.particles": 64, "real.source": "array"}
+    keys |= {"lpt.slab_mpc_h": 125.0, "model.spectrum_bins": 6, "evaluate.spectrum_bins": 6}
+    cfg = config(keys | {"real.path": str(tmp_path / "slabs.npy")})
+    slabs = np.expm1(10 * noise(4 * 32 * 32)).reshape(4, 32, 32, 1)
+    for value, line in (
+        (None, None),
+        (0.0, "36 of 4096 .* exactly 0, .* make them again"),
+        (-1.4, r"36 pixels are below -1 \(lowest -1.4\)"),
+        (np.nan, "36 pixels are NaN or missing .* cannot be masked: make them again"),
+    ):
+        maps = slabs.copy()
+        if value is not None:
+            maps[1, :6, :6] = value
+        np.save(tmp_path / "slabs.npy", maps)
+        if line is None:
+            assert len(fetch(cfg).maps) == 4
+        else:
+            with pytest.raises(UserError, match=line):
+                fetch(cfg)

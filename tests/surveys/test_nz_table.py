@@ -56,6 +56,7 @@ def spoiled(row: int, column: int, value: float) -> str:
         (spoiled(10, 0, np.inf), "line 11: inf is not finite"),
         (spoiled(10, 1, 1e300), "line 11: 1e.300 is too large; at most 1e.100 is allowed"),
         (spoiled(10, 1, -0.1), "line 11: n.z. is -0.1; a density is 0 or more"),
+        (text(Z, np.cumsum(N)), "column 1 .* levels off, as a cumulative distribution; give n"),
         (text(Z, 0 * N), "column 1 .counted from 0. is 0 in every row"),
         ("1.0 1.0\n", "has 1 rows of numbers; n.z. needs at least 2"),
         ("", "has 0 rows"),

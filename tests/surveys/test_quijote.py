@@ -121,6 +121,8 @@ def test_schemes_and_redshifts_are_read_off_names() -> None:
     assert quijote.scheme("CIC/df_m_128_z=0.npy") is None
     assert quijote.scheme("mini_N64_L32_delta64_ngp.npy") == "NGP"
     assert [quijote.redshift(f"df_m_128_z={z}.npy") for z in ("0", "0.5", "127")] == [0.0, 0.5, 127.0]
+    assert [quijote.redshift(f"{name}.npy") for name in ("a_z0.5", "a_z_1.0", "z2.0")] == [0.5, 1.0, 2.0]
+    assert [quijote.redshift(f"{name}.npy") for name in ("a_z2", "viz0.5")] == [None, None]
     assert quijote.redshift("cube.npy") is None
     # one power of the pixel's sinc for each mesh point that shares a particle
     assert {name.upper(): order for name, order in mesh.ORDER.items()}.items() <= quijote.ORDER.items()
@@ -228,3 +230,20 @@ def test_cubes_may_lie_in_archives(tmp_path: Path, cubes: Callable[..., Config],
     assert sky.maps[..., 0] == pytest.approx(mesh.project(waves(64), 8, 32), abs=2e-6)
     with pytest.raises(UserError, match="a cube of z = 1.0"):
         fetch(cubes(f"{tmp_path}/cube.h5:sim/df_m_64_z=1"))
+
+
+def test_cells_of_the_mean_density_are_few(tmp_path: Path, cubes: Callable[..., Config]) -> None:
+    """Part of a cube that holds 0, or 1 for 1 + the density contrast, is missing; particles by cell repeat numbers."""
+    cube = waves(64, 0.1)
+    cube[:4] = 0.0
+    cube[4:] -= cube[4:].mean()
+    for shift in (0, 1):
+        with pytest.raises(UserError, match="z=0.npy: 16384 of 262144 .* exactly 0, .* make them again"):
+            fetch(cubes(save(tmp_path / "df_m_64_z=0.npy", cube + np.float32(shift))))
+    counts = np.random.default_rng(0).poisson(8, (64, 64, 64)).astype(np.float32)
+    assert len(fetch(cubes(save(tmp_path / "df_m_64_NGP_z=0.npy", counts / counts.mean(dtype=float)))).maps) == 24
+
+
+def test_cubes_have_no_mask(cubes: Callable[..., Config]) -> None:
+    with pytest.raises(UserError, match="real.mask=m.npy: density cubes are whole and periodic"):
+        cubes("x.npy", {"real.mask": "m.npy"})

@@ -99,3 +99,21 @@ def test_factor_of_high_multipoles_is_minus_one() -> None:
 def test_components_of_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
         kaiser_squires_sphere(np.zeros(48), np.zeros(12))
+
+
+@pytest.mark.parametrize("lmax", [0, 1, -1, 2.5, True, "64"])
+def test_lmax_is_a_whole_number_from_2(lmax: int) -> None:
+    """Of 0 and 1 the library beneath ends the whole program."""
+    shear = np.zeros(NPIX), np.zeros(NPIX)
+    for call in (lambda: kaiser_squires_sphere(*shear, lmax), lambda: shear_sphere(shear[0], lmax)):
+        with pytest.raises(UserError, match="lmax=.*: must be a whole number, 2 or more"):
+            call()
+
+
+@pytest.mark.parametrize("value", [np.nan, healpy.UNSEEN])
+def test_marks_of_missing_pixels_are_no_shear(value: float) -> None:
+    bad = np.where(np.arange(NPIX) < 10, value, 0.01)
+    with pytest.raises(UserError, match="g2: 10 of 12288 pixels are NaN, UNSEEN"):
+        kaiser_squires_sphere(np.zeros(NPIX), bad)
+    with pytest.raises(UserError, match="kappa: 10 of 12288 pixels .* set them to 0"):
+        shear_sphere(bad)

@@ -37,7 +37,8 @@ LABELS = ("multipole $\\ell$", "$C_\\ell$")
 REFERENCE = 100.0  # thickness [Mpc/h] at which the shift is 1
 # Shells that add less than this part to every C_ell are left out (the far tail of n(z)).
 NEGLIGIBLE = 1e-4
-# Of a field wider than this many maps less one, the mean over so much of it is taken off: that of the rest is small.
+# Grids are no wider than this many maps. Of a wider field the part that is not simulated has another mean, which hardly
+# goes with that of the map: the mean of what is simulated is taken off by its share of the field.
 MOST_PADDING = 8
 BATCH = 8  # shells transformed at once: they stay in the cache
 
@@ -215,7 +216,8 @@ def maps(
     the mean of the field, where the survey's inversion does not know it: the map lies in a corner of the field.
     """
     size, lmax, planes = cfg.data.size, cfg.survey.lmax, shells(cfg, grid, theta)
-    field = min(field_side(cfg) or size, grid.n)
+    side = field_side(cfg)
+    field = min(side or size, grid.n)
     wide = field if lmax is None else min(max(size + 2 * MARGIN, field), grid.n)
     weights = (planes.weights * planes.shift).astype(np.float32)
     half = (planes.variance / 2).astype(np.float32)[:, None, None]
@@ -235,8 +237,9 @@ def maps(
         if lmax is not None:
             kappa = _up_to(kappa, lmax, cfg.pixel_arcmin * ARCMIN)
         start = (wide - size) // 2 if lmax is not None else 0
-        if cfg.mean == "removed_field":
-            kappa = kappa - kappa.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
+        if side is not None:
+            mean = kappa.mean(axis=(1, 2), keepdims=True, dtype=np.float64)
+            kappa = kappa - (mean * (field / side) ** 2).astype(np.float32)
         kappa = kappa[:, start : start + size, start : start + size]
         out[r] = np.moveaxis(kappa, 0, -1)
     return out

@@ -80,5 +80,7 @@ def test_the_mean_of_a_field_is_removed_before_maps_are_cut_out(config: Callable
     kept = scatter()
     whole = scatter(**{"lensing.mean": "removed_field", "lensing.field_deg": side})
     wider = scatter(**{"lensing.mean": "removed_field", "lensing.field_deg": 4 * side})
+    widest = scatter(**{"lensing.mean": "removed_field", "lensing.field_deg": 100 * side})
+    assert widest == pytest.approx(kept, rel=0.15) and widest > wider
     assert whole < 1e-6
     assert 0.5 * kept < wider < 0.97 * kept

@@ -23,15 +23,18 @@ STANDARD: dict[str, Any] = {
 }  # fmt: skip
 
 
+ALL = 2**20  # a multipole that no grid reaches
+
+
 def config(overrides: dict[str, Any]) -> Config:
     """Parameters of the check, whatever is in the project's `params.yaml`, with `overrides`."""
     return of_all_multipoles(load_params(ROOT / "params.yaml", STANDARD | overrides))
 
 
 def of_all_multipoles(cfg: Config) -> Config:
-    """The same for maps that were not cut off at some lmax: theory is compared with all that a grid can hold."""
+    """The same for maps of pixel centres with all multipoles that a grid can hold, which theory is compared with."""
     if cfg.kind.observed == "survey":
-        vars(cfg)["survey"] = cfg.survey.model_copy(update={"lmax": None})
+        vars(cfg)["survey"] = cfg.survey.model_copy(update={"lmax": ALL})
     return cfg
 
 

@@ -289,15 +289,15 @@ def test_maps_follow_the_content_of_a_redshift_table(
         "{name: mine, title: m, citation: x, made_from: flat, pixel_arcmin: 10.0, mask: null, z_max: 3.0,"
         " bins: [{n_eff: 10.0, sigma_e: 0.26, n_z: [{kind: table, file: nz.txt}]}]}"
     )
-    numbers = {"data.n_cosmologies": 8, "data.validation": 1, "data.test": 1, "train.batch_size": 8}
+    numbers = {"data.n_cosmologies": 8, "data.validation": 2, "data.test": 2, "train.batch_size": 8}
     own = {"data.kind": "lensing", "lensing.survey": "mine", "lensing.mask": "none"}
     cfg = load_params(params, {**tiny, **numbers, **own, "evaluate.spectrum_bins": 8})
-    assert generate(cfg, tmp_path / "out", workers=1, progress=False)["maps_made"] == 20
+    assert generate(cfg, tmp_path / "out", workers=1, progress=False)["maps_made"] == 24
     near = open_split(cfg, tmp_path / "out", "train").read(np.arange(16)).std()
     write(1.5)
     with pytest.raises(UserError, match=r"other inputs: content of data/surveys/nz.txt; run `dvc repro generate`"):
         open_split(cfg, tmp_path / "out", "train")
-    assert generate(cfg, tmp_path / "out", workers=1, progress=False)["maps_made"] == 20
+    assert generate(cfg, tmp_path / "out", workers=1, progress=False)["maps_made"] == 24
     far = open_split(cfg, tmp_path / "out", "train").read(np.arange(16)).std()
     assert far > 2 * near
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosmokeras import theory
+from cosmokeras import theory, yaml12
 from cosmokeras.config import load_params
 from cosmokeras.errors import UserError
 from cosmokeras.pixels import ARCMIN, healpix_side, pixel_window
@@ -123,8 +123,15 @@ def test_theory_is_that_of_convergence(survey: Survey) -> None:
         sphere.theory_cl(sphere.FIDUCIAL, survey, np.array([1.0, 30.0]))
 
 
-def test_a_sky_that_cannot_be_inverted_is_refused_before_it_is_made(tmp_path: Path) -> None:
+def test_a_sky_that_cannot_be_inverted_is_refused_before_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is written."""
-    with pytest.raises(UserError, match=r"lmax=2048: .*NSIDE 700 goes up to 2\.5 NSIDE = 1750"):
-        sphere.main(["--nside", "700", "--out", str(tmp_path / "mock"), "--masks", str(tmp_path / "masks")])
-    assert not list(tmp_path.iterdir())
+    surveys = tmp_path / "data" / "surveys"
+    surveys.mkdir(parents=True)
+    preset = yaml12.read(Path(__file__).parents[2] / "data" / "surveys" / "des_y3.yaml")
+    (surveys / "high.yaml").write_text(yaml12.dumps(preset | {"lmax": 3000}))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"lmax=3000: .*NSIDE 1024 goes up to 2\.5 NSIDE = 2560"):
+        sphere.main(["--survey", "high", "--nside", "1024", "--out", "mock", "--masks", "masks"])
+    assert [one.name for one in tmp_path.iterdir()] == ["data"]

@@ -107,13 +107,13 @@ def _pulls(folder: Path, theta: np.ndarray, maps: np.ndarray, name: str) -> np.n
     return np.array(found)
 
 
-def _moments(maps: dict[str, np.ndarray]) -> dict[str, list[float]]:
-    """Second to fourth moment of home maps over those of finer ones averaged, each with its error, by sky."""
+def _moments(maps: dict[str, np.ndarray]) -> dict[str, dict[str, list[float]]]:
+    """Second to fourth moment of home maps over those of finer ones averaged, each with its error, by bin."""
     found = {}
     for order in (2, 3, 4):
-        home, finer = (np.mean(maps[kind] ** order, axis=(1, 2, 3)) for kind in ("home", "finer"))
+        home, finer = (np.mean(maps[kind].astype(float) ** order, axis=(1, 2, 3)) for kind in ("home", "finer"))
         ratio = home.mean(axis=0) / finer.mean(axis=0)
         # truths are the same, so the scatter of the differences counts
         error = (home - finer).std(axis=0, ddof=1) / np.sqrt(len(home)) / finer.mean(axis=0)
-        found[f"m{order}"] = [*np.round(ratio, 3).tolist(), *np.round(error, 3).tolist()]
+        found[f"m{order}"] = {"ratio": np.round(ratio, 3).tolist(), "error": np.round(error, 3).tolist()}
     return found

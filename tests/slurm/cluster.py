@@ -101,6 +101,10 @@ class Cluster:
     folder: Path
     environment: dict[str, str]
 
+    def processes(self, *words: str) -> list[int]:
+        """Processes of this cluster's jobs: another one beside it gives its jobs the same numbers."""
+        return processes(f"SLURM_CONF={self.environment['SLURM_CONF']}", *words)
+
     def run(self, *command: str, cwd: Path | None = None, ok: bool = True, **more: str) -> str:
         """What a command says; `more` are environment variables."""
         done = self.try_to(*command, cwd=cwd, **more)
@@ -141,7 +145,7 @@ class Cluster:
 
         But not before its last start is gone: Slurm would take the end of that one for the end of the new one.
         """
-        until(lambda: not processes(f"SLURM_JOB_ID={job}"), 60, f"the end of what is left of job {job}")
+        until(lambda: not self.processes(f"SLURM_JOB_ID={job}"), 60, f"the end of what is left of job {job}")
         time.sleep(2)
         self.try_to("scontrol", "update", f"jobid={job}", "StartTime=now")
 
@@ -195,7 +199,6 @@ def running_cluster() -> Iterator[Cluster]:
 
 
 def _stop(cluster: Cluster, started: list[subprocess.Popen[bytes]]) -> None:
-    ours = f"SLURM_CONF={cluster.folder}/slurm.conf"
     cluster.try_to("scancel", "-u", getpass.getuser())
     with suppress(AssertionError):
         busy = ("sinfo", "-h", "-t", "completing,alloc,mix", "-o", "%D")
@@ -209,7 +212,7 @@ def _stop(cluster: Cluster, started: list[subprocess.Popen[bytes]]) -> None:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-    for number in processes(ours):  # what jobs have left behind
+    for number in cluster.processes():  # what jobs have left behind
         if number != os.getpid():
             with suppress(OSError):
                 os.kill(number, signal.SIGKILL)

@@ -18,7 +18,7 @@ import pytest
 
 from cosmokeras.config import load_params
 from cosmokeras.dataset.shards import Shard, is_whole, plan
-from tests.slurm.cluster import Cluster, processes, until
+from tests.slurm.cluster import Cluster, until
 from tests.slurm.conftest import TINY, log, submitted, write_site
 
 # What a run's numbers do not say of its result: how fast it was, and where.
@@ -39,13 +39,13 @@ class Chain:
     waited: str  # why the last job did not start at once
 
 
-def hold_until_warned(job: str, work: Path) -> None:
+def hold_until_warned(cluster: Cluster, job: str, work: Path) -> None:
     """Keep a job from ending its training before it is warned of its time limit, when an epoch of it is done."""
     held: list[int] = []
 
     def warned() -> bool:
         if not held and list(work.glob("train/*/latest")):
-            for number in processes(f"SLURM_JOB_ID={job}"):
+            for number in cluster.processes(f"SLURM_JOB_ID={job}"):
                 if b"stages.train" in Path(f"/proc/{number}/cmdline").read_bytes():
                     held.append(number)
                     os.kill(number, signal.SIGSTOP)
@@ -68,7 +68,7 @@ def chain(cluster: Cluster, fresh_clone: Callable[[str], Path]) -> Iterator[Chai
     write_site(checkout, TRAIN_OPTIONS="--time=10 --signal=B:USR1@570")
     jobs = submitted(cluster.run("slurm/submit", "--name", "tiny", "--", *TINY, cwd=checkout))
     waited = cluster.jobs(jobs["repro"])[0]["Reason"]
-    hold_until_warned(jobs["train"], checkout / ".work")
+    hold_until_warned(cluster, jobs["train"], checkout / ".work")
     cluster.run("scontrol", "update", f"jobid={jobs['train']}", "TimeLimit=30")  # once is enough
     states = {kind: cluster.wait(job, 600) for kind, job in jobs.items()}
     said = by_hand.communicate(timeout=600)[0]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.slurm.cluster import Cluster, processes, until
+from tests.slurm.cluster import Cluster, until
 from tests.slurm.conftest import TINY, log
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -52,7 +52,7 @@ def test_two_nodes_do_what_one_process_does_even_if_one_is_lost(
     job = cluster.run("sbatch", "--parsable", "slurm/train_multinode.sbatch", cwd=checkout, **QUICK).strip()
     until(lambda: list((checkout / ".work").glob("train/*/latest")), 600, "an epoch")
     (second,) = [
-        number for number in processes(f"SLURM_JOB_ID={job}", "COSMOKERAS_PROCESS=1")
+        number for number in cluster.processes(f"SLURM_JOB_ID={job}", "COSMOKERAS_PROCESS=1")
         if b"stages.train" in Path(f"/proc/{number}/cmdline").read_bytes()
     ]  # fmt: skip
     os.kill(second, signal.SIGKILL)

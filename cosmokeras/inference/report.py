@@ -168,6 +168,8 @@ def _maps(note: Mapping[str, Any], metrics: Mapping[str, Any], real: Mapping[str
         lines.append("Files: " + ", ".join(f"`{name}`" for name in origin["files"]))
     if "citation" in origin:
         lines.append(f"To be cited: {origin['citation']}")
+    if "mean" in origin:
+        lines.append(f"Mean: {origin['mean']} (`lensing.mean`)")
     lines.append(f"Cuts: patches of a larger map are left out if over {max_masked:.0%} is masked (`real.max_masked`)")
     if origin.get("steps"):
         lines.append("Made by: " + "; ".join(origin["steps"]))

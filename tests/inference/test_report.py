@@ -22,7 +22,12 @@ def samples() -> np.ndarray:
 
 
 def note(observed: bool) -> dict[str, Any]:
-    origin = {"citation": "Someone et al. 2010", "files": ["a.fits"], "steps": ["cut"]}
+    origin = {
+        "citation": "Someone et al. 2010",
+        "files": ["a.fits"],
+        "steps": ["cut"],
+        "mean": "that of patches is gone",
+    }
     return {"source": "cosmos", "observed": observed, "truth": None if observed else TRUTH, "provenance": origin}
 
 
@@ -53,6 +58,10 @@ REAL = {"masked_fraction": 0.25, "null_tests": {"b_excess_sigma": 1.97}}
 def text(cfg: Config, observed: bool, **options: Any) -> str:
     found = metrics(observed, **options)
     return report.text(note(observed), found, report.assumptions(cfg), REAL, max_masked=0.1, threshold=0.01)
+
+
+def test_what_mean_maps_are_without_is_said(config: Callable[..., Config]) -> None:
+    assert "Mean: that of patches is gone (`lensing.mean`)" in text(config(), True)
 
 
 def test_a_null_test_that_is_not_finite_is_null_in_the_file_and_said(config: Callable[..., Config]) -> None:

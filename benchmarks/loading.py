@@ -24,10 +24,10 @@ import numpy as np
 from benchmarks.peers import ROOT, configure
 from benchmarks.simulators import _rounded as rounded
 from benchmarks.simulators import machine
-from cosmokeras import cli
-from cosmokeras.config import Config
+from cosmokeras.common import cli
+from cosmokeras.common.files import work_folder, write_json
 from cosmokeras.dataset.shards import Split, plan
-from cosmokeras.files import work_folder, write_json
+from cosmokeras.params.config import Config
 
 SIZES = (64, 128, 256)
 BYTES = 128 * 2**20  # of a case's maps on disk
@@ -74,9 +74,9 @@ def split(cfg: Config, paths: list[Path]) -> Split:
 def ways(cfg: Config, paths: list[Path]) -> dict[str, Callable[[], Pass]]:
     """What is timed, by name: each is set up anew, then loads batches."""
     from cosmokeras import models
+    from cosmokeras.dataset.batches import ALL, kept_maps
     from cosmokeras.dataset.pipeline import training_stream
-    from cosmokeras.dataset.sources import ALL, kept_maps
-    from cosmokeras.observation import Observer
+    from cosmokeras.observation.observer import Observer
 
     observer = Observer(cfg)
 

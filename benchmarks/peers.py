@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from cosmokeras.config import Config, load_params
+from cosmokeras.params.config import Config
+from cosmokeras.project import load_params
 from cosmokeras.simulators import realisations, simulator
 
 ROOT = Path(__file__).parents[1]

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cosmokeras.config import Config
 from cosmokeras.models.blocks import groups_of
 from cosmokeras.models.layers import wavenumber_bins
+from cosmokeras.params.config import Config
 
 
 def conv(inputs: int, outputs: int, kernel: int, periodic: bool) -> nn.Conv2d:

@@ -30,11 +30,11 @@ import numpy as np
 
 from benchmarks.checks import bar
 from benchmarks.peers import OURS, PEERS, ROOT, compare, configure, installed
-from cosmokeras import cli
-from cosmokeras.config import Config
+from cosmokeras.common import cli
+from cosmokeras.common.files import read_json, work_folder, write_json
 from cosmokeras.dataset.shards import generate
-from cosmokeras.files import read_json, work_folder, write_json
-from cosmokeras.registry import KINDS
+from cosmokeras.params.config import Config
+from cosmokeras.params.registry import KINDS
 from cosmokeras.simulators import simulator
 
 TINY = {"data.size": 16, "lpt.particles": 16, "data.realisations": 1, "data.n_cosmologies": 2}
@@ -177,7 +177,7 @@ def report(kind: str, found: dict[str, Any]) -> bool:
 
 def picture(path: Path, result: dict[str, Any]) -> None:
     """Draw the rates on all cores with their bars, and how many times as fast as others one core is."""
-    from cosmokeras import figures
+    from cosmokeras.report import figures
 
     cases = {name: row for found in result.values() for name, row in found["throughput"]["cases"].items()}
     peers = [(name, row) for found in result.values() for name, row in found["peers"].items() if row["ratio"]]

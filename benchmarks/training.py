@@ -30,9 +30,9 @@ from benchmarks.checks import bar
 from benchmarks.peers import ROOT, configure, installed
 from benchmarks.simulators import _rounded as rounded
 from benchmarks.simulators import machine
-from cosmokeras import cli
-from cosmokeras.config import Config
-from cosmokeras.files import read_json, write_json
+from cosmokeras.common import cli
+from cosmokeras.common.files import read_json, write_json
+from cosmokeras.params.config import Config
 
 if TYPE_CHECKING:
     import keras

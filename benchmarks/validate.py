@@ -8,8 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from cosmokeras import cli
-from cosmokeras.files import read_json, write_json
+from cosmokeras.common import cli
+from cosmokeras.common.files import read_json, write_json
 
 RESULT = Path(__file__).parents[1] / "metrics" / "validate.json"
 CHECKS = (

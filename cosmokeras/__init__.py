@@ -11,15 +11,15 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "load_params": "cosmokeras.config",
-    "sample_prior": "cosmokeras.cosmology",
+    "load_params": "cosmokeras.project",
+    "sample_prior": "cosmokeras.params.prior",
     "simulate": "cosmokeras.simulators",
-    "observe": "cosmokeras.observation",
+    "observe": "cosmokeras.observation.observer",
     "Estimator": "cosmokeras.inference.estimator",
-    "UserError": "cosmokeras.errors",
+    "UserError": "cosmokeras.common.errors",
 }
 _MODULES = {
-    "limits": "cosmokeras.inference.limits",
+    "limits": "cosmokeras.evaluation.limits",
     "theory": "cosmokeras.theory",
     "simulators": "cosmokeras.simulators",
     "surveys": "cosmokeras.surveys",

@@ -15,9 +15,10 @@ from pathlib import Path
 from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides
 
-from cosmokeras import UserError, cli, load_params
-from cosmokeras.config import Config
-from cosmokeras.files import write_text
+from cosmokeras import UserError, load_params
+from cosmokeras.common import cli
+from cosmokeras.common.files import write_text
+from cosmokeras.params.config import Config
 
 PARAMS = Path("params.yaml")
 

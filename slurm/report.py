@@ -10,8 +10,9 @@ import sys
 from argparse import Namespace
 from importlib.metadata import PackageNotFoundError, version
 
-from cosmokeras import UserError, cli, load_params
-from cosmokeras.backend import select_backend
+from cosmokeras import UserError, load_params
+from cosmokeras.common import cli
+from cosmokeras.models.backend import select_backend
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "dvc")
 

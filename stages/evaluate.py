@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from cosmokeras import cli, figures, load_params
-from cosmokeras.backend import select_backend
+from cosmokeras import load_params
+from cosmokeras.common import cli
+from cosmokeras.common.files import write_json
 from cosmokeras.dataset.shards import open_split
-from cosmokeras.files import write_json
-from cosmokeras.inputs import check_record
+from cosmokeras.models.backend import select_backend
+from cosmokeras.provenance.statements import check_record
+from cosmokeras.report import figures
 
 
 def main(args: Namespace) -> None:
@@ -22,9 +24,9 @@ def main(args: Namespace) -> None:
         check_record(cli.MODEL, cfg, "model", "train")
         select_backend(cfg.train.backend)
         cli.import_quietly("tensorflow")
+        from cosmokeras.evaluation.judgement import evaluate
+        from cosmokeras.evaluation.saliency import sensitivity
         from cosmokeras.inference.estimator import Estimator
-        from cosmokeras.inference.evaluation import evaluate
-        from cosmokeras.inference.saliency import sensitivity
         from cosmokeras.simulators import simulator
 
         estimator = Estimator.load(cli.MODEL)

@@ -6,10 +6,12 @@ from argparse import Namespace
 
 import numpy as np
 
-from cosmokeras import cli, load_params, sky_figures
-from cosmokeras.files import atomic, write_json, write_text
-from cosmokeras.inputs import NOTE, statement
-from cosmokeras.observation import USED, pixel_noise
+from cosmokeras import load_params
+from cosmokeras.common import cli
+from cosmokeras.common.files import atomic, write_json, write_text
+from cosmokeras.observation.observer import USED, pixel_noise
+from cosmokeras.provenance.statements import NOTE, statement
+from cosmokeras.report import sky_figures
 from cosmokeras.surveys import fetch
 from cosmokeras.surveys.field_mean import check_mean, mean_words
 from cosmokeras.surveys.sky import label

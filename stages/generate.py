@@ -6,10 +6,12 @@ from argparse import Namespace
 
 import numpy as np
 
-from cosmokeras import UserError, cli, figures, load_params
+from cosmokeras import UserError, load_params
+from cosmokeras.common import cli
+from cosmokeras.common.files import write_json
 from cosmokeras.dataset.check import spectrum_check
 from cosmokeras.dataset.shards import generate, generate_part, open_split
-from cosmokeras.files import write_json
+from cosmokeras.report import figures
 
 
 def main(args: Namespace) -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmokeras import UserError, cli, figures, load_params, sky_figures
-from cosmokeras.backend import select_backend
-from cosmokeras.files import write_json, write_text
-from cosmokeras.inference import report
+from cosmokeras import UserError, load_params
+from cosmokeras.common import cli
+from cosmokeras.common.files import write_json, write_text
+from cosmokeras.evaluation.jackknife import jackknife
 from cosmokeras.inference.derived import with_s8
-from cosmokeras.inference.jackknife import jackknife
-from cosmokeras.inference.published import compare
-from cosmokeras.inputs import check_record
+from cosmokeras.models.backend import select_backend
+from cosmokeras.provenance.statements import check_record
+from cosmokeras.report import figures, page, sky_figures
+from cosmokeras.report.published import compare
 from cosmokeras.surveys.sky import label
 
 SAMPLES = 4000
@@ -65,7 +66,7 @@ def main(args: Namespace) -> None:
             return with_s8(est.parameters, est.combine_means(means[some], SAMPLES, seed=0)).mean(axis=0)
 
         begin("leaving out parts of the sky in turn")
-        result = report.summary(est.parameters, combined, note["truth"], jackknife(together, ra, dec))
+        result = page.summary(est.parameters, combined, note["truth"], jackknife(together, ra, dec))
 
     metrics = result | {"source": note["source"], "observed": note["observed"], "n_patches": len(obs)}
     metrics |= {"surprise_p": round(p_survey, 6), "in_distribution": bool(likely)}
@@ -74,9 +75,9 @@ def main(args: Namespace) -> None:
     if note["observed"]:
         metrics["compared"] = compare(result)
     write_json(cli.METRICS / "infer.json", metrics)
-    write_text("outputs/posterior.csv", report.table(est.parameters, posterior, combined, ra, dec, p_patch, p_survey))
-    known, limits = report.assumptions(est.cfg), (cfg.real.max_masked, cfg.infer.threshold)
-    write_text("outputs/inference.md", report.text(note, metrics, known, real, *limits))
+    write_text("outputs/posterior.csv", page.table(est.parameters, posterior, combined, ra, dec, p_patch, p_survey))
+    known, limits = page.assumptions(est.cfg), (cfg.real.max_masked, cfg.infer.threshold)
+    write_text("outputs/inference.md", page.text(note, metrics, known, real, *limits))
 
     samples = posterior.sample(1000, seed=0)
     figures.posterior(cli.PLOTS / "posterior.png", samples, combined, est.parameters, est.bounds, note["truth"], title)
@@ -84,7 +85,7 @@ def main(args: Namespace) -> None:
     reference, found = est.reference.distances, est.distance(obs)
     figures.surprise(cli.PLOTS / "surprise.png", reference, found, p_survey, cfg.infer.threshold, title)
     truth = {name: m["truth"] for name, m in result.items() if "truth" in m}
-    sky_figures.comparison(cli.PLOTS / "comparison.png", report.beside(result, note["observed"]), truth, title)
+    sky_figures.comparison(cli.PLOTS / "comparison.png", page.beside(result, note["observed"]), truth, title)
     for name, m in result.items():
         pull = f", truth {m['truth']:.4f}, pull {m['pull']:+.2f}" if "truth" in m else ""
         answer = f"{title}: {name} = {m['mean']:.4f} +- {m['std']:.4f} from {len(obs)} patches"

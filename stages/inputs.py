@@ -5,9 +5,11 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from cosmokeras import cli, load_params
-from cosmokeras.files import write_json
-from cosmokeras.inputs import FOLDER, STAGES, listed, stale, statement
+from cosmokeras import load_params
+from cosmokeras.common import cli
+from cosmokeras.common.files import write_json
+from cosmokeras.provenance.stale import stale
+from cosmokeras.provenance.statements import FOLDER, STAGES, listed, statement
 
 
 def main(args: Namespace) -> None:

@@ -6,12 +6,14 @@ from argparse import Namespace
 
 import numpy as np
 
-from cosmokeras import cli, figures, load_params
-from cosmokeras.backend import select_backend
-from cosmokeras.config import fingerprint
+from cosmokeras import load_params
+from cosmokeras.common import cli
+from cosmokeras.common.files import work_folder, write_json
 from cosmokeras.dataset.shards import open_split, simulation_folder
-from cosmokeras.files import work_folder, write_json
-from cosmokeras.inputs import NOTE, statement
+from cosmokeras.models.backend import select_backend
+from cosmokeras.params.config import fingerprint
+from cosmokeras.provenance.statements import NOTE, statement
+from cosmokeras.report import figures
 
 
 def main(args: Namespace) -> None:
@@ -68,7 +70,7 @@ def main(args: Namespace) -> None:
 def validation_rmse(estimator, validation) -> float | dict[str, float]:
     """Error on validation maps: a number for one target, by name for several."""
     from cosmokeras.dataset.pipeline import observed
-    from cosmokeras.observation import Observer
+    from cosmokeras.observation.observer import Observer
     from cosmokeras.training.loop import VALIDATION_NOISE
 
     obs = observed(validation, Observer(estimator.cfg), VALIDATION_NOISE)

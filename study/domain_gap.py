@@ -26,12 +26,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.checks.stages import run_in
-from cosmokeras import cli
-from cosmokeras.config import Config, fingerprint, load_params
-from cosmokeras.cosmology import sample_prior
-from cosmokeras.errors import UserError
-from cosmokeras.files import locked, read_json, work_folder, write_json
-from cosmokeras.inputs import NOTE, check_record, statement
+from cosmokeras.common import cli
+from cosmokeras.common.errors import UserError
+from cosmokeras.common.files import locked, read_json, work_folder, write_json
+from cosmokeras.params.config import Config, fingerprint
+from cosmokeras.params.prior import sample_prior
+from cosmokeras.project import load_params
+from cosmokeras.provenance.statements import NOTE, check_record, statement
 from study import gap_pictures, variants
 from study.setting import ROOT, STANDARD
 

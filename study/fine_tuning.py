@@ -33,11 +33,11 @@ from typing import Any
 
 import numpy as np
 
-from cosmokeras import cli
-from cosmokeras.config import Config, fingerprint
+from cosmokeras.common import cli
+from cosmokeras.common.files import sha256, work_folder, write_json
 from cosmokeras.dataset.shards import Split, open_split
-from cosmokeras.files import sha256, work_folder, write_json
-from cosmokeras.inputs import statement
+from cosmokeras.params.config import Config, fingerprint
+from cosmokeras.provenance.statements import statement
 from study import domain_gap, gap_pictures
 from study.variants import changed
 

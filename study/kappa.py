@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.checks.lensing import Case
-from cosmokeras.pixels import healpix_side, pixel_window
 from cosmokeras.simulators import lensing, realisations
+from cosmokeras.sky.pixels import healpix_side, pixel_window
 from study import pictures
 from study.setting import MIDDLE, OMEGA_M, QUICK, Effort, Notes, config
 from study.waves import band_centres, bands

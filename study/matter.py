@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmokeras.config import Config
-from cosmokeras.cosmology import bbks_transfer, ccl_cosmology
+from cosmokeras.params.config import Config
 from cosmokeras.simulators import grf, lpt, realisations
 from cosmokeras.simulators.fields import wavenumbers
-from cosmokeras.table import theory_table
+from cosmokeras.theory import matter
+from cosmokeras.theory.bbks import bbks_transfer
+from cosmokeras.theory.ccl import ccl_cosmology
+from cosmokeras.theory.table import theory_table
 from study import perturbation as pt
 from study import pictures
 from study.setting import MIDDLE, OMEGA_M, QUICK, Effort, Notes, config
@@ -38,12 +40,12 @@ def gaussian_fields(out: Path, effort: Effort, notes: Notes) -> None:
     lines, worst, total = [], [], []
     for i, omega_m in enumerate(OMEGA_M):
         maps = grf.maps(cfg, grf.prepare(cfg), np.array([omega_m]), realisations(5, 3, i), effort.maps)[..., 0]
-        ratio = power_2d(maps, box) / grf.power(cfg, np.array([[omega_m]]), inside.ravel())[0].reshape(k.shape)
+        ratio = power_2d(maps, box) / matter.bbks(cfg, np.array([[omega_m]]), inside.ravel())[0].reshape(k.shape)
         # an exponential variable of each pair of waves k, -k
         mean, error = bands(ratio, k, edges), 1 / np.sqrt(wave_pairs(k, edges) * effort.maps)
         worst.append(np.abs((mean - 1) / error).max())
         total.append(np.average(mean, weights=error**-2))
-        curve = grf.power(cfg, np.array([[omega_m]]), centre)[0]
+        curve = matter.bbks(cfg, np.array([[omega_m]]), centre)[0]
         lines.append(pictures.Curve(centre, mean, error, curve, rf"$\Omega_m$ = {omega_m}"))
         one = maps / maps.std(axis=(1, 2), keepdims=True)
         skew = np.mean(one**3, axis=(1, 2))

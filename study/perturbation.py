@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from scipy import fft
 
-from cosmokeras.registry import COSMOLOGY
+from cosmokeras.params.registry import COSMOLOGY
 from cosmokeras.simulators import lpt, mesh
-from cosmokeras.table import TheoryTable, theory_table
+from cosmokeras.theory.table import TheoryTable, theory_table
 from study.setting import ROOT, config
 
 REAL = Path(os.environ.get("COSMOKERAS_REAL_DATA") or ROOT.parent / "shared/real")

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cosmokeras import cli
-from cosmokeras.files import read_json, write_json
+from cosmokeras.common import cli
+from cosmokeras.common.files import read_json, write_json
 from cosmokeras.simulators import grf, lensing, lpt, realisations
-from cosmokeras.table import theory_table
+from cosmokeras.theory.table import theory_table
 from study import kappa, matter, pictures
 from study.setting import FULL, MIDDLE, OMEGA_M, QUICK, Effort, Notes, config
 

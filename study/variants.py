@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
-from cosmokeras.code import code_fingerprint
-from cosmokeras.config import Config, fingerprint, parse_params
-from cosmokeras.files import atomic, work_folder
-from cosmokeras.inputs import statement
-from cosmokeras.observation import Observer, in_batches, observed_by
+from cosmokeras.common.files import atomic, work_folder
+from cosmokeras.observation.observer import Observer, in_batches, observed_by
+from cosmokeras.params.config import Config, fingerprint
+from cosmokeras.project import parse_params
+from cosmokeras.provenance.code import code_fingerprint
+from cosmokeras.provenance.statements import statement
 from cosmokeras.simulators import SPLITS, lensing, lpt, realisations, simulator
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
 from cosmokeras.simulators.mesh import project
@@ -66,7 +67,7 @@ def aligned(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray
 def noisier(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing with NOISE times the shape noise, still given in units of that which the network knows."""
     observer = Observer(cfg)
-    observer.road.sigma = observer.road.sigma * NOISE
+    observer.mass_mapping.sigma = observer.mass_mapping.sigma * NOISE
     return observed_by(observer, clean(cfg, theta, count, seed), seed)
 
 
@@ -156,8 +157,8 @@ def glass_sky(cfg: Config, theta: np.ndarray, nside: int, seed: int) -> np.ndarr
     (patches, size, size, channels), a hundred or so, from south to north
     """
     from cosmokeras.simulators.sphere import FIDUCIAL, add_noise, full_sky_kappa
-    from cosmokeras.surveys.footprint import des_like_footprint
-    from cosmokeras.surveys.patches import cut_patches
+    from cosmokeras.sky.footprint import des_like_footprint
+    from cosmokeras.sky.patches import cut_patches
 
     values = cfg.cosmology(theta)
     cosmology = {name: float(values[name]) for name in FIDUCIAL}
@@ -165,7 +166,7 @@ def glass_sky(cfg: Config, theta: np.ndarray, nside: int, seed: int) -> np.ndarr
     key |= {"survey": cfg.survey.model_dump(mode="json"), "max_masked": cfg.real.max_masked}
     key["files"] = statement(cfg, "maps")["files"]
     key["code"] = code_fingerprint(
-        "cosmokeras.simulators.sphere", "cosmokeras.surveys.footprint", "cosmokeras.surveys.patches"
+        "cosmokeras.simulators.sphere", "cosmokeras.surveys.footprint", "cosmokeras.sky.patches"
     )
     path = work_folder("glass", fingerprint(key)) / "patches.npz"
     if not path.exists():

@@ -13,9 +13,11 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import pytest
 
-from cosmokeras.config import Config, load_params
+from cosmokeras.params.config import Config
+from cosmokeras.project import load_params
 
 ROOT = Path(__file__).parents[1]
+pytest_plugins = ("tests.skies", "tests.networks")
 
 
 @pytest.fixture(scope="session", autouse=True)

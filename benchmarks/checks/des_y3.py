@@ -26,8 +26,8 @@ import numpy as np
 
 from benchmarks.checks import bar
 from benchmarks.checks.stages import ROOT, changed_params
-from cosmokeras import yaml12
-from cosmokeras.files import write_text
+from cosmokeras.common import yaml12
+from cosmokeras.common.files import write_text
 
 NSIDE, LMAX, SEED = 1024, 2048, 33
 SECONDS, MEMORY_GB = 300, 8
@@ -63,9 +63,9 @@ def simulate(
     """
     import healpy
 
+    from cosmokeras.params.survey import load_survey
     from cosmokeras.simulators.sphere import FIDUCIAL, full_sky_kappa, through_shear
-    from cosmokeras.surveys.footprint import des_like_footprint
-    from cosmokeras.surveys.presets import load_survey
+    from cosmokeras.sky.footprint import des_like_footprint
 
     site.mkdir(parents=True)
     rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.checks import bar
 from benchmarks.checks.stages import changed_params, run_in
-from cosmokeras.files import work_folder
+from cosmokeras.common.files import work_folder
 
 # The default network, on Gaussian fields, whose exact posterior is known; how well it is trained does not matter here
 CHANGES: dict[str, dict[str, Any]] = {

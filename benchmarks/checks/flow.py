@@ -20,17 +20,17 @@ from keras import layers, ops
 
 from benchmarks.checks import bar
 from cosmokeras import models
+from cosmokeras.common.errors import UserError
+from cosmokeras.common.files import work_folder
+from cosmokeras.dataset.batches import kept_maps
 from cosmokeras.dataset.pipeline import fixed_stream, training_stream
 from cosmokeras.dataset.shards import Split, open_split
-from cosmokeras.dataset.sources import kept_maps
-from cosmokeras.errors import UserError
-from cosmokeras.files import work_folder
+from cosmokeras.evaluation.judgement import TEST_NOISE
 from cosmokeras.inference.estimator import Estimator
-from cosmokeras.inference.evaluation import TEST_NOISE
 from cosmokeras.models.blocks import FEATURE_FLOOR, SUMMARY
 from cosmokeras.models.heads import LOG_TWO_PI, apply_head, mixture_log_prob
-from cosmokeras.observation import Observer
-from cosmokeras.sections import TrainConfig
+from cosmokeras.observation.observer import Observer
+from cosmokeras.params.sections import TrainConfig
 from cosmokeras.training.loop import VALIDATION_NOISE
 from cosmokeras.training.optimizer import ClippedAdamW, schedule
 

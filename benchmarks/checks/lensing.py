@@ -16,12 +16,13 @@ from scipy import fft
 from tqdm import tqdm
 
 from benchmarks.checks import bar
-from cosmokeras.config import Config, load_params
-from cosmokeras.cosmology import ccl_cosmology
-from cosmokeras.pixels import ARCMIN
+from cosmokeras.params.config import Config
+from cosmokeras.project import load_params
 from cosmokeras.simulators import lensing, realisations
 from cosmokeras.simulators.fields import wavenumbers
-from cosmokeras.theory import PIVOT
+from cosmokeras.sky.pixels import ARCMIN
+from cosmokeras.theory.ccl import ccl_cosmology
+from cosmokeras.theory.limber import PIVOT
 from study.setting import of_all_multipoles
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"

@@ -19,9 +19,9 @@ MOCKS = ((1, 0.2), (2, 0.27), (3, 0.35))  # seed, Omega_m
 def check() -> tuple[dict[str, Any], bool]:
     """Make skies, cut and infer them as `fetch_real` and `infer` do."""
     from cosmokeras import Estimator
+    from cosmokeras.readers.mock_sky import read_mock
     from cosmokeras.simulators.sphere import FIDUCIAL, add_noise, full_sky_kappa
-    from cosmokeras.surveys.mock import read_mock
-    from cosmokeras.surveys.patches import cut_patches
+    from cosmokeras.sky.patches import cut_patches
 
     est = Estimator.load(ROOT / "outputs" / "model")
     cfg = est.cfg

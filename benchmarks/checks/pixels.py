@@ -48,7 +48,7 @@ def check() -> tuple[dict[str, Any], bool]:
 
 def _train(survey: str, prior: dict[str, list[float]], mean: str) -> Path:
     """Folder of a run of the stages generate and train; kept where it is finished."""
-    from cosmokeras.files import work_folder
+    from cosmokeras.common.files import work_folder
 
     folder = work_folder("validate", f"pixels_{survey}_{mean}").resolve()
     if not (folder / "data").exists():

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from benchmarks.checks import bar
 from benchmarks.checks.des_y3 import simulate
 from benchmarks.checks.stages import ROOT, changed_params, run_in
-from cosmokeras import yaml12
-from cosmokeras.files import write_text
+from cosmokeras.common import yaml12
+from cosmokeras.common.files import write_text
 
 if TYPE_CHECKING:
     from cosmokeras.surveys.sky import RealSky
@@ -35,7 +35,7 @@ PULL = 3.5
 def check() -> tuple[dict[str, Any], bool]:
     """Truths inside the combined 68 %, and the largest pull."""
     from cosmokeras import Estimator, load_params
-    from cosmokeras.files import work_folder
+    from cosmokeras.common.files import work_folder
 
     folder = work_folder("validate", "skies").resolve()
     prepare(folder)
@@ -74,7 +74,7 @@ def check() -> tuple[dict[str, Any], bool]:
 
 def prepare(folder: Path) -> None:
     """Data of the run: the preset at this resolution, with masks of the invented footprint in its pixels."""
-    from cosmokeras.surveys.footprint import des_like_footprint, write_masks
+    from cosmokeras.sky.footprint import des_like_footprint, write_masks
 
     data = folder / "data"
     if not data.exists():
@@ -107,7 +107,7 @@ def patches(folder: Path, number: int, omega_m: float) -> tuple[np.ndarray, np.n
 
 def _load(folder: Path, mirror: str) -> RealSky:
     from cosmokeras import load_params
-    from cosmokeras.surveys import des_y3
+    from cosmokeras.surveys.sources import des_y3
 
     os.environ["COSMOKERAS_CACHE"] = mirror  # it records what the first file of a name was: each sky has its own
     return des_y3.load(load_params(folder / "params.yaml", {"real.mirror": mirror}))

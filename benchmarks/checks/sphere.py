@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.checks import bar
-from cosmokeras import cli
+from cosmokeras.common import cli
 
 if TYPE_CHECKING:
-    from cosmokeras.config import Config
+    from cosmokeras.params.config import Config
 
 ROOT = Path(__file__).parents[2]
 NSIDE, SEED = 1024, 77
@@ -53,7 +53,7 @@ def check() -> tuple[dict[str, Any], bool]:
 
 
 def _config() -> Config:
-    from cosmokeras.config import load_params
+    from cosmokeras.project import load_params
     from cosmokeras.simulators.sphere import FIDUCIAL
 
     prior = {f"prior.{name}": value for name, value in FIDUCIAL.items()} | {"prior.omega_m": [0.1, 0.5]}
@@ -63,7 +63,7 @@ def _config() -> Config:
 def _sky(path: Path) -> None:
     """In the child process: a noise-free sky, cut into patches without a mask."""
     from cosmokeras.simulators.sphere import FIDUCIAL, full_sky_kappa, peak_gb
-    from cosmokeras.surveys.patches import cut_patches
+    from cosmokeras.sky.patches import cut_patches
 
     cfg, start = _config(), time.perf_counter()
     kappa = full_sky_kappa(FIDUCIAL, cfg.survey, NSIDE, None, np.random.default_rng(SEED))
@@ -74,14 +74,14 @@ def _sky(path: Path) -> None:
 
 def _flat(cfg: Config, count: int) -> np.ndarray:
     """Maps of the flat-sky simulator after the measured transfer of the cutter, without noise."""
-    from cosmokeras.observation import Observer, observed_by
+    from cosmokeras.observation.observer import Observer, observed_by
     from cosmokeras.simulators import lensing, realisations
     from cosmokeras.simulators.sphere import FIDUCIAL
 
     theta = np.array([FIDUCIAL["omega_m"]])
     maps = lensing.maps(cfg, lensing.prepare(cfg), theta, realisations(SEED, 0, 0), count)
     observer = Observer(cfg)
-    observer.road.sigma, observer.scale = np.zeros_like(observer.sigma), np.ones_like(observer.scale)
+    observer.mass_mapping.sigma, observer.scale = np.zeros_like(observer.sigma), np.ones_like(observer.scale)
     return observed_by(observer, maps, 0)
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cosmokeras import yaml12
-from cosmokeras.files import work_folder, write_text
+from cosmokeras.common import yaml12
+from cosmokeras.common.files import work_folder, write_text
 
 ROOT = Path(__file__).parents[2]
 

@@ -94,7 +94,7 @@ def ceiling(est: Any, home: Any, other: Any) -> float:
 
     from cosmokeras import sample_prior
     from cosmokeras.inference import regression
-    from cosmokeras.inference.surprise import DEGREE
+    from cosmokeras.inference.misspecification import DEGREE
 
     cfg, degree = est.cfg, DEGREE.get(len(est.cfg.parameter_names), 2)
     theta = sample_prior(cfg, COSMOLOGIES, SEED + 1)

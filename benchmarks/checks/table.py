@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from benchmarks.checks import bar
 from benchmarks.checks.lensing import ccl_angular_cl
-from cosmokeras import theory
-from cosmokeras.config import load_params
-from cosmokeras.cosmology import sample_prior
+from cosmokeras.params.prior import sample_prior
+from cosmokeras.project import load_params
+from cosmokeras.theory import limber
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 WIDE = {
@@ -28,6 +28,6 @@ def check() -> tuple[dict[str, Any], bool]:
     cfg = load_params(PARAMS, WIDE)
     worst = []
     for row in tqdm(sample_prior(cfg, POINTS, seed=3), desc="fresh calls of CCL"):
-        worst.append(np.abs(theory.angular_cl(cfg, row[None], ELL)[0] / ccl_angular_cl(cfg, row, ELL) - 1).max())
+        worst.append(np.abs(limber.angular_cl(cfg, row[None], ELL)[0] / ccl_angular_cl(cfg, row, ELL) - 1).max())
     good = bar(f"theory table, six free parameters: C_ell / CCL, worst of {POINTS} points", max(worst), 0, 0.005)
     return {"worst": round(float(max(worst)), 5), "median": round(float(np.median(worst)), 5), "points": POINTS}, good

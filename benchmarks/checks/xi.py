@@ -22,7 +22,7 @@ from tqdm import tqdm
 from benchmarks.checks import bar
 
 if TYPE_CHECKING:
-    from cosmokeras.config import Config
+    from cosmokeras.params.config import Config
 
 ROOT = Path(__file__).parents[2]
 DATA, FOOTPRINT = "des_y3/DES-Y3_xipm_and_KiDS-1000_COSEBIs.fits", "des_y3/DESY3_Mask.fits"
@@ -98,7 +98,8 @@ def read(path: Path) -> Observed:
 
 def holes(path: Path) -> np.ndarray:
     """Where patches that the true footprint fills to nine tenths are observed, (n, PATCH, PATCH) bool."""
-    from cosmokeras.surveys.patches import cut_patches, read_healpix
+    from cosmokeras.readers.healpix import read_healpix
+    from cosmokeras.sky.patches import cut_patches
 
     footprint = read_healpix(path)[0].astype(bool)
     coverage = cut_patches(footprint.astype(np.float32), footprint, PATCH, PIXEL, 0.1).coverage
@@ -106,7 +107,7 @@ def holes(path: Path) -> np.ndarray:
 
 
 def _config() -> Config:
-    from cosmokeras.config import load_params
+    from cosmokeras.project import load_params
 
     overrides: dict[str, Any] = {"prior.omega_m": [0.1, 0.5], "prior.sigma8": S8 / np.sqrt(OMEGA_M / 0.3)}
     overrides |= {"data.size": ACROSS * PATCH, "lensing.pixel_arcmin": PIXEL, "lensing.mask": "none"}
@@ -116,9 +117,9 @@ def _config() -> Config:
 
 def _square(cfg: Config, grid: Any, masks: np.ndarray, observed: Observed, number: int) -> list[np.ndarray]:
     """Points (n,) of each patch of a periodic square of sky."""
-    from cosmokeras.kaiser_squires import shear_from_kappa
-    from cosmokeras.observation import noise_sigma
+    from cosmokeras.observation.observer import noise_sigma
     from cosmokeras.simulators import SPLITS, lensing, realisations
+    from cosmokeras.sky.kaiser_squires import shear_from_kappa
 
     draw_of = realisations(SEED, SPLITS["user"], number)
     kappa = lensing.maps(cfg, grid, np.array([OMEGA_M]), draw_of, 1)[0].astype(float)
@@ -182,7 +183,7 @@ def pair_sums(
 
 def draw(path: Path, observed: Observed, mean: np.ndarray, error: np.ndarray) -> None:
     """Published points with their errors beside those of simulated patches (n,), for each pair of bins."""
-    from cosmokeras.figures import BLUE, RUST, canvas
+    from cosmokeras.report.figures import BLUE, RUST, canvas
 
     sigma = np.sqrt(np.diag(observed.covariance))
     pairs = np.unique(observed.bins, axis=0)

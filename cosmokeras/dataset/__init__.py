@@ -1,1 +1,1 @@
-"""Simulated maps on disk (`shards`) and on their way into the network (`pipeline`)."""
+"""Simulations in, batches of observed maps out: shards on disk and the pipeline into the network."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cosmokeras.config import Config
 from cosmokeras.dataset.shards import Split
+from cosmokeras.params.config import Config
 from cosmokeras.simulators import simulator
 from cosmokeras.simulators.fields import wavenumbers
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cosmokeras.config import Config
+from cosmokeras.dataset.batches import ALL, Source
 from cosmokeras.dataset.shards import Split
-from cosmokeras.dataset.sources import ALL, Source
-from cosmokeras.draws import integer_rows, uniform_rows
-from cosmokeras.observation import Observer
+from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.random_rows import integer_rows, uniform_rows
+from cosmokeras.params.config import Config
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -24,10 +24,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from cosmokeras.config import Config, fingerprint
-from cosmokeras.cosmology import sample_prior
-from cosmokeras.errors import UserError
-from cosmokeras.files import (
+from cosmokeras.common.errors import UserError
+from cosmokeras.common.files import (
     EXIT_STOPPED,
     atomic,
     locked,
@@ -38,7 +36,9 @@ from cosmokeras.files import (
     write_json,
     write_text,
 )
-from cosmokeras.inputs import must_be_of_today, statement
+from cosmokeras.params.config import Config, fingerprint
+from cosmokeras.params.prior import sample_prior
+from cosmokeras.provenance.statements import must_be_of_today, statement
 from cosmokeras.simulators import SPLITS, realisations, simulator
 
 FORMAT = 2  # of the folder

@@ -1,1 +1,1 @@
-"""From a trained network to an answer one can trust: posteriors, exact limits, baselines, calibration, surprise."""
+"""A trained network and maps in, posteriors out: calibration, combination, misspecification test."""

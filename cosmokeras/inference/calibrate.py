@@ -9,12 +9,12 @@ import numpy as np
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference.calibration import needed_stretch
-from cosmokeras.inference.combine import Response
+from cosmokeras.inference.combination import Response
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.measures import Measures, kept_bands
+from cosmokeras.inference.misspecification import MapReference, SurveyReference
 from cosmokeras.inference.posterior import MixturePosterior
-from cosmokeras.inference.surprise import MapReference, SurveyReference
-from cosmokeras.observation import Observer
+from cosmokeras.observation.observer import Observer
 
 REFERENCE_MAPS = 16384  # training maps, at most, that define what features look like
 DRAWS = 6  # noise draws of each validation map for the response

@@ -16,22 +16,25 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from cosmokeras import __version__, arguments, models
-from cosmokeras.config import Config, parse_params
-from cosmokeras.errors import UserError
-from cosmokeras.files import atomic, write_json
-from cosmokeras.inference.combine import Response
+from cosmokeras import __version__, models
+from cosmokeras.common import arguments
+from cosmokeras.common.errors import UserError
+from cosmokeras.common.files import atomic, write_json
+from cosmokeras.inference.combination import Response
 from cosmokeras.inference.measures import Measures
+from cosmokeras.inference.misspecification import MapReference, SurveyReference, Verdict
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
-from cosmokeras.inference.surprise import MapReference, SurveyReference, Verdict
 from cosmokeras.models.blocks import SUMMARY
 from cosmokeras.models.heads import mixture_size, unpack_mixture
-from cosmokeras.observation import Observer, in_batches
+from cosmokeras.observation.masks import mask_file
+from cosmokeras.observation.observer import Observer, in_batches
+from cosmokeras.params import checked
+from cosmokeras.params.config import Config
+from cosmokeras.params.survey import SURVEY_FOLDER
+from cosmokeras.project import parse_params
+from cosmokeras.redshifts.terms import Table
 from cosmokeras.surveys import images
 from cosmokeras.surveys.field_mean import must_have_mean
-from cosmokeras.surveys.masks import mask_file
-from cosmokeras.surveys.nz_terms import Table
-from cosmokeras.surveys.presets import SURVEY_FOLDER
 
 if TYPE_CHECKING:
     import keras
@@ -93,8 +96,8 @@ class Estimator:
         ------
         UserError : also of maps whose mean was removed, where simulated maps keep theirs (`lensing.mean`)
         """
-        maps = arguments.maps(self.cfg, maps, varied=self.cfg.kind.observed == "standardised")
-        coverage = arguments.coverage(self.cfg, coverage, len(maps))
+        maps = checked.maps(self.cfg, maps, varied=self.cfg.kind.observed == "standardised")
+        coverage = checked.coverage(self.cfg, coverage, len(maps))
         images.must_be_data(self.cfg, maps, coverage, "maps", NO_DATA)
         if self.cfg.kind.observed == "survey":
             images.must_not_be_quiet(self.cfg, maps, coverage, "maps", NO_DATA)
@@ -119,7 +122,7 @@ class Estimator:
 
     def _answers(self, network: keras.Model, obs: np.ndarray) -> np.ndarray:
         """What a network says of maps (n, ...)."""
-        maps = arguments.maps(self.cfg, obs, "obs")
+        maps = checked.maps(self.cfg, obs, "obs")
         answers = network.predict(maps, batch_size=256, verbose=0)
         if not np.isfinite(answers).all():
             raise UserError(
@@ -139,13 +142,13 @@ class Estimator:
 
     def log_prob(self, obs: np.ndarray, theta_target: np.ndarray) -> np.ndarray:
         """Log posterior density (n,) at theta_target (n, d), normalised over the prior box; -inf outside."""
-        obs = arguments.maps(self.cfg, obs, "obs")
+        obs = checked.maps(self.cfg, obs, "obs")
         theta_target = arguments.rows("theta_target", theta_target, self.parameters, len(obs))
         return self.posterior(obs).log_prob(theta_target)
 
     def features(self, obs: np.ndarray) -> np.ndarray:
         """Spectra, shapes and learned summaries of the maps, (n, f); named by `feature_names`."""
-        measures, obs = _present(self.measures), arguments.maps(self.cfg, obs, "obs")
+        measures, obs = _present(self.measures), checked.maps(self.cfg, obs, "obs")
         summaries = self.summaries(obs)  # first, as they refuse what measures of maps would overflow with
         return measures(obs, summaries)
 
@@ -182,7 +185,7 @@ class Estimator:
 
     def combine(self, obs: np.ndarray, n: int, seed: int) -> np.ndarray:
         """Samples (n, d) of the posterior of all maps together, which are patches of one sky."""
-        obs = arguments.maps(self.cfg, obs, "obs")
+        obs = checked.maps(self.cfg, obs, "obs")
         n, seed = arguments.whole("n", n, 1), arguments.whole("seed", seed)
         if len(obs) == 1:
             return self.sample(obs, n, seed)[0]

@@ -10,7 +10,7 @@ import numpy as np
 from cosmokeras.dataset.pipeline import fixed_stream
 from cosmokeras.dataset.shards import Split
 from cosmokeras.models.layers import Spectra
-from cosmokeras.observation import Observer
+from cosmokeras.observation.observer import Observer
 
 
 def spectra(obs: np.ndarray, bins: int) -> np.ndarray:

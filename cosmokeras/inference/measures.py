@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from cosmokeras.config import Config
 from cosmokeras.inference import shapes
 from cosmokeras.inference.features import spectra
 from cosmokeras.models.layers import band_edges
+from cosmokeras.params.config import Config
 
 BANDS = 8  # of the spectra, at most
 MOST_SUMMARIES = 16  # principal components of the network's summaries

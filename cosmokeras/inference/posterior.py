@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import logsumexp, ndtr
 from scipy.stats import truncnorm
 
-from cosmokeras import arguments
+from cosmokeras.common import arguments
 from cosmokeras.models.heads import LOG_TWO_PI, draw_mixture, from_normal, to_normal
 
 

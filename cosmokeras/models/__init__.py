@@ -9,19 +9,19 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from cosmokeras import arguments
-from cosmokeras.config import Config
-from cosmokeras.errors import UserError
+from cosmokeras.common import arguments
+from cosmokeras.common.errors import UserError
+from cosmokeras.params import checked
+from cosmokeras.params.config import Config
+from cosmokeras.params.registry import MODELS
 
 if TYPE_CHECKING:
     import keras
 
-REGISTRY = {name: f"cosmokeras.models.{name}" for name in ("cosmonet", "hybrid", "resnet")}
-
 
 def build(cfg: Config) -> keras.Model:
     """The network of `model.name`, from maps (size, size, channels) to the parameters of `model.head`."""
-    return import_module(REGISTRY[arguments.checked_config(cfg).model.name]).build(cfg)
+    return import_module(MODELS[checked.checked_config(cfg).model.name]).build(cfg)
 
 
 def standardise(model: keras.Model, maps: np.ndarray) -> None:
@@ -40,7 +40,7 @@ def encode(cfg: Config, theta: np.ndarray) -> np.ndarray:
     """What the head is to predict of free parameters (n, p): (n, d) float32, one column for each target."""
     from cosmokeras.models.heads import to_normal
 
-    columns, bounds = arguments.cosmologies(cfg, theta)[:, cfg.target_columns], cfg.bounds[cfg.target_columns]
+    columns, bounds = checked.cosmologies(cfg, theta)[:, cfg.target_columns], cfg.bounds[cfg.target_columns]
     if cfg.model.head == "posterior":
         return to_normal(columns, bounds).astype(np.float32)
     return (2 * (columns - bounds[:, 0]) / (bounds[:, 1] - bounds[:, 0]) - 1).astype(np.float32)

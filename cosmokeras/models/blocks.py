@@ -13,9 +13,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from cosmokeras.config import Config
 from cosmokeras.models.heads import apply_head
 from cosmokeras.models.layers import Moments, Standardise, Wrap
+from cosmokeras.params.config import Config
 
 STEM = "stem"  # the layers whose names begin so see the map first
 SUMMARY = "summary"  # name of the layer whose output is the learned summary of a map

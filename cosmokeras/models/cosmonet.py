@@ -11,8 +11,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from cosmokeras.config import Config
 from cosmokeras.models.blocks import activate, convolve, finish, halve, pool, stem
+from cosmokeras.params.config import Config
 
 LEVELS = 4  # convolutions after the stem
 MOST = 4  # filters grow to so many times the width

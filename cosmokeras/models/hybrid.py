@@ -8,10 +8,10 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from cosmokeras.config import Config
 from cosmokeras.models.blocks import finish, stem
 from cosmokeras.models.cosmonet import convolutions
 from cosmokeras.models.layers import Spectra, Standardise
+from cosmokeras.params.config import Config
 
 
 def build(cfg: Config) -> keras.Model:

@@ -12,9 +12,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from cosmokeras.config import Config
 from cosmokeras.models.blocks import activate, convolve, finish, groups_of, halve, pool, stem
 from cosmokeras.models.layers import Gain
+from cosmokeras.params.config import Config
 
 STAGES = 4  # each with twice the filters of the one before, at half its resolution
 BLOCKS = 2  # of a stage, the pattern's

@@ -1,4 +1,4 @@
-"""Simulators: (parameters, seed) -> noise-free maps. One module each, one line in `cosmokeras.registry` each.
+"""Simulators: (parameters, seed) -> noise-free maps. One module each, one line in `cosmokeras.params.registry` each.
 
 A simulator module has
 
@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 
-from cosmokeras import arguments
-from cosmokeras.config import Config
-from cosmokeras.errors import UserError
-from cosmokeras.registry import KINDS
+from cosmokeras.common import arguments
+from cosmokeras.common.errors import UserError
+from cosmokeras.params import checked
+from cosmokeras.params.config import Config
+from cosmokeras.params.registry import KINDS
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -85,7 +86,7 @@ def simulate(cfg: Config, theta: np.ndarray, seed: int) -> np.ndarray:
     -------
     (n, size, size, channels) float32
     """
-    theta, seed = arguments.cosmologies(cfg, theta), arguments.whole("seed", seed)
+    theta, seed = checked.cosmologies(cfg, theta), arguments.whole("seed", seed)
     module = simulator(cfg.data.kind)
     prepared = module.prepare(cfg)
     draws = [realisations(seed, SPLITS["user"], i) for i in range(len(theta))]

@@ -15,8 +15,8 @@ import numpy as np
 from scipy import sparse
 from scipy.special import j0
 
-from cosmokeras.pixels import ARCMIN, pixel_window
-from cosmokeras.surveys.transfer import Sky
+from cosmokeras.sky.pixels import ARCMIN, pixel_window
+from cosmokeras.sky.transfer import Sky
 
 Shows = Literal["kappa", "shear"]
 FOLDS = 3  # folded waves on each side along each axis; those beyond hold less than 0.3 % of a pixel's variance
@@ -68,9 +68,9 @@ def pixel_average(n: int, pixel: float, shows: Shows, lowest: float) -> PixelAve
 
 
 def cut_average(n: int, pixel: float, nside: int, sky: Sky, lowest: float) -> PixelAverage:
-    """The same for flat pixels that are cut out of a map of HEALPix averages, see `cosmokeras.surveys.cut_signal`."""
-    from cosmokeras.surveys.cut_signal import excess_weights
-    from cosmokeras.surveys.transfer import signal_displacements
+    """The same for flat pixels that are cut out of a map of HEALPix averages, see `cosmokeras.sky.cut_signal`."""
+    from cosmokeras.sky.cut_signal import excess_weights
+    from cosmokeras.sky.transfer import signal_displacements
 
     pixel_arcmin = pixel / ARCMIN
     ell = nodes(pixel, lowest)

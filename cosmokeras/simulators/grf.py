@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from cosmokeras.config import Config
-from cosmokeras.cosmology import bbks_power
+from cosmokeras.params.config import Config
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
+from cosmokeras.theory.matter import bbks
 
 LABELS = ("k [h/Mpc]", "P(k) [(Mpc/h)$^2$]")
 BATCH = 64  # fields transformed at once: they stay in the cache
@@ -31,15 +31,9 @@ def prepare(cfg: Config, progress: bool = False) -> Grid:
     return Grid(different, which.reshape(k.shape))
 
 
-def power(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Spectra (n, len(k)) [(Mpc/h)^2] for theta (n, p), of unit amplitude; k in h/Mpc."""
-    rows = [cfg.cosmology(row) for row in theta]
-    return np.array([bbks_power(k, row["omega_m"], row["h"], row["n_s"]) for row in rows])
-
-
 def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
     """What the maps' spectra should be, (n, 1, len(k))."""
-    return power(cfg, theta, k)[:, None]
+    return bbks(cfg, theta, k)[:, None]
 
 
 def maps(
@@ -50,7 +44,7 @@ def maps(
     The estimator |rfft2(map)|^2 L^2 / N^4 has mean P(k) [(Mpc/h)^2]; the k = 0 mode is 0.
     """
     n = cfg.data.size
-    one_cosmology = power(cfg, np.asarray(theta)[None], grid.k)[0] * (n**2 / cfg.grf.box_mpc_h) ** 2
+    one_cosmology = bbks(cfg, np.asarray(theta)[None], grid.k)[0] * (n**2 / cfg.grf.box_mpc_h) ** 2
     amplitude = mode_amplitude(one_cosmology[grid.which])
     out = np.empty((count, n, n, 1), np.float32)
     modes = np.empty((min(count, BATCH), n, n // 2 + 1), np.complex64)

@@ -23,15 +23,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from cosmokeras import arguments, theory
-from cosmokeras.config import Config
-from cosmokeras.pixels import ARCMIN
+from cosmokeras.params import checked
+from cosmokeras.params.config import Config
+from cosmokeras.params.survey import Pixels
 from cosmokeras.simulators.averaging import PixelAverage, averaged_shift, cut_average, pixel_average
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
 from cosmokeras.simulators.resolution import check_resolution
-from cosmokeras.surveys.patches import MARGIN
-from cosmokeras.surveys.presets import Pixels
-from cosmokeras.table import TheoryTable, theory_table
+from cosmokeras.sky.patches import MARGIN
+from cosmokeras.sky.pixels import ARCMIN
+from cosmokeras.theory import limber
+from cosmokeras.theory.table import TheoryTable, theory_table
 
 LABELS = ("multipole $\\ell$", "$C_\\ell$")
 REFERENCE = 100.0  # thickness [Mpc/h] at which the shift is 1
@@ -156,7 +157,7 @@ def shells(cfg: Config, grid: Grid, theta: np.ndarray) -> Shells:
     x, w = np.polynomial.legendre.leggauss(4)
     chi = edges[:-1, None] + thickness * (x + 1) / 2  # (shells, 4)
     dchi = thickness * w / 2
-    kernel = theory.kernel(cfg.survey, back, chi.ravel(), values).reshape(-1, *chi.shape)
+    kernel = limber.kernel(cfg.survey, back, chi.ravel(), values).reshape(-1, *chi.shape)
     weights = kernel @ dchi  # (bins, shells)
 
     # The shell is projected with the geometric part chi / a of the lensing kernel, which varies across the nearest
@@ -257,14 +258,14 @@ def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
 
     That is C_ell, less what pixels average away, plus what they fold in.
     """
-    plain = np.einsum("nbbl->nbl", theory.angular_cl(cfg, theta, k))
+    plain = np.einsum("nbbl->nbl", limber.angular_cl(cfg, theta, k))
     n, pixel = 2 * cfg.data.size, cfg.pixel_arcmin * ARCMIN
     modes = wavenumbers(n, pixel)[: n // 2 + 1]
     average = _average(cfg, n, cfg.survey.pixels, 0.05 * modes[0, 1])
     if average is None:
         return plain
     # what is beyond the table hardly passes the pixel
-    fields = np.einsum("nbbl->nbl", theory.spectra(cfg, arguments.cosmologies(cfg, theta), average.ell, most=1.0))
+    fields = np.einsum("nbbl->nbl", limber.spectra(cfg, checked.cosmologies(cfg, theta), average.ell, most=1.0))
     rings = np.rint(modes / modes[0, 1]).astype(int).ravel()
     count = np.bincount(rings)
     inside = np.flatnonzero(count)[1:]

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft
 
-from cosmokeras import arguments
-from cosmokeras.config import Config
-from cosmokeras.errors import UserError
+from cosmokeras.common import arguments
+from cosmokeras.common.errors import UserError
+from cosmokeras.params.config import Config
 from cosmokeras.simulators.fields import normal_modes
 from cosmokeras.simulators.mesh import assign, pixel_power, project, slab_power, squared_modes, window
-from cosmokeras.table import TheoryTable, theory_table
+from cosmokeras.theory.matter import linear
+from cosmokeras.theory.table import TheoryTable, theory_table
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -259,12 +260,6 @@ def slab_count(cfg: Config) -> int:
     return max(1, round(cfg.lpt.box_mpc_h / cfg.lpt.slab_mpc_h))
 
 
-def power(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Linear power of matter at the redshift of the maps [(Mpc/h)^3], (n, len(k)), for rows of free parameters."""
-    table, rows = theory_table(cfg), [cfg.cosmology(row) for row in theta]
-    return np.array([table.linear_at(row, k) * table.grown(row, cfg.lpt.redshift)[0] ** 2 for row in rows])
-
-
 def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
     """Spectra of the maps in linear theory, (n, 1, len(k)) [(Mpc/h)^2], as the pixels show them; k in h/Mpc."""
     lpt = cfg.lpt
@@ -272,7 +267,7 @@ def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
     nodes = np.geomspace(min(2 * np.pi / box, np.min(k)) / 2, 2 * np.pi / cell, 400)
     angle = (np.arange(32) + 0.5) * np.pi / 64  # a quarter of the circle is enough
     kx, ky = np.multiply.outer(k, np.cos(angle)), np.multiply.outer(k, np.sin(angle))
-    cubes = [_in_log(nodes, row) for row in power(cfg, theta, nodes)]
+    cubes = [_in_log(nodes, row) for row in linear(cfg, theta, nodes)]
     planes = [_in_log(nodes, slab_power(cube, nodes, box / slab_count(cfg), box, cell)) for cube in cubes]
     shown = [pixel_power(plane, kx, ky, cfg.data.size, lpt.particles, box) for plane in planes]
     return np.mean(shown, axis=2)[:, None]

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from cosmokeras import theory
-from cosmokeras.config import Config
-from cosmokeras.errors import UserError
-from cosmokeras.surveys.presets import Survey
-from cosmokeras.table import EXPANSION, Background, TheoryTable
+from cosmokeras.common.errors import UserError
+from cosmokeras.params.config import Config
+from cosmokeras.params.survey import Survey
+from cosmokeras.theory import limber
+from cosmokeras.theory.table import EXPANSION, Background, TheoryTable
 
 # C_ell of the sum over shells against the Limber integral: 1.2 % off with five shells in front of the sources, 3.6 %
 # with three; off by 1 to 3 % where alignments of A_IA = 1 sit in a bin two shells wide, 5 to 15 % in one a shell wide.
@@ -63,7 +63,7 @@ def _least(cfg: Config, theta: np.ndarray, distances: np.ndarray) -> tuple[float
 
 def _widths(survey: Survey, back: Background, values: dict[str, Any]) -> np.ndarray:
     """Widths of the bins [Mpc/h], (bins,)."""
-    chi = theory.limber_nodes(survey, back, values | {"a_ia": 1.0})
+    chi = limber.limber_nodes(survey, back, values | {"a_ia": 1.0})
     z = back.z_of(chi)
     density = survey.n_z(z, values["delta_z"]) / np.interp(z, back.z, np.gradient(back.chi, back.z))
     return 1 / np.trapezoid(density**2, chi)

@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosmokeras import cli
-from cosmokeras.cosmology import ccl_cosmology
-from cosmokeras.errors import UserError
-from cosmokeras.pixels import healpix_side, pixel_window
-from cosmokeras.registry import RANGES
-from cosmokeras.surveys.presets import Survey, load_survey
-from cosmokeras.surveys.spherical_ks import checked_lmax, kaiser_squires_sphere, shear_sphere
+from cosmokeras.common import cli
+from cosmokeras.common.errors import UserError
+from cosmokeras.params.registry import RANGES
+from cosmokeras.params.survey import Survey, load_survey
+from cosmokeras.sky.pixels import healpix_side, pixel_window
+from cosmokeras.sky.spherical_ks import checked_lmax, kaiser_squires_sphere, shear_sphere
+from cosmokeras.theory.ccl import ccl_cosmology
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -263,8 +263,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name, value in FIDUCIAL.items():
         parser.add_argument(f"--{name}", type=float, default=value)
     options = parser.parse_args(arguments)
-    from cosmokeras.surveys import mock
-    from cosmokeras.surveys.footprint import des_like_footprint, write_masks
+    from cosmokeras.readers import mock_sky
+    from cosmokeras.sky.footprint import des_like_footprint, write_masks
 
     cosmology = {name: getattr(options, name) for name in FIDUCIAL}
     for name, value in cosmology.items():
@@ -296,7 +296,7 @@ def main(arguments: list[str] | None = None) -> None:
     mask = des_like_footprint(options.nside, rngs[1])
     noisy = add_noise(kappa, survey, mask, rngs[2])
     truth = {**cosmology, "seed": options.seed, "lmax": lmax}
-    mock.write_mock(path, noisy, mask, survey.kappa_noise(options.nside), survey.name, truth)
+    mock_sky.write_mock(path, noisy, mask, survey.kappa_noise(options.nside), survey.name, truth)
     write_masks(masks, mask, rngs[3])
     megabytes = path.stat().st_size / 1e6
     print(f"{path}: {megabytes:.2f} MB, all in {time.perf_counter() - start:.0f} s, peak {peak_gb():.2f} GB")

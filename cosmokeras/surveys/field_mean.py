@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cosmokeras.errors import UserError
-from cosmokeras.surveys.nulls import USED
+from cosmokeras.common.errors import UserError
+from cosmokeras.sky.nulls import USED
 
 if TYPE_CHECKING:
-    from cosmokeras.config import Config
-    from cosmokeras.surveys.presets import Mean
+    from cosmokeras.params.config import Config
+    from cosmokeras.params.survey import Mean
     from cosmokeras.surveys.sky import RealSky
 
 ZERO = 1e-3  # a mean below this part of its noise was taken off: one in 1,000 maps has it by chance

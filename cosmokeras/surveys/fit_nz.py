@@ -19,9 +19,9 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.special import ndtr
 
-from cosmokeras import cli
-from cosmokeras.errors import UserError
-from cosmokeras.surveys.nz_terms import Gaussian
+from cosmokeras.common import cli
+from cosmokeras.common.errors import UserError
+from cosmokeras.redshifts.terms import Gaussian
 
 KERNEL_WEIGHT = 30.0
 OMEGA_M = 0.3  # of the flat background that turns z into chi; g depends on it far less than the fit's error

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmokeras.errors import UserError
-from cosmokeras.pixels import ARCMIN, healpix_side
-from cosmokeras.surveys import missing as marks
-from cosmokeras.surveys.patches import UNSEEN_LIMIT, read_healpix
-from cosmokeras.surveys.presets import Survey
+from cosmokeras.common.errors import UserError
+from cosmokeras.params.survey import Survey
+from cosmokeras.readers import missing as marks
+from cosmokeras.readers.healpix import read_healpix
+from cosmokeras.sky.patches import UNSEEN_LIMIT
+from cosmokeras.sky.pixels import ARCMIN, healpix_side
 
 FACTOR = 3.0  # rms of a bin may be this far off what is expected; harmonics up to l = 2 nside keep 0.58 of the noise
 SIGNAL = 0.02  # rms of the convergence itself in pixels of arcmins, at most about this for sources at z = 1

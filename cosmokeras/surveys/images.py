@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cosmokeras import files
-from cosmokeras.errors import UserError
-from cosmokeras.observation import pixel_noise
-from cosmokeras.surveys import array_files, headers, missing
-from cosmokeras.surveys.roads import USED
+from cosmokeras.common import files
+from cosmokeras.common.errors import UserError
+from cosmokeras.observation.observer import pixel_noise
+from cosmokeras.observation.operations import USED
+from cosmokeras.readers import array_files, headers, missing
 
 if TYPE_CHECKING:
-    from cosmokeras.config import Config
+    from cosmokeras.params.config import Config
 
 Header = Mapping[str, Any]  # of a FITS extension
 

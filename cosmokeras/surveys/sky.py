@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmokeras.errors import UserError
+from cosmokeras.common.errors import UserError
 
 
 @dataclass(frozen=True)

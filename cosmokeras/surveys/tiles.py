@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cosmokeras.observation.operations import USED
 from cosmokeras.surveys.images import greedy_corners, masked_fraction
-from cosmokeras.surveys.roads import USED
 
 Corners = list[tuple[int, int]]
 

@@ -1,1 +1,1 @@
-"""Training: devices, optimiser, the loop and its resumable state."""
+"""Maps in, trained weights out: devices, optimiser, the loop and its resumable state."""

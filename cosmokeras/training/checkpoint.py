@@ -17,8 +17,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from cosmokeras.errors import UserError
-from cosmokeras.files import EXIT_STOPPED, atomic, stop_asked, write_json
+from cosmokeras.common.errors import UserError
+from cosmokeras.common.files import EXIT_STOPPED, atomic, stop_asked, write_json
 from cosmokeras.training.devices import peak_memory
 
 

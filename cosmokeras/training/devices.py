@@ -18,7 +18,7 @@ from typing import Any
 
 import keras
 
-from cosmokeras.errors import UserError
+from cosmokeras.common.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,19 @@ from typing import Any
 import keras
 
 from cosmokeras import models
-from cosmokeras.backend import check_backend
-from cosmokeras.config import Config
+from cosmokeras.common.errors import UserError
+from cosmokeras.common.files import locked
+from cosmokeras.dataset.batches import fresh_maps, kept_maps
 from cosmokeras.dataset.pipeline import fixed_stream, observed, training_stream
 from cosmokeras.dataset.shards import Split
-from cosmokeras.dataset.sources import fresh_maps, kept_maps
-from cosmokeras.errors import UserError
-from cosmokeras.files import locked
+from cosmokeras.models.backend import check_backend
 from cosmokeras.models.heads import MixtureLoss
-from cosmokeras.observation import Observer
+from cosmokeras.observation.observer import Observer
+from cosmokeras.params.config import Config
 from cosmokeras.training.checkpoint import RunState, load_variables
+from cosmokeras.training.curves import Curves, WandbCurves, check_wandb
 from cosmokeras.training.devices import Devices, find_devices
 from cosmokeras.training.optimizer import ClippedAdamW, scaled_rate, schedule
-from cosmokeras.training.report import Curves, WandbCurves, check_wandb
 from cosmokeras.training.start import freeze, starting_model
 
 STANDARDISE_MAPS = 2048  # training maps from which feature means and deviations are taken

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from cosmokeras import models
-from cosmokeras.config import Config
-from cosmokeras.errors import UserError
+from cosmokeras.common.errors import UserError
 from cosmokeras.models.blocks import HEAD_LAYERS, STEM
+from cosmokeras.params.config import Config
 
 
 def starting_model(cfg: Config, maps: np.ndarray) -> keras.Model:

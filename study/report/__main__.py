@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cosmokeras import cli
-from cosmokeras.files import write_text
+from cosmokeras.common import cli
+from cosmokeras.common.files import write_text
 from study import report
 from study.report.page import page
 

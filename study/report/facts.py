@@ -15,9 +15,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from cosmokeras import inputs, yaml12
-from cosmokeras.config import Config, load_params
-from cosmokeras.errors import UserError
+from cosmokeras.common import yaml12
+from cosmokeras.common.errors import UserError
+from cosmokeras.params.config import Config
+from cosmokeras.project import load_params
+from cosmokeras.provenance.stale import stale as stale_stages
 
 NEEDED = ("generate", "train", "evaluate")  # stages without whose metrics and pictures there is no report
 PACKAGES = (
@@ -218,7 +220,7 @@ def stale(root: Path) -> dict[str, list[str]] | None:
     if status is None:
         return None
     try:
-        found = inputs.stale(load_params(root / "params.yaml"), root)
+        found = stale_stages(load_params(root / "params.yaml"), root)
     except UserError:
         return None
     for stage, changes in status.items():

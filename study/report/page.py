@@ -10,8 +10,9 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-from cosmokeras.config import Config, load_params
-from cosmokeras.inference.report import assumptions, caveats
+from cosmokeras.params.config import Config
+from cosmokeras.project import load_params
+from cosmokeras.report.page import assumptions, caveats
 from study.report import facts, readings
 from study.report.experiments import experiments
 from study.report.pictures import Picture, gallery, pictures

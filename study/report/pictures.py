@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from cosmokeras.errors import UserError
+from cosmokeras.common.errors import UserError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 # section -> picture below plots/ -> what to look for

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.checks import flow
-from cosmokeras.errors import UserError
+from cosmokeras.common.errors import UserError
 
 SIZE = 3
 CELL = 0.05

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import simulators
 from benchmarks.peers import FLOOR, OURS
-from cosmokeras.registry import KINDS
+from cosmokeras.params.registry import KINDS
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cosmokeras.config import Config
+from cosmokeras.dataset.batches import ALL, fresh_maps, kept_maps
 from cosmokeras.dataset.pipeline import augment, fixed_stream, observed, training_stream
 from cosmokeras.dataset.shards import Split
-from cosmokeras.dataset.sources import ALL, fresh_maps, kept_maps
-from cosmokeras.observation import Observer
+from cosmokeras.observation.observer import Observer
+from cosmokeras.params.config import Config
 from cosmokeras.simulators import simulator
 from cosmokeras.simulators.fields import wavenumbers
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmokeras.config import Config, load_params
+from cosmokeras.common.errors import UserError
 from cosmokeras.dataset.shards import (
     cosmologies_csv,
     generate,
@@ -27,7 +27,8 @@ from cosmokeras.dataset.shards import (
     simulation_folder,
     split_theta,
 )
-from cosmokeras.errors import UserError
+from cosmokeras.params.config import Config
+from cosmokeras.project import load_params
 from cosmokeras.simulators import grf, realisations
 
 CHILD = """

@@ -7,7 +7,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosmokeras import UserError, yaml12
+from cosmokeras import UserError
+from cosmokeras.common import yaml12
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "DATA.md")] + sorted((ROOT / "docs").glob("*.md"))

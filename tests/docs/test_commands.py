@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosmokeras.config import load_params
+from cosmokeras.project import load_params
 from tests.conftest import copy_params
 from tests.docs.extract import PAGES, ROOT, commands, overrides, words
 
@@ -113,8 +113,8 @@ SLOW = ("prior.h", "prior.omega_b", "prior.n_s")  # free, they make tables of th
 def test_rows_of_the_readme_make_maps_and_networks(folder: Path) -> None:
     """One map of each different problem, observed, and the network that would be trained on it."""
     from cosmokeras import models
-    from cosmokeras.cosmology import sample_prior
-    from cosmokeras.observation import observe
+    from cosmokeras.observation.observer import observe
+    from cosmokeras.params.prior import sample_prior
     from cosmokeras.simulators import simulate
 
     changes = [change for command in SHOWN for change in overrides(command)]

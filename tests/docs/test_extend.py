@@ -59,7 +59,7 @@ def test_commands_of_the_page_are_accepted(extended: Path) -> None:
     changes = [change for c in commands(PAGE) if "exp run" in c for change in overrides(c)]
     assert len(changes) == 5
     code = (
-        "import json, sys; from cosmokeras.config import load_params\n"
+        "import json, sys; from cosmokeras.project import load_params\n"
         "for change in json.loads(sys.argv[1]): load_params('params.yaml', change)"
     )
     run(extended, "python", "-c", code, json.dumps(changes))

@@ -81,7 +81,7 @@ def test_dvc_commands_do_what_the_reference_says(trained: Path) -> None:
 
 def test_fine_tuning_of_the_readme_starts(trained: Path) -> None:
     """`cp -r outputs/model my_model` gives a folder that train.init_from takes."""
-    from cosmokeras.config import load_params
+    from cosmokeras.project import load_params
 
     run(trained, next(c for c in commands(ROOT / "README.md") if c.startswith("cp ")))
     load_params(trained / "params.yaml", {"train.init_from": "my_model", "train.freeze": "stem"})

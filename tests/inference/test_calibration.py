@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from cosmokeras.config import Config
-from cosmokeras.cosmology import sample_prior
+from cosmokeras.evaluation.limits import exact_posterior
 from cosmokeras.inference.calibration import coverage, needed_stretch, rank_test, ranks, tarp, tarp_p_value
-from cosmokeras.inference.limits import exact_posterior
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
 from cosmokeras.models.heads import to_normal
+from cosmokeras.params.config import Config
+from cosmokeras.params.prior import sample_prior
 from cosmokeras.simulators import grf as fields
 
 BOUNDS = np.array([[0.1, 0.5], [0.6, 1.0]])

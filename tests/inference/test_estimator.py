@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 
 from cosmokeras import models
-from cosmokeras.config import Config, load_params
+from cosmokeras.common.errors import UserError
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
-from cosmokeras.errors import UserError
+from cosmokeras.evaluation.limits import exact_mean
 from cosmokeras.inference.calibrate import calibrate
 from cosmokeras.inference.estimator import Estimator
-from cosmokeras.inference.limits import exact_mean
-from cosmokeras.observation import Observer
+from cosmokeras.observation.observer import Observer
+from cosmokeras.params.config import Config
+from cosmokeras.project import load_params
 
 ROOT = Path(__file__).parents[2]
 

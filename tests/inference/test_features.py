@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmokeras.config import Config
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference import shapes
 from cosmokeras.inference.features import observed_features, spectra
-from cosmokeras.observation import Observer
+from cosmokeras.observation.observer import Observer
+from cosmokeras.params.config import Config
 
 
 def test_spectra_of_white_noise() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cosmokeras.config import Config
 from cosmokeras.inference.measures import Measures, kept_bands, spectrum_names
+from cosmokeras.params.config import Config
 
 RNG = np.random.default_rng(4)
 

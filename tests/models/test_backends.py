@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from cosmokeras.config import Config
-from cosmokeras.models import REGISTRY
+from cosmokeras.params.config import Config
+from cosmokeras.params.registry import MODELS
 
 if TYPE_CHECKING:
     import keras
 
 BACKENDS = ("tensorflow", "jax", "torch")
 KINDS = {"grf": 1, "lensing": 4}  # channels; periodic maps and patches
-CASES = [f"{name}-{kind}" for name, kind in product(REGISTRY, KINDS)]
+CASES = [f"{name}-{kind}" for name, kind in product(MODELS, KINDS)]
 CLOSE = 1e-5  # absolute: of what the head puts out, and of means in units of the prior's width
 
 Results = Callable[[str, str, str], dict[str, np.ndarray]]
@@ -100,7 +100,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, config: Callable[..., Conf
     folder, cases = tmp_path_factory.mktemp("backends"), {}
     for kind, channels in KINDS.items():
         np.save(folder / f"{kind}.npy", red_maps(tiny["data.size"], channels))
-        for name in REGISTRY:
+        for name in MODELS:
             cases[f"{name}-{kind}"] = config({**tiny, "data.kind": kind, "model.name": name})
     # one process for each backend, in which it is the only one
     spawn = multiprocessing.get_context("spawn")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from cosmokeras.config import Config
 from cosmokeras.models.blocks import (
     HEAD_LAYERS,
     MOST_IN_GROUP,
@@ -23,6 +22,7 @@ from cosmokeras.models.blocks import (
     halve,
     stem,
 )
+from cosmokeras.params.config import Config
 
 RNG = np.random.default_rng(0)
 

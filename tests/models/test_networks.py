@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from cosmokeras import models
-from cosmokeras.config import Config
 from cosmokeras.models.blocks import SUMMARY
 from cosmokeras.models.heads import MixtureLoss, mixture_size
 from cosmokeras.models.layers import Moments, Spectra, Standardise
+from cosmokeras.params.config import Config
+from cosmokeras.params.registry import MODELS
 from cosmokeras.training.optimizer import ClippedAdamW
 
 RNG = np.random.default_rng(0)
@@ -26,7 +27,7 @@ SURVEY = {"data.kind": "lensing"}
 TWO_TARGETS = {"prior.sigma8": [0.6, 1.0]}
 SLABS = {"data.kind": "2lpt"}  # periodic, and with more than one parameter to find
 
-every_network = pytest.mark.parametrize("name", models.REGISTRY)
+every_network = pytest.mark.parametrize("name", MODELS)
 every_kind = pytest.mark.parametrize("kind", [PERIODIC, SURVEY], ids=["1 channel", "4 channels"])
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cosmokeras import registry
-from cosmokeras.config import load_params
+from cosmokeras.params import registry
+from cosmokeras.project import load_params
 
 TOY = '''
 """White noise whose variance is Omega_m: the least that a simulator is."""

@@ -8,9 +8,9 @@ import healpy
 import numpy as np
 import pytest
 
-from cosmokeras.config import Config
-from cosmokeras.pixels import ARCMIN
+from cosmokeras.params.config import Config
 from cosmokeras.simulators import averaging, lensing, realisations
+from cosmokeras.sky.pixels import ARCMIN
 from cosmokeras.surveys import cut_patches
 
 FINER = 4

@@ -9,7 +9,7 @@ import pytest
 from scipy import fft
 from scipy.stats import kstest
 
-from cosmokeras.registry import KINDS
+from cosmokeras.params.registry import KINDS
 from cosmokeras.simulators import SPLITS, realisations, simulator
 from cosmokeras.simulators.fields import _box_muller, mode_amplitude, normal_modes, wavenumbers
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cosmokeras.config import Config
-from cosmokeras.cosmology import bbks_power
+from cosmokeras.params.config import Config
 from cosmokeras.simulators import grf, realisations, simulate
 from cosmokeras.simulators.fields import wavenumbers
+from cosmokeras.theory.bbks import bbks_power
 
 MAPS = 300
 OMEGA_M = (0.12, 0.3, 0.48)

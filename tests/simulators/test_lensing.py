@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks.checks.lensing import Case
-from cosmokeras import theory
-from cosmokeras.config import Config
 from cosmokeras.dataset.check import spectrum_check
 from cosmokeras.dataset.shards import Split
+from cosmokeras.params.config import Config
 from cosmokeras.simulators import lensing as simulator
 from cosmokeras.simulators import realisations, simulate
+from cosmokeras.theory import limber
 
 N = 128  # pixels on a side of the whole periodic grid
 MAPS = 300
@@ -148,5 +148,5 @@ def test_maps_of_pixel_averages_have_the_spectra_that_they_are_compared_with(con
     assert check.ratio == pytest.approx(1, abs=0.05)
     k, measured, error, expected = check.curves
     assert (np.abs(measured / expected - 1) < 4.5 * error / expected + 0.03).all()
-    pure = np.einsum("nbbl->nbl", theory.angular_cl(cfg, theta[:1], k[-1:]))[0, :, 0]
+    pure = np.einsum("nbbl->nbl", limber.angular_cl(cfg, theta[:1], k[-1:]))[0, :, 0]
     assert (expected[:, -1] < 0.85 * pure).all()

@@ -12,10 +12,11 @@ import pyccl
 import pytest
 from scipy import fft
 
-from cosmokeras.config import Config
-from cosmokeras.cosmology import ccl_cosmology
-from cosmokeras.errors import UserError
+from cosmokeras.common.errors import UserError
+from cosmokeras.params.config import Config
 from cosmokeras.simulators import lpt, mesh, realisations
+from cosmokeras.theory import matter
+from cosmokeras.theory.ccl import ccl_cosmology
 
 THETA = np.array([0.3])
 RADII = (25.0, 35.0)  # of top hats [Mpc/h]
@@ -297,7 +298,7 @@ def test_maps_wrap_around(sample: tuple[Config, np.ndarray], axis: int) -> None:
 def test_linear_theory_is_that_of_ccl(cfg: Config) -> None:
     """Power, D and Omega_m with a cosmological constant."""
     k = np.geomspace(2e-3, 1.0, 100)
-    assert lpt.power(cfg, THETA[None], k)[0] == pytest.approx(
+    assert matter.linear(cfg, THETA[None], k)[0] == pytest.approx(
         ccl_linear(ccl_cosmology(cfg.cosmology(THETA)), k), rel=2e-3
     )
     table, values = lpt.prepare(cfg).table, cfg.cosmology(THETA)

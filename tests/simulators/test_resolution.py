@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
-from cosmokeras import theory
-from cosmokeras.config import Config, load_params
-from cosmokeras.errors import UserError
+from cosmokeras.common.errors import UserError
+from cosmokeras.params.config import Config
+from cosmokeras.project import load_params
 from cosmokeras.simulators import lensing
+from cosmokeras.theory import limber
 
 ROOT = Path(__file__).parents[2]
 FIXED = {"lensing.survey": "case", "lensing.mask": "none"}
@@ -58,11 +59,11 @@ def test_the_thickness_that_is_named_is_accepted(case: Make) -> None:
 
 def test_a_narrow_bin_without_alignments_has_the_theory_of_a_wide_one(case: Make) -> None:
     ell = np.array([100.0, 1000.0])
-    want = theory.angular_cl(case(1.0, 0.003), [[0.3]], ell)
+    want = limber.angular_cl(case(1.0, 0.003), [[0.3]], ell)
     for mean, sigma in ((1.0, 0.0005), (1.0007, 0.0002)):
         cfg = case(mean, sigma)
         lensing.prepare(cfg)
-        assert theory.angular_cl(cfg, [[0.3]], ell) == pytest.approx(want, rel=2e-3)
+        assert limber.angular_cl(cfg, [[0.3]], ell) == pytest.approx(want, rel=2e-3)
 
 
 @pytest.mark.parametrize(("mean", "sigma"), [(1.0, 0.0005), (1.0007, 0.0005), (0.5, 0.003), (2.0, 0.01), (0.08, 0.01)])
@@ -71,9 +72,9 @@ def test_alignments_in_a_narrow_bin_are_integrated(
 ) -> None:
     """Against 50 times as many steps."""
     cfg, ell = case(mean, sigma, {"prior.a_ia": 1.0}), np.array([100.0, 1000.0])
-    mine = theory.angular_cl(cfg, [[0.3]], ell)
-    monkeypatch.setattr(theory, "NODES", 20000)
-    assert mine == pytest.approx(theory.angular_cl(cfg, [[0.3]], ell), rel=1e-3)
+    mine = limber.angular_cl(cfg, [[0.3]], ell)
+    monkeypatch.setattr(limber, "NODES", 20000)
+    assert mine == pytest.approx(limber.angular_cl(cfg, [[0.3]], ell), rel=1e-3)
 
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("cosmos", "lsst_y1")]  # theory tables of their own

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from cosmokeras.config import load_params
 from cosmokeras.dataset.shards import Shard, is_whole, plan
+from cosmokeras.project import load_params
 from tests.slurm.cluster import Cluster, until
 from tests.slurm.conftest import TINY, log, submitted, write_site
 

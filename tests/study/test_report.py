@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from cosmokeras import cli
-from cosmokeras.errors import UserError
+from cosmokeras.common import cli
+from cosmokeras.common.errors import UserError
 from study.report import experiments, facts, pictures, readings
 from study.report.__main__ import main
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cosmokeras import theory
-from cosmokeras.config import Config
-from cosmokeras.observation import Observer, observed_by
+from cosmokeras.observation.observer import Observer, observed_by
+from cosmokeras.params.config import Config
 from cosmokeras.simulators import lpt
+from cosmokeras.theory import limber
 from study import variants
 
 THETA = np.array([[0.2], [0.4]])
@@ -81,7 +81,7 @@ def test_noise_is_stronger_by_a_fifth_and_the_signal_is_the_same(sky: Config) ->
     assert noise[used].var() == pytest.approx(1.0, abs=0.12)
     assert noisy[used].var() - known[used].var() == pytest.approx(0.44 * noise[used].var(), rel=0.1)
     silent = Observer(sky)
-    silent.road.sigma = 0 * silent.road.sigma
+    silent.mass_mapping.sigma = 0 * silent.mass_mapping.sigma
     signal = observed_by(silent, variants.clean(sky, THETA, 16, SEED), SEED)
     np.testing.assert_allclose(known - noise, signal, atol=2e-4)
 
@@ -96,7 +96,7 @@ def test_alignments_change_spectra_as_theory_says(sky: Config) -> None:
     aligned = variants.changed(sky, {"prior.a_ia": 1.0})
     count, theta, ell = 200, THETA[:1], np.array([400.0])
     before, after = (power(variants.clean(cfg, theta, count, SEED))[:, 1].mean(axis=0) for cfg in (sky, aligned))
-    wanted = [np.einsum("bbl->b", theory.angular_cl(cfg, theta, ell)[0]) for cfg in (sky, aligned)]
+    wanted = [np.einsum("bbl->b", limber.angular_cl(cfg, theta, ell)[0]) for cfg in (sky, aligned)]
     assert (np.abs(wanted[1] / wanted[0] - 1) > 0.02).any()  # of the nearest bin most
     np.testing.assert_allclose(after / before, wanted[1] / wanted[0], rtol=0.06)
     assert not np.array_equal(*(make(sky, theta, 2, SEED) for make in (variants.home, variants.aligned)))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cosmokeras.config import Config
-from cosmokeras.errors import UserError
+from cosmokeras.common.errors import UserError
+from cosmokeras.params.config import Config
 from cosmokeras.surveys.field_mean import check_mean, mean_words
 from cosmokeras.surveys.sky import RealSky
 

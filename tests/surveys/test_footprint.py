@@ -9,14 +9,15 @@ import healpy as hp
 import numpy as np
 import pytest
 
-from cosmokeras import cli
-from cosmokeras.config import load_params
-from cosmokeras.errors import UserError
+from cosmokeras.common import cli
+from cosmokeras.common.errors import UserError
+from cosmokeras.observation.masks import survey_masks
+from cosmokeras.project import load_params
+from cosmokeras.sky.footprint import HOLE_FRACTION, des_like_footprint, write_masks
+from cosmokeras.sky.patches import MARGIN
 from cosmokeras.surveys import cut_patches
-from cosmokeras.surveys.footprint import HOLE_FRACTION, des_like_footprint, main, write_masks
+from cosmokeras.surveys.footprint import main
 from cosmokeras.surveys.healpix_input import read_mask
-from cosmokeras.surveys.masks import survey_masks
-from cosmokeras.surveys.patches import MARGIN
 
 ROOT = Path(__file__).parents[2]
 

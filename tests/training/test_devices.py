@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import pytest
 
-from cosmokeras.backend import check_backend, select_backend
-from cosmokeras.config import Config
-from cosmokeras.errors import UserError
+from cosmokeras.common.errors import UserError
+from cosmokeras.models.backend import check_backend, select_backend
+from cosmokeras.params.config import Config
 from cosmokeras.training.checkpoint import RunState
 from cosmokeras.training.devices import Devices, cpu_name, find_devices, peak_memory
 from cosmokeras.training.loop import check_batch, compiled_model, divisor, precision
@@ -103,7 +103,7 @@ def test_a_backend_is_the_one_that_runs_or_is_refused(monkeypatch: pytest.Monkey
     check_backend(keras.backend.backend())
     with pytest.raises(UserError, match=r"train.backend=jax: this process runs Keras on tensorflow"):
         select_backend("jax")
-    monkeypatch.setattr("cosmokeras.backend.find_spec", lambda name: None)
+    monkeypatch.setattr("cosmokeras.models.backend.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"the package torch is not installed; `make install EXTRAS=torch`"):
         select_backend("torch")
 

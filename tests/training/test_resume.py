@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmokeras.config import load_params
 from cosmokeras.dataset.shards import generate, open_split
+from cosmokeras.project import load_params
 from cosmokeras.training.checkpoint import EXIT_STOPPED
 
 STEPS = 4  # of an epoch

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from cosmokeras import models
-from cosmokeras.config import Config
-from cosmokeras.errors import UserError
+from cosmokeras.common.errors import UserError
 from cosmokeras.models.blocks import HEAD_LAYERS
+from cosmokeras.params.config import Config
 from cosmokeras.training.start import freeze, starting_model
 
 Load = Callable[..., Config]

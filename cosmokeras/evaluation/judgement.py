@@ -1,0 +1,163 @@
+"""Judgement on maps of held-out cosmologies, beside the exact limit and today's analysis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.stats import multivariate_normal, qmc
+
+from cosmokeras.dataset.pipeline import observed
+from cosmokeras.dataset.shards import Split
+from cosmokeras.evaluation.gain import gain
+from cosmokeras.evaluation.references import estimates_of_others
+from cosmokeras.inference.calibration import coverage, rank_test, ranks, tarp, tarp_p_value
+from cosmokeras.inference.derived import with_s8
+from cosmokeras.inference.estimator import Estimator
+from cosmokeras.inference.posterior import prior_rmse
+from cosmokeras.observation.observer import Observer
+from cosmokeras.params.sections import EvaluateConfig
+
+TEST_NOISE = 3_000_017  # seeds of noise that nothing else uses
+RESIDUAL_NOISE = 5_000_077
+GAUSSIAN_DRAWS = 4096  # for the part of a Gaussian that lies in the prior box
+LEVELS = (50, 68, 95, 99)  # [%] of central intervals
+ALARM = 0.05  # p-value below which a test map counts as a false alarm
+ALARM_MAPS = 2000  # test maps that are tried for one, at most
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics, and the numbers behind the pictures: all (n, d) but those below.
+
+    `obs` (n, size, size, channels) are the maps; `credibility` (n,) of TARP; `cosmology` (n,) whose map it is.
+    """
+
+    metrics: dict[str, Any]
+    obs: np.ndarray
+    truth: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    pit: np.ndarray
+    credibility: np.ndarray
+    cosmology: np.ndarray
+
+
+def rmse(estimates: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Root mean square error, (d,)."""
+    return np.sqrt(np.mean((estimates - truth) ** 2, axis=0))
+
+
+def better(one: np.ndarray, other: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Of two sets of estimates (n, d), for each parameter that with the smaller error."""
+    return np.where(rmse(one, truth) < rmse(other, truth), one, other)
+
+
+def evaluate(
+    est: Estimator, training: Split, validation: Split, test: Split, settings: EvaluateConfig | None = None
+) -> Evaluation:
+    """All metrics of the test maps; `settings` are those of the estimator's parameters unless others are given."""
+    cfg, columns = est.cfg, est.cfg.target_columns
+    settings = settings or cfg.evaluate
+    observer = Observer(cfg)
+    obs = observed(test, observer, TEST_NOISE)
+    truth = test.theta[:, columns]
+    posterior = est.posterior(obs)
+    mean, std, pit = posterior.mean(), posterior.std(), posterior.cdf(truth)
+    drawn = posterior.sample(settings.samples, seed=0)
+
+    others = estimates_of_others(est, training, validation, obs, settings.spectrum_bins)
+    metrics: dict[str, Any] = parameter_metrics(est, truth, (mean, pit, drawn), others, test.cosmology)
+    metrics["nll"] = round(float(-np.mean(posterior.log_prob(truth))), 6)
+    if est.stretch is not None:
+        metrics["before_stretch"] = before_stretch(est, obs, truth)
+    residuals = est.mean(observed(validation, observer, RESIDUAL_NOISE)) - validation.theta[:, columns]
+    metrics["nll_gaussian"] = round(gaussian_nll(residuals, mean, truth, est.bounds), 6)
+    credibility = tarp(drawn, truth, est.bounds)
+    metrics["tarp_ks_p"] = round(tarp_p_value(credibility, test.cosmology), 6)
+    if est.reference is not None:
+        metrics["false_alarms"] = round(float(np.mean(est.surprise(obs[:ALARM_MAPS]) < ALARM)), 6)
+    metrics["n_maps"] = len(test)
+    metrics["n_cosmologies"] = len(np.unique(test.cosmology))
+    return Evaluation(metrics, obs, truth, mean, std, pit, credibility, test.cosmology)
+
+
+def before_stretch(est: Estimator, obs: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """What the network's posteriors were worth as they came, before validation maps asked for a stretch."""
+    raw = replace(est, stretch=None).posterior(obs)
+    found: dict[str, Any] = {"nll": round(float(-np.mean(raw.log_prob(truth))), 6)}
+    pit = raw.cdf(truth)
+    for level in LEVELS:
+        inside = coverage(pit, level / 100).round(6).tolist()
+        found[f"coverage_{level}"] = dict(zip(est.parameters, inside, strict=True))
+    return found
+
+
+def parameter_metrics(
+    est: Estimator,
+    truth: np.ndarray,
+    answers: tuple[np.ndarray, np.ndarray, np.ndarray],
+    others: dict[str, np.ndarray],
+    cosmology: np.ndarray,
+) -> dict[str, dict[str, float]]:
+    """Metrics of each target, and of S8 where they have it.
+
+    Parameters
+    ----------
+    truth : (n, d)
+    answers : means (n, d), distribution functions at the truth (n, d) and samples (n, s, d) of the network's posteriors
+    others : estimates that the network is compared with, (n, q) with S8 behind the targets; see `estimates_of_others`
+    cosmology : (n,) whose map it is
+    """
+    d, names = len(est.parameters), (*est.parameters, "S8")
+    true, samples = with_s8(est.parameters, truth), with_s8(est.parameters, answers[2])
+    # the marginal distribution of S8 is known by its samples
+    mean = np.hstack([answers[0], samples[..., d:].mean(axis=1)])
+    pit = np.hstack([answers[1], np.mean(samples[..., d:] < true[:, None, d:], axis=1)])
+    error = rmse(mean, true)
+    other = {name: rmse(estimates, true) for name, estimates in others.items()}
+    best = {
+        "gain": better(others["likelihood"], others["network"], true),
+        "gain_likelihood": others["likelihood"],
+        "gain_higher_order": better(others["higher_order_likelihood"], others["higher_order_network"], true),
+    }
+    spread = np.concatenate([prior_rmse(est.bounds), np.std(true[:, d:], axis=0)])
+    chi2, rank_p = rank_test(ranks(samples, true), samples.shape[1], cosmology)
+    gains = {name: gain(estimates - true, mean - true, cosmology) for name, estimates in best.items()}
+    values = {
+        "rmse": error,
+        "bias": np.mean(mean - true, axis=0),
+        "r2": 1 - error**2 / np.var(true, axis=0),
+        "prior_rmse": spread,
+        "baseline_rmse": rmse(best["gain"], true),
+        "likelihood_rmse": other["likelihood"],
+        "spectrum_network_rmse": other["network"],
+        "higher_order_rmse": rmse(best["gain_higher_order"], true),
+        "sharpness": samples.std(axis=1).mean(axis=0) / spread,
+        "sbc_chi2": chi2,
+        "sbc_p": rank_p,
+    }
+    values |= {f"coverage_{level}": coverage(pit, level / 100) for level in LEVELS}
+    for name, (ratio, std) in gains.items():
+        values |= {name: ratio, f"{name}_std": std}
+    if "limit" in other:
+        values |= {"limit_rmse": other["limit"], "efficiency": other["limit"] / error}
+    return {names[j]: {key: round(float(row[j]), 6) for key, row in values.items()} for j in range(true.shape[1])}
+
+
+def gaussian_nll(residuals: np.ndarray, estimates: np.ndarray, truth: np.ndarray, bounds: np.ndarray) -> float:
+    """Mean negative log density at the truth (n, d) of what error bars alone make of the estimates (n, d).
+
+    One Gaussian for all maps: bias and covariance are those of `residuals` (m, d), estimate minus truth, of other maps.
+    It is cut off at the prior box `bounds` (d, 2) and normalised over it, as the posteriors are: without the cut, even
+    posteriors that are nothing but such Gaussians (`PointPosterior`) would seem to know more than error bars do.
+    """
+    covariance = np.atleast_2d(np.cov(residuals.T))
+    centre = estimates - residuals.mean(axis=0)
+    log_density = multivariate_normal(cov=covariance).logpdf(truth - centre)
+    draws = qmc.MultivariateNormalQMC(np.zeros(len(bounds)), covariance, rng=0).random(GAUSSIAN_DRAWS)
+    low, high = bounds.T
+    hits = [np.sum(np.all((draws >= low - row) & (draws <= high - row), axis=1)) for row in centre]
+    inside = (1 + np.array(hits)) / (1 + GAUSSIAN_DRAWS)  # never 0
+    return float(np.mean(np.log(inside) - log_density))

@@ -1,0 +1,87 @@
+"""The parameters of a project: read, overridden, checked, and with them the files that they name.
+
+Parameters and the survey preset are checked by `cosmokeras.params`, which looks at nothing else on disk.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cosmokeras.common import arguments, yaml12
+from cosmokeras.common.errors import UserError
+from cosmokeras.common.files import in_temporary_run
+from cosmokeras.observation.masks import survey_masks
+from cosmokeras.params import config
+from cosmokeras.params.config import Config
+from cosmokeras.params.registry import SOURCES
+
+
+def load_params(path: str | Path = "params.yaml", overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read, override and check the parameters.
+
+    Parameters
+    ----------
+    path : the YAML file
+    overrides : dotted keys and their values, e.g. `{"data.kind": "grf"}`
+
+    Raises
+    ------
+    UserError : one line naming the key, the value and what is allowed
+
+    Examples
+    --------
+    In a folder with `params.yaml`; a pair frees a parameter, a number fixes it:
+
+    >>> cfg = load_params(overrides={"data.kind": "grf", "prior.h": (0.6, 0.8), "prior.n_s": 0.96})
+    >>> cfg.prior.h, cfg.prior.n_s, "h" in cfg.parameter_names
+    ((0.6, 0.8), 0.96, True)
+    """
+    path = arguments.path_of("path", path)
+    try:
+        raw = yaml12.read(path)
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file; run from the project's folder or give the path of params.yaml"
+        ) from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: must be a mapping of sections ({', '.join(config.sections())})")
+    raw = copy.deepcopy(raw)
+    for key, value in arguments.keyed("overrides", overrides or {}).items():
+        config.override(raw, key, value)
+    return parse_params(raw, root=str(path.parent), origin=str(path))
+
+
+def parse_params(raw: Mapping[str, Any], root: str = ".", origin: str = "params") -> Config:
+    """Check a nested mapping of parameters, and the files that it names; see `load_params`."""
+    cfg = config.parse(raw, root, origin)
+    _check_tracked(cfg, origin)
+    survey_masks(cfg)  # a missing or too small mask is said now, not after the simulations
+    return cfg
+
+
+def _check_tracked(cfg: Config, origin: str) -> None:
+    """In the folder that DVC makes for a run with --temp or --queue there is only what git and DVC track."""
+    if not in_temporary_run():
+        return
+    named = [("train.init_from", cfg.train.init_from)]
+    if cfg.kind.observed == "survey" and cfg.lensing.mask not in ("survey", "none"):
+        named.append(("lensing.mask", cfg.lensing.mask))
+    if "path" in SOURCES[cfg.real.source].needs:
+        paths = cfg.real.path if isinstance(cfg.real.path, tuple) else (cfg.real.path,)
+        named += [*(("real.path", one) for one in paths), ("real.mask", cfg.real.mask)]
+    elif cfg.real.source != "mock":
+        named.append(("real.mirror", cfg.real.mirror))
+    for key, name in named:
+        if name is None or Path(name).is_absolute() or (key.startswith("real.") and name.startswith("~")):
+            continue
+        file = re.sub(r"(?<=\w)(:|\[).*$", "", name)  # FILE:KEY and FILE[HDU] name a part of a file
+        if not any((folder / one).exists() for folder in (Path(), Path(cfg.root)) for one in (name, file)):
+            whole = "" if key == "lensing.mask" else ", or give its whole path"
+            raise UserError(
+                f"{origin}: {key}={name}: not in the folder of this run, which has what git and DVC track (--temp, "
+                f"--queue); `git add {file}`, or `--copy-paths {file}` with `dvc exp run`{whole}"
+            )

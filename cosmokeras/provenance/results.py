@@ -1,0 +1,127 @@
+"""What each result depends on: modules, entries of registries, parameters, content of files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from cosmokeras.observation.masks import mask_file
+from cosmokeras.params.config import Config
+from cosmokeras.params.registry import SOURCES
+from cosmokeras.params.survey import SURVEY_FOLDER
+from cosmokeras.redshifts.terms import Table
+from cosmokeras.surveys.download.manifest import MANIFEST, load_manifest
+
+Files = dict[str, Path]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a result depends on: modules, entries of registries, functions that give parameters and files."""
+
+    code: tuple[str, ...]
+    registered: tuple[str, ...]
+    params: tuple[Callable[[Config], dict[str, Any]], ...]
+    files: tuple[Callable[[Config], Files], ...]
+
+    def __add__(self, other: Result) -> Result:
+        """What depends on all that either depends on."""
+        return Result(*(tuple(dict.fromkeys(a + b)) for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+def _survey(cfg: Config) -> bool:
+    return cfg.kind.observed == "survey"
+
+
+def _words(cfg: Config) -> dict[str, Any]:
+    """What a trained model says of its survey."""
+    texts = {name: getattr(cfg.survey, name) for name in ("name", "title", "citation")} if _survey(cfg) else {}
+    return {"survey": texts} if texts else {}
+
+
+def _evaluation(cfg: Config) -> dict[str, Any]:
+    return {"evaluate": cfg.evaluate.model_dump(mode="json"), "train": {"backend": cfg.train.backend}}
+
+
+def _inference(cfg: Config) -> dict[str, Any]:
+    infer = cfg.infer.model_dump(mode="json")
+    return {"infer": infer, "real": {"max_masked": cfg.real.max_masked}, "train": {"backend": cfg.train.backend}}
+
+
+def _redshift_files(cfg: Config) -> Files:
+    """Tables of n(z)."""
+    terms = [term for one in cfg.survey.bins for term in one.n_z] if _survey(cfg) else []
+    names = [term.file for term in terms if isinstance(term, Table)]
+    return {_named(SURVEY_FOLDER / name): Path(cfg.root) / SURVEY_FOLDER / name for name in names}
+
+
+def _masks(cfg: Config) -> Files:
+    name = mask_file(cfg)
+    return {} if name is None else {_named(name): Path(cfg.root) / name}
+
+
+def _starting_weights(cfg: Config) -> Files:
+    given = cfg.train.init_from
+    return {} if given is None else {"train.init_from": Path(given) / "model.keras"}
+
+
+def _sky_files(cfg: Config) -> Files:
+    """The mock sky, or the user's own maps and mask; what is published has its checksums in the manifest."""
+    found: Files = {}
+    if cfg.real.source == "mock" and _survey(cfg) and cfg.survey.mock is not None:
+        found[_named(SURVEY_FOLDER / cfg.survey.mock)] = Path(cfg.root) / SURVEY_FOLDER / cfg.survey.mock
+    paths = (cfg.real.path,) if isinstance(cfg.real.path, str) else cfg.real.path or ()
+    for given in filter(None, (*paths, cfg.real.mask)):
+        path = _found(cfg, given)
+        try:
+            inside = sorted(one for one in path.iterdir() if one.is_file())
+        except OSError:  # a file, or what is not there or may not be read
+            found[given] = path
+        else:
+            found |= {f"{given}/{one.name}": one for one in inside}
+    return found
+
+
+def _published(cfg: Config) -> dict[str, Any]:
+    """What the manifest says of the files of the source."""
+    path, group = Path(cfg.root) / MANIFEST, f"{cfg.real.source}/"
+    if SOURCES[cfg.real.source].module == "cosmokeras.surveys.sources.mock" or not path.exists():
+        return {}
+    entries = {name: entry for name, entry in load_manifest(path).items() if name.startswith(group)}
+    return {"manifest": entries} if entries else {}
+
+
+def _found(cfg: Config, given: str) -> Path:
+    """The file that a key names, which may say behind its name which part of it is meant: `[HDU]`, `:KEY`."""
+    names = (given, re.sub(r"\[[^\[\]]*\]$", "", given), given.rpartition(":")[0])
+    # who reads it takes `~` for the home folder
+    places = [folder / Path(name).expanduser() for name in names if name for folder in (Path(cfg.root), Path())]
+    return next((path for path in places if path.exists()), Path(given))
+
+
+def _named(path: Path) -> str:
+    return os.path.normpath(path)
+
+
+MAPS = ("kind",), (Config.simulation_key,), (_redshift_files,)
+SEEN = ("kind",), (Config.simulation_key, Config.observation_key), (_redshift_files, _masks)
+TRAINED = ("kind", "model"), (*SEEN[1], Config.training_key), (*SEEN[2], _starting_weights)
+SKY = ("source",), (Config.sky_key, _published), (_masks, _sky_files)
+# Stages have all that they import; what is kept of them has the code that its numbers come from, without pictures.
+RESULTS = {
+    "maps": Result(("cosmokeras.dataset.shards",), *MAPS),
+    "generate": Result(("stages.generate",), *MAPS),
+    "sky": Result(("cosmokeras.surveys", "cosmokeras.params.config"), *SKY),
+    "fetch_real": Result(("stages.fetch_real",), *SKY),
+    "weights": Result(("cosmokeras.training.loop",), *TRAINED),
+    "model": Result(
+        ("cosmokeras.training.loop", "cosmokeras.inference.calibrate"), TRAINED[0], (*TRAINED[1], _words), TRAINED[2]
+    ),
+    "train": Result(("stages.train",), TRAINED[0], (*TRAINED[1], _words), TRAINED[2]),
+    "evaluate": Result(("stages.evaluate",), ("kind", "model"), (_evaluation,), ()),
+    "infer": Result(("stages.infer",), ("kind", "model"), (_inference,), ()),
+}

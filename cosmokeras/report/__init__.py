@@ -1,0 +1,1 @@
+"""Results in, pictures and text out; no number of a result depends on it."""

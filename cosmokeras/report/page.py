@@ -1,0 +1,285 @@
+"""What `infer` says of a sky: numbers for metrics/infer.json, a table of patches, and half a page of plain words.
+
+All from plain arrays and dicts, so that it can be read and tested without a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cosmokeras.evaluation.jackknife import Jackknife
+from cosmokeras.inference.derived import names_with_s8, with_s8
+from cosmokeras.params.registry import NUISANCES
+from cosmokeras.report.published import PUBLISHED
+from cosmokeras.surveys.sky import label, nature
+
+if TYPE_CHECKING:
+    from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
+    from cosmokeras.params.config import Config
+
+FIELDS = {
+    "lensing": "lognormal shells of matter, with the spectra of theory and approximate higher moments and peaks",
+    "2lpt": "second-order perturbation theory, good on large scales and without collapsed haloes",
+    "grf": "Gaussian fields, with nothing but a spectrum in them",
+}
+
+
+def summary(
+    names: tuple[str, ...], samples: np.ndarray, truth: Mapping[str, float] | None, spread: Jackknife | None = None
+) -> dict[str, dict[str, float]]:
+    """Mean, standard deviation and 68 % interval of each parameter, and of S8 where omega_m and sigma8 are there.
+
+    Parameters
+    ----------
+    samples : (n, d) of the combined posterior
+    truth : of a simulation; it adds `truth` and `pull` to the parameters that it holds
+    spread : jack-knife over the columns of `with_s8`; it adds `jackknife_std` and `jackknife_max_pull`
+    """
+    known = dict(truth or {})
+    if {"omega_m", "sigma8"} <= set(known):
+        known["S8"] = float(with_s8(("omega_m", "sigma8"), np.array([known["omega_m"], known["sigma8"]]))[-1])
+    out = {}
+    for i, (name, column) in enumerate(zip(names_with_s8(names), with_s8(names, samples).T, strict=True)):
+        mean, std = column.mean(), column.std()
+        values = {"mean": mean, "std": std, "q16": np.quantile(column, 0.16), "q84": np.quantile(column, 0.84)}
+        if name in known:
+            values |= {"truth": known[name], "pull": (mean - known[name]) / std}
+        if spread is not None:
+            values |= {"jackknife_std": spread.std[i], "jackknife_max_pull": spread.max_pull[i]}
+        out[name] = {key: round(float(value), 6) for key, value in values.items()}
+    return out
+
+
+def table(
+    names: Sequence[str], posterior: MixturePosterior | PointPosterior, combined: np.ndarray,
+    ra: np.ndarray, dec: np.ndarray, p_patch: np.ndarray, p_survey: float,
+) -> str:  # fmt: skip
+    """One line for each patch, and one for all together."""
+    q16, q84 = posterior.quantile(0.16), posterior.quantile(0.84)
+    columns = [part for name in names for part in (f"{name}_mean", f"{name}_std", f"{name}_q16", f"{name}_q84")]
+    lines = [",".join(["patch", "ra_deg", "dec_deg", *columns, "surprise_p"])]
+
+    def line(label: object, place: tuple[float, float], numbers: np.ndarray, p: float) -> str:
+        return ",".join([str(label), *(f"{x:.6f}" for x in (*place, *numbers.ravel(), p))])
+
+    each = np.stack([posterior.mean(), posterior.std(), q16, q84], axis=-1)
+    lines += [line(i, (ra[i], dec[i]), each[i], p_patch[i]) for i in range(len(each))]
+    quantiles = np.quantile(combined, [0.16, 0.84], axis=0)
+    together = np.stack([combined.mean(axis=0), combined.std(axis=0), *quantiles], axis=-1)
+    lines.append(line("combined", (np.nan, np.nan), together, p_survey))
+    return "\n".join(lines) + "\n"
+
+
+def beside(
+    result: Mapping[str, Mapping[str, float]], observed: bool | None
+) -> dict[str, list[tuple[str, float, float, float]]]:
+    """What each parameter's result is drawn beside: (label, value, error down, error up), ours first.
+
+    Of an observed sky the published values; of a mock (its truth is in `result`), and where nobody says, nothing.
+    """
+    out = {}
+    for name, m in result.items():
+        rows = [("this work", m["mean"], m["mean"] - m["q16"], m["q84"] - m["mean"])]
+        if observed:
+            theirs = [one for one in PUBLISHED if one.parameter == name]
+            rows += [(f"{one.name}\n{_broken(one.citation)}", one.value, one.down, one.up) for one in theirs]
+        out[name] = rows
+    return out
+
+
+def _broken(citation: str) -> str:
+    return citation.replace("; ", ";\n")
+
+
+def assumptions(cfg: Config) -> dict[str, Any]:
+    """What the network was trained on: kind of maps, survey, parameters `fixed` and `free`, `targets`."""
+    used = [name for name in type(cfg.prior).model_fields if name in cfg.kind.parameters]
+    values = {name: getattr(cfg.prior, name) for name in used}
+    lensing = cfg.kind.observed == "survey"
+    return {
+        "kind": cfg.data.kind,
+        "unit": cfg.kind.unit,
+        "survey": f"{cfg.survey.name}: {cfg.survey.title}" if lensing else None,
+        "pixels": f"{cfg.data.size} x {cfg.data.size} pixels" + (f" of {cfg.pixel_arcmin:g} arcmin" if lensing else ""),
+        "targets": list(cfg.targets),
+        "fixed": {name: value for name, value in values.items() if not isinstance(value, tuple)},
+        "free": {name: list(value) for name, value in values.items() if isinstance(value, tuple)},
+        "head": cfg.model.head,
+    }
+
+
+def text(
+    note: Mapping[str, Any], metrics: Mapping[str, Any], assumed: Mapping[str, Any], real: Mapping[str, Any],
+    max_masked: float, threshold: float,
+) -> str:  # fmt: skip
+    """Half a page of Markdown that can be read without the program.
+
+    Parameters
+    ----------
+    note : outputs/real/provenance.json
+    metrics : metrics/infer.json
+    assumed : see `assumptions`
+    real : metrics/real.json
+    max_masked : largest part of a patch that may be masked
+    threshold : p-value below which maps do not look like the training set
+    """
+    names = [name for name in (*assumed["targets"], "S8") if name in metrics]
+    parts = [
+        f"# Parameters from {label(note)}",
+        _bullets([_result(name, metrics[name]) for name in names]),
+        "## The maps",
+        _bullets(_maps(note, metrics, real, max_masked)),
+        "## What was assumed",
+        _bullets(_assumed(assumed)),
+        "## Do the maps look like the training set?",
+        _verdict(metrics, threshold),
+        "## Do other checks pass?",
+        _bullets([*_null_tests(real), *_stability(names, metrics)]),
+        "## Beside other values",
+        _comparison(names, metrics),
+        "## With what care",
+        _bullets(caveats(note, metrics, assumed)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _result(name: str, m: Mapping[str, float]) -> str:
+    truth = f"; the simulation's truth is {m['truth']:.4f}, {m['pull']:+.2f} sigma away" if "truth" in m else ""
+    return f"**{name} = {m['mean']:.4f} +- {m['std']:.4f}**, 68 % between {m['q16']:.4f} and {m['q84']:.4f}{truth}"
+
+
+def _maps(note: Mapping[str, Any], metrics: Mapping[str, Any], real: Mapping[str, Any], max_masked: float) -> list[str]:
+    origin = note["provenance"]
+    n = metrics["n_patches"]
+    lines = [
+        f"Source `{note['source']}`, {nature(note)}: {n} patch{'es' if n > 1 else ''}, "
+        f"{real['masked_fraction']:.1%} masked"
+    ]
+    if "statement" in origin:
+        lines.append(f"In its own words: {origin['statement']}")
+    if origin.get("files"):
+        lines.append("Files: " + ", ".join(f"`{name}`" for name in origin["files"]))
+    if "citation" in origin:
+        lines.append(f"To be cited: {origin['citation']}")
+    if "mean" in origin:
+        lines.append(f"Mean: {origin['mean']} (`lensing.mean`)")
+    lines.append(f"Cuts: patches of a larger map are left out if over {max_masked:.0%} is masked (`real.max_masked`)")
+    if origin.get("steps"):
+        lines.append("Made by: " + "; ".join(origin["steps"]))
+    return lines
+
+
+def _assumed(assumed: Mapping[str, Any]) -> list[str]:
+    def listed(some: Mapping[str, Any]) -> str:
+        return ", ".join(f"{name} = {value:g}" for name, value in some.items())
+
+    free, targets = assumed["free"], assumed["targets"]
+    boxes = {name: f"{name} in [{low:g}, {high:g}]" for name, (low, high) in free.items()}
+    # nuisances that differ by bin are targets under the names of their bins
+    wanted = [box for name, box in boxes.items() if any(t == name or t.startswith(f"{name}_") for t in targets)]
+    others = [box for box in boxes.values() if box not in wanted]
+    lines = [
+        f"Training maps `{assumed['kind']}`, {assumed['pixels']}: {FIELDS.get(assumed['kind'], assumed['unit'])}",
+        "Inferred, with a uniform prior: " + ", ".join(wanted),
+        "Marginalised, with a uniform prior: " + (", ".join(others) or "nothing"),
+        "Fixed: " + (listed(assumed["fixed"]) or "nothing"),
+    ]
+    return lines if assumed["survey"] is None else [lines[0], f"Survey {assumed['survey']}", *lines[1:]]
+
+
+def _verdict(metrics: Mapping[str, Any], threshold: float) -> str:
+    yes = metrics["in_distribution"]
+    verdict = "Yes, as far as is tested" if yes else "**No: the posterior above should not be quoted**"
+    tests = ", ".join(f"{name} {p:.2g}" for name, p in metrics["surprise_tests"].items())
+    off = "; ".join(f"{name} ({pull:+.1f} sigma)" for name, pull in metrics["surprise_features"].items())
+    lines = [
+        f"{verdict}: p = {metrics['surprise_p']:.2g}, {'above' if yes else 'below'} the limit {threshold:g}",
+        f"p of each test: {tests}",
+        f"Furthest off, of many: {off}",
+    ]
+    return _bullets(lines if off else lines[:2])
+
+
+def _null_tests(real: Mapping[str, Any]) -> list[str]:
+    # null in the file: the number is not finite
+    numbers = ", ".join(
+        f"{name} {np.nan if value is None else value:.3g}" for name, value in real["null_tests"].items()
+    )
+    return [f"Null tests of the maps: {numbers or 'none for this source'}; see `plots/null_tests.png`"]
+
+
+def _stability(names: Sequence[str], metrics: Mapping[str, Any]) -> list[str]:
+    if not all("jackknife_std" in metrics[name] for name in names):
+        return ["Too few patches to leave some out in turn (jack-knife)"]
+    found = [
+        f"{name} {m['jackknife_std']:.4f} against {m['std']:.4f}, {m['jackknife_max_pull']:+.1f} sigma"
+        for name, m in ((name, metrics[name]) for name in names)
+    ]
+    what = "its error against the posterior's, and the block that stands out most"
+    return [f"Jack-knife over blocks of neighbouring patches, {what}: {'; '.join(found)}"]
+
+
+def _comparison(names: Sequence[str], metrics: Mapping[str, Any]) -> str:
+    if metrics["observed"] is None:
+        return (
+            "Whether these maps are observed is not stated, so they are compared with nothing: `real.observed: true` "
+            "puts published values beside them, `real.truth` the truth of a simulation."
+        )
+    if not metrics["observed"]:
+        return "A simulation has a truth of its own and is compared with nothing else."
+    compared = metrics.get("compared", {})
+    rows = [one for one in PUBLISHED if one.key in compared.get(one.parameter, {})]
+    if not rows:
+        return f"No published value of {', '.join(names)} is kept here."
+    lines = ["| parameter | published | value | ours - theirs | paper | assumed there |", "|---|---|---|---|---|---|"]
+    for one in rows:
+        value = f"{one.value} +{one.up} -{one.down}"
+        away = f"{compared[one.parameter][one.key]:+.2f} sigma"
+        lines.append(f"| {one.parameter} | {one.name} | {value} | {away} | {one.citation} | {one.assumed} |")
+    return "\n".join(lines)
+
+
+def caveats(note: Mapping[str, Any], metrics: Mapping[str, Any], assumed: Mapping[str, Any]) -> list[str]:
+    """What the error bar does not hold."""
+    fixed, free = assumed["fixed"], assumed["free"]
+    lines = []
+    if not metrics["in_distribution"]:
+        lines.append("The maps do not look like those the network knows: its answer is an extrapolation")
+    if note["observed"] is False:
+        lines.append("A simulated sky tests the method; it says nothing about the universe")
+    if assumed["kind"] in FIELDS:
+        lines.append(f"Training maps are {FIELDS[assumed['kind']]}")
+    nuisances = [name for name in fixed if name in NUISANCES]
+    if nuisances:
+        lines.append(
+            f"Fixed nuisances ({', '.join(nuisances)}) are taken for known: their uncertainty is not in the error"
+        )
+    cosmology = [name for name in fixed if name not in NUISANCES]
+    if cosmology:
+        others = "; published analyses let most of them vary" if metrics.get("compared") else ""
+        lines.append(f"The result holds for the values at which {', '.join(cosmology)} are fixed{others}")
+    if assumed["kind"] == "lensing":
+        if "sigma8" in fixed and "omega_m" in free:
+            # S8 = sigma8 (Omega_m / 0.3)^0.5 stays: d ln Omega_m = -2 d ln sigma8
+            lines.append("Lensing knows S8 best: were sigma8 1 % higher than assumed, Omega_m would be about 2 % lower")
+        elif {"sigma8", "omega_m"} <= set(free):
+            lines.append(
+                "Omega_m and sigma8 are nearly degenerate along S8, and each leans on its prior more than S8 does"
+            )
+    lines.append(
+        "One survey: what all its patches share (calibration, redshifts, large-scale modes) does not average out"
+    )
+    if metrics.get("compared"):
+        lines.append("Differences from published values take the two for independent, also where they share galaxies")
+    if assumed["head"] == "mse":
+        lines.append(
+            "The network gives point estimates: its errors are those of validation maps, the same for all maps"
+        )
+    return lines

@@ -1,0 +1,125 @@
+"""The user's own HEALPix convergence maps: `real.path` and `real.mask`, for any survey preset made for HEALPix maps.
+
+`real.path` is one FITS file with a column per bin or a list of files, one per bin in the order of the preset. Files say
+themselves whether they are RING or NESTED; coordinates are celestial. Paths are relative to the folder of params.yaml.
+A mask with pixel numbers alone, as surveys write footprints, will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cosmokeras.common.errors import UserError
+from cosmokeras.params.own_maps import stated
+from cosmokeras.readers.missing import is_missing
+from cosmokeras.sky import nulls
+from cosmokeras.sky.patches import cut_patches
+from cosmokeras.surveys import images
+from cosmokeras.surveys.healpix_input import (
+    check_grid,
+    check_marks,
+    check_values,
+    healpix_nside,
+    read_maps,
+    read_mask,
+)
+from cosmokeras.surveys.sky import RealSky
+from cosmokeras.surveys.tiles import words
+
+if TYPE_CHECKING:
+    from cosmokeras.params.config import Config
+
+
+def load(cfg: Config) -> RealSky:
+    """Patches of the maps of `real.path` inside the mask `real.mask`."""
+    healpix_nside(cfg.survey)  # said before large files are read
+    root = Path(cfg.root)
+    assert cfg.real.path is not None and cfg.real.mask is not None  # the checks of parameters see to it
+    given = (cfg.real.path,) if isinstance(cfg.real.path, str) else cfg.real.path
+    paths, mask_path = [root / one for one in given], root / cfg.real.mask
+    if not paths:
+        raise UserError("real.path=[]: name one FITS file, or one for each bin")
+    maps, names = read_maps(paths, len(cfg.survey.bins))
+    mask = read_mask(mask_path)
+    check_grid(np.zeros_like(maps), names, mask, str(mask_path), cfg.survey)
+    gone = is_missing(maps, cfg.real.missing).any(axis=0) & mask
+    if gone.any() and not (mask & ~gone).any():
+        raise UserError(f"{names[0]}: all pixels of {mask_path} have the value real.missing={cfg.real.missing}")
+    mask &= ~gone
+    own = stated(cfg)
+    provenance = {
+        "kind": own.kind,
+        "statement": own.statement,
+        "files": {str(path): images.sha256(path) for path in (*paths, mask_path)},
+        "steps": [f"{np.count_nonzero(gone)} pixels of the mask taken out of it (real.missing)"] if gone.any() else [],
+    }
+    sky = sky_of(cfg, "healpix", maps, names, mask, str(mask_path), provenance, marked=False)
+    return replace(sky, observed=own.observed, truth=own.truth)
+
+
+def sky_of(
+    cfg: Config,
+    name: str,
+    maps: np.ndarray,
+    names: Sequence[str],
+    mask: np.ndarray,
+    mask_name: str,
+    provenance: dict[str, Any],
+    b_modes: np.ndarray | None = None,
+    marked: bool = True,
+) -> RealSky:
+    """Checked, cut and tested: what all sources of HEALPix maps have in common.
+
+    Parameters
+    ----------
+    name : of the source
+    maps : (bins, npix) float32 convergence, RING, celestial; anything outside the mask
+    names : (bins,) for messages
+    mask : (npix,) bool, True where observed
+    provenance : where the maps come from; "steps" and "warnings" are added to
+    b_modes : (bins, npix) B modes of the same shear, for the null tests
+    marked : False: values that stand for missing data are looked for
+    """
+    survey = cfg.survey
+    check_grid(maps, names, mask, mask_name, survey)
+    warnings = [*provenance.get("warnings", []), *check_values(maps, names, mask, mask_name, survey)]
+    if not marked:
+        check_marks(maps, names, mask, mask_name, survey.kappa_noise(healpix_nside(survey)))
+    patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
+    if len(patches.maps) == 0:
+        raise UserError(
+            f"{mask_name}: no patch of {cfg.data.size} x {cfg.pixel_arcmin:g} arcmin lies in the footprint with at "
+            f"most real.max_masked={cfg.real.max_masked} of it masked; raise that or lower data.size"
+        )
+    sigma = survey.kappa_noise(healpix_nside(survey))
+    null_tests = nulls.pixel_nulls(maps, mask, sigma) | nulls.patch_nulls(patches.maps, patches.coverage)
+    if b_modes is not None:
+        null_tests |= nulls.b_mode_nulls(b_modes, mask, sigma)
+    steps = [
+        *provenance.get("steps", []),
+        f"HEALPix NSIDE {survey.nside}, {np.count_nonzero(mask)} observed pixels, {mask.mean():.2%} of the sky",
+        f"gnomonic patches of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin",
+        f"at most {cfg.real.max_masked} of the pixels of a patch masked",
+        words(len(patches.maps), _used_part(cfg, patches.coverage, mask)),
+    ]
+    return RealSky(
+        name=name,
+        observed=True,
+        maps=patches.maps,
+        coverage=patches.coverage,
+        ra=patches.ra,
+        dec=patches.dec,
+        provenance={**provenance, "steps": steps, "warnings": warnings},
+        null_tests=null_tests,
+    )
+
+
+def _used_part(cfg: Config, coverage: np.ndarray, mask: np.ndarray) -> float:
+    """Part of the observed sky that lies in the patches, from the areas of flat and of HEALPix pixels."""
+    area = 4 * np.pi * mask.mean()
+    return float(coverage.sum(dtype=np.float64) * cfg.pixel_side**2 / area)

@@ -1,0 +1,92 @@
+"""The committed mock sky: a GLASS simulation at known parameters in the file format of the real maps.
+
+It is a partial-sky HEALPix table (explicit PIXEL column) of one convergence per bin, noise included, in whole steps of
+an eighth of the noise; `python -m cosmokeras.simulators.sphere` makes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cosmokeras.common.errors import UserError
+from cosmokeras.readers.mock_sky import CITATION, PARAMETERS, STEPS, WORDS, read_mock
+from cosmokeras.sky.patches import cut_patches
+from cosmokeras.surveys.sky import RealSky
+
+if TYPE_CHECKING:
+    from cosmokeras.params.config import Config
+
+
+def load(cfg: Config) -> RealSky:
+    """Patches of the survey's mock sky, cut as those of real maps; maps of our own where the survey names no mock."""
+    if cfg.kind.observed == "survey" and cfg.survey.mock is not None:
+        return _patches(cfg, Path(os.path.normpath(Path(cfg.root) / "data" / "surveys" / cfg.survey.mock)))
+    return _own(cfg)
+
+
+def _own(cfg: Config, number: int = 16) -> RealSky:
+    """Maps of one cosmology drawn from the prior, by the simulator that also makes the training maps."""
+    from cosmokeras.params.prior import sample_prior
+    from cosmokeras.simulators import SPLITS, realisations, simulator
+
+    module, split = simulator(cfg.data.kind), SPLITS["mock"]
+    theta = sample_prior(cfg, 1, seed=split)[0]
+    maps = module.maps(cfg, module.prepare(cfg), theta, realisations(cfg.data.seed, split, 0), number)
+    coverage = np.ones(maps.shape[:3], np.float32)
+    if cfg.kind.observed == "survey":
+        from cosmokeras.observation.observer import Observer
+
+        seen = Observer(cfg).survey(maps, np.array([cfg.data.seed, split], np.int64))
+        coverage, maps = (part.numpy() for part in seen)
+    return RealSky(
+        name="mock",
+        observed=False,
+        maps=maps,
+        coverage=coverage,
+        ra=np.full(number, np.nan),
+        dec=np.full(number, np.nan),
+        provenance={
+            "kind": "simulated",
+            "statement": "A SIMULATION by the same code as the training maps, with random numbers of its own",
+            "made_by": module.__name__,
+        },
+        truth=dict(zip(cfg.parameter_names, theta.tolist(), strict=True)),
+    )
+
+
+def _patches(cfg: Config, path: Path) -> RealSky:
+    maps, mask, header = read_mock(path)
+    if header["SURVEY"] != cfg.survey.name or len(maps) != len(cfg.survey.bins):
+        found, asked = f"{len(maps)} bins of {header['SURVEY']}", f"{len(cfg.survey.bins)} bins of {cfg.survey.name}"
+        raise UserError(f"{path}: holds {found}, but lensing.survey asks for {asked}")
+    patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
+    provenance = {
+        "kind": "simulated",
+        "statement": WORDS,
+        "files": {str(path): hashlib.sha256(path.read_bytes()).hexdigest()},
+        "made_by": f"GLASS {header['GLASSVER']} with CCL (halofit) spectra",
+        "command": header["COMMAND"],
+        "citation": CITATION,
+        "licence": "that of this project",
+        "steps": [
+            f"HEALPix nside {header['NSIDE']}, lmax {header['LMAX']}, square-pixel window",
+            f"white shape noise, rounded to 1/{STEPS} of its sigma",
+            f"gnomonic patches of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin",
+            f"at most {cfg.real.max_masked} of the pixels of a patch masked",
+        ],
+    }
+    return RealSky(
+        name="mock",
+        observed=False,
+        maps=patches.maps,
+        coverage=patches.coverage,
+        ra=patches.ra,
+        dec=patches.dec,
+        provenance=provenance,
+        truth={name: float(header[name.upper()]) for name in PARAMETERS},
+    )

@@ -1,0 +1,13 @@
+"""Parameters in, spectra and distances out: BBKS, CCL with CAMB, halofit, Limber integrals."""
+
+from cosmokeras.theory.limber import (
+    alignment_kernel,
+    angular_cl,
+    kernel,
+    lensing_kernel,
+    limber_nodes,
+    spectra,
+)
+from cosmokeras.theory.matter import power
+
+__all__ = ["alignment_kernel", "angular_cl", "kernel", "lensing_kernel", "limber_nodes", "power", "spectra"]

@@ -1,0 +1,321 @@
+"""Matter power spectra and distances over the prior box in milliseconds: a call of CCL takes half a second.
+
+CCL (with CAMB) is called at nodes of the box and interpolated where it is slow: the linear transfer function, which in
+physical units depends on Omega_m h^2 and Omega_b h^2 alone, and distances and growth, which depend on Omega_m, h and
+w0. Spectral index, sigma8 and non-linear growth (`cosmokeras.theory.halofit`) are worked out for each cosmology.
+"""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from zipfile import BadZipFile
+
+import numpy as np
+from scipy.interpolate import CubicSpline, RectBivariateSpline
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from cosmokeras.common.errors import UserError
+from cosmokeras.common.files import atomic, work_folder
+from cosmokeras.params.config import Config, fingerprint
+from cosmokeras.provenance.code import code_fingerprint
+from cosmokeras.theory.ccl import ccl_cosmology
+from cosmokeras.theory.halofit import FINE, halofit, non_linear_scale
+
+SHAPE = ("omega_m", "h", "omega_b")  # parameters that the shape of the linear spectrum depends on
+EXPANSION = ("omega_m", "h", "w0")  # parameters of distances and growth
+DEGREE = {0: 0, 1: 11, 2: 8, 3: 6}  # total degree of the polynomials by number of coordinates
+# Nodes in k times the sound horizon: acoustic oscillations keep their places there. Twelve or more to an oscillation.
+KR = np.concatenate([np.geomspace(3e-3, 0.5, 24)[:-1], np.arange(0.5, 60, 0.5), np.geomspace(60, 1e5, 60)])
+# What a transfer function is multiplied by before it is fitted: all of its range counts alike. It is fitted itself and
+# not its logarithm, as it comes close to 0 where baryons make up half of the matter.
+FALL = (1 + KR) ** 1.5 / (1 + np.log1p(KR))
+REFERENCE = {"sigma8": 0.8, "n_s": 1.0, "w0": -1.0}  # at which it is tabulated
+Redshift = TypeVar("Redshift", float, np.ndarray)
+
+
+def sound_horizon(values: dict[str, Any]) -> float:
+    """Approximate sound horizon [Mpc/h] (Eisenstein & Hu 1998, ApJ 496, 605, eq. 26)."""
+    matter, baryons = values["omega_m"] * values["h"] ** 2, values["omega_b"] * values["h"] ** 2
+    return values["h"] * 44.5 * np.log(9.83 / matter) / np.sqrt(1 + 10 * baryons**0.75)
+
+
+@dataclass(frozen=True)
+class Background:
+    """Distances and growth of one cosmology, (n,) each.
+
+    `z` increases from 0, `chi` is comoving [Mpc/h], `growth` the linear growth factor, 1 at z = 0.
+    """
+
+    z: np.ndarray
+    chi: np.ndarray
+    growth: np.ndarray
+    omega_m: float
+
+    def z_of(self, chi: np.ndarray) -> np.ndarray:
+        """Redshift at comoving distance `chi` [Mpc/h]."""
+        return np.interp(chi, self.chi, self.z)
+
+
+@dataclass(frozen=True)
+class Polynomials:
+    """Chebyshev polynomials over a box: `bounds` (p, 2), `powers` (terms, p), `coefficients` (terms, n)."""
+
+    bounds: np.ndarray
+    powers: np.ndarray
+    coefficients: np.ndarray
+
+    def __call__(self, point: np.ndarray) -> np.ndarray:
+        """Values (n,) at a point (p,)."""
+        return (chebyshev(point[None], self.bounds, self.powers) @ self.coefficients)[0]
+
+
+@dataclass(frozen=True)
+class TheoryTable:
+    """Interpolated CCL over the prior box.
+
+    `transfer` gives FALL times the linear transfer function, up to a factor, at KR over the sound horizon;
+    `log_expansion` ln(chi / z) [Mpc/h] and ln((1 + z) D) at the nodes `z` but the first, one after the other. Both are
+    functions of the free ones among SHAPE and EXPANSION. `box` has the range of each of these for which it was made,
+    equal ends for fixed ones; outside of it, and of the tabulated wavenumbers and redshifts, nothing is known.
+    """
+
+    z: np.ndarray
+    transfer: Polynomials
+    log_expansion: Polynomials
+    shape_names: tuple[str, ...]
+    expansion_names: tuple[str, ...]
+    box: dict[str, tuple[float, float]]
+
+    def _inside(self, values: dict[str, Any], names: tuple[str, ...]) -> None:
+        for name in names:
+            low, high = self.box[name]
+            slack = 1e-6 * max(abs(low), abs(high))
+            if not low - slack <= values[name] <= high + slack:
+                allowed = f"{low:g} to {high:g}" if low < high else f"{low:g}"
+                raise UserError(f"{name}={values[name]:g}: the theory table was made for {allowed} (prior.{name})")
+
+    def linear(self, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Wavenumbers [h/Mpc] and linear P [(Mpc/h)^3] today, (n_k,) each, of a cosmology's parameters by name."""
+        self._inside(values, SHAPE)
+        k = KR / sound_horizon(values)
+        transfer = np.abs(self.transfer(_physical(values, self.shape_names)) / FALL)
+        log_power = 2 * np.log(transfer) + values["n_s"] * np.log(k)
+        delta2 = _delta2(k, log_power)
+        x = 8 * FINE
+        top_hat = 3 * np.where(x < 1e-2, 1 / 3 - x**2 / 30, (np.sin(x) - x * np.cos(x)) / x**3)
+        variance = np.sum(delta2 * top_hat**2) * np.log(FINE[1] / FINE[0])
+        return k, np.exp(log_power) * values["sigma8"] ** 2 / variance
+
+    def linear_at(self, values: dict[str, Any], k: np.ndarray) -> np.ndarray:
+        """Linear P(k) [(Mpc/h)^3] today at wavenumbers k [h/Mpc]."""
+        nodes, power = self.linear(values)
+        if not (np.min(k) >= nodes[0] and np.max(k) <= nodes[-1]):
+            allowed = f"P(k) is tabulated from {nodes[0]:.3g} to {nodes[-1]:.3g}"
+            raise UserError(f"k from {np.min(k):.3g} to {np.max(k):.3g} h/Mpc: {allowed}")
+        return np.exp(CubicSpline(np.log(nodes), np.log(power))(np.log(k)))
+
+    def grown(self, values: dict[str, Any], z: float) -> tuple[float, float]:
+        """Linear growth factor, 1 today, and Omega_m, both at redshift `z`."""
+        back = self.background(values)
+        if not 0 <= z <= back.z[-1]:
+            raise UserError(f"z={z:g}: growth is tabulated from 0 to {back.z[-1]:g}")
+        return float(np.interp(z, back.z, back.growth)), float(_omega_m(values, z))
+
+    def power(self, values: dict[str, Any]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        """P(k, z) [(Mpc/h)^3] of a cosmology's parameters by name; k in h/Mpc; arguments broadcast.
+
+        `baryons` scales the suppression of Schneider & Teyssier (2015, JCAP 12, 049) as CCL has it: 0 none, 1 theirs,
+        but never above 1.
+        """
+        k, linear = self.linear(values)
+        growth = self._expansion(values)[1]
+        scale = non_linear_scale(_delta2(k, np.log(linear)), growth)
+        power = halofit(k, linear, growth, scale, _omega_m(values, self.z), values["w0"])
+        strength = values.get("baryons")
+        suppression = _suppression(k, self.z) if strength else None
+        spline = RectBivariateSpline(np.log(k), self.z, np.log(power))
+
+        def evaluate(k: np.ndarray, z: np.ndarray) -> np.ndarray:
+            log_k, z = np.broadcast_arrays(np.log(k), z)
+            found = np.exp(spline.ev(log_k, z))
+            return found if suppression is None else found * (1 + strength * (suppression(log_k, z) - 1))
+
+        return evaluate
+
+    def background(self, values: dict[str, Any]) -> Background:
+        """Distances and growth of a cosmology's parameters by name, out to the last node in z."""
+        distance, growth = self._expansion(values)
+        z = np.linspace(0.0, self.z[-1], 2001)
+        # both are smooth without their main dependence on z
+        chi = z * CubicSpline(self.z, distance)(z)
+        return Background(z, chi, CubicSpline(self.z, growth * (1 + self.z))(z) / (1 + z), values["omega_m"])
+
+    def _expansion(self, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """chi / z [Mpc/h] and growth at the nodes in z."""
+        self._inside(values, EXPANSION)
+        distance, growth = np.exp(self.log_expansion(_plain(values, self.expansion_names))).reshape(2, -1)
+        hubble = 2997.92458  # c / H0 [Mpc/h]
+        return np.append(hubble, distance), np.append(1.0, growth / (1 + self.z[1:]))
+
+
+def _delta2(k: np.ndarray, log_power: np.ndarray) -> np.ndarray:
+    """Dimensionless power at FINE; as power laws beyond the ends of k."""
+    log_k, x = np.log(k), np.log(FINE)
+    log_p = CubicSpline(log_k, log_power)(np.clip(x, log_k[0], log_k[-1]))
+    for end, sign in ((0, -1), (-1, 1)):
+        beyond = np.maximum(sign * (x - log_k[end]), 0.0) * sign
+        inner = 1 if end == 0 else -2
+        log_p += beyond * (log_power[end] - log_power[inner]) / (log_k[end] - log_k[inner])
+    return np.exp(log_p + 3 * x) / (2 * np.pi**2)
+
+
+def _omega_m(values: dict[str, Any], z: Redshift) -> Redshift:
+    """Omega_m at redshift `z`, in flat space without radiation."""
+    matter = values["omega_m"] * (1 + z) ** 3
+    return matter / (matter + (1 - values["omega_m"]) * (1 + z) ** (3 * (1 + values["w0"])))
+
+
+def _box(cfg: Config) -> dict[str, tuple[float, float]]:
+    """Ranges of the parameters that a table depends on."""
+    ends = {name: np.ravel(getattr(cfg.prior, name)) for name in dict.fromkeys(SHAPE + EXPANSION)}
+    return {name: (float(pair[0]), float(pair[-1])) for name, pair in ends.items()}
+
+
+def _z_max(cfg: Config) -> float:
+    """Redshift that maps reach."""
+    return cfg.survey.z_max if cfg.kind.observed == "survey" else max(cfg.lpt.redshift, 1.0)
+
+
+def _suppression(k: np.ndarray, z: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Factor by which baryons change P at (log k, z), between nodes k (n_k,) [h/Mpc] and z (n_z,).
+
+    With k in h/Mpc it is the same in every cosmology. At most 1: the part of the fit that stands for stars grows as
+    k^2, above 1 beyond 28 h/Mpc today (15 h/Mpc at z = 3) and to 24 at 300 h/Mpc, scales that it was not made for.
+    """
+    from pyccl.baryons import BaryonsSchneider15
+
+    # the fit is smooth, and interpolated as it is; cut off afterwards
+    spline = RectBivariateSpline(np.log(k), z, BaryonsSchneider15().boost_factor({"h": 1.0}, k, 1 / (1 + z)).T)
+    return lambda log_k, z: np.minimum(spline.ev(log_k, z), 1.0)
+
+
+def chebyshev(theta: np.ndarray, bounds: np.ndarray, powers: np.ndarray) -> np.ndarray:
+    """Products of Chebyshev polynomials, (n, terms); logarithmic in theta where that is smoother (positive ranges)."""
+    columns = []
+    for x, (low, high) in zip(theta.T, bounds, strict=True):
+        if low > 0:
+            x, low, high = np.log(x), np.log(low), np.log(high)
+        columns.append(np.clip(2 * (x - low) / (high - low) - 1, -1.0, 1.0))
+    angle = np.arccos(np.array(columns)).reshape(len(bounds), len(theta))
+    return np.prod(np.cos(powers.T[:, None, :] * angle[:, :, None]), axis=0)
+
+
+def _plain(values: dict[str, Any], names: tuple[str, ...]) -> np.ndarray:
+    return np.array([values[name] for name in names])
+
+
+def _physical(values: dict[str, Any], names: tuple[str, ...]) -> np.ndarray:
+    """What transfer functions depend on: Omega_m h^2 and the share of baryons; a single free parameter by itself."""
+    if len(names) < 2:
+        return _plain(values, names)
+    return np.array([values["omega_m"] * values["h"] ** 2, values["omega_b"] / values["omega_m"]])
+
+
+def _nodes(bounds: np.ndarray, count: int) -> np.ndarray:
+    """Cosmologies to call CCL at, (count, p): the Chebyshev density keeps a polynomial fit stable at the edges."""
+    dim = len(bounds)
+    if dim == 0:
+        return np.zeros((1, 0))
+    from scipy.stats import qmc
+
+    if dim == 1:
+        unit = (np.arange(count)[:, None] + 0.5) / count
+    else:
+        unit = qmc.Sobol(dim, rng=0).random_base2(int(np.ceil(np.log2(count))))[:count]
+    x = (1 - np.cos(np.pi * unit)) / 2
+    columns = []
+    for one, (low, high) in zip(x.T, bounds, strict=True):
+        columns.append(low * (high / low) ** one if low > 0 else low + (high - low) * one)
+    return np.array(columns).T
+
+
+def _fit(
+    cfg: Config,
+    names: tuple[str, ...],
+    point: Callable[[dict[str, Any], tuple[str, ...]], np.ndarray],
+    function: Callable[[dict[str, Any]], np.ndarray],
+    progress: bool,
+) -> tuple[Polynomials, tuple[str, ...]]:
+    """Polynomials, in `point`, of a function of a cosmology; and the free ones among the `names` it depends on."""
+    free = tuple(name for name in names if name in cfg.parameter_names)
+    box = cfg.bounds[[cfg.parameter_names.index(name) for name in free]].reshape(-1, 2)
+    # of what is not among the names the function does not depend
+    fixed = cfg.cosmology(cfg.bounds[:, 0]) | {name: value for name, value in REFERENCE.items() if name not in names}
+
+    def coordinates(row: Iterable[float]) -> np.ndarray:
+        return point(fixed | dict(zip(free, row, strict=True)), free)
+
+    corners = np.array([coordinates(row) for row in itertools.product(*box)])
+    bounds = np.stack([corners.min(axis=0), corners.max(axis=0)], axis=1)
+    degree = DEGREE[len(bounds)]
+    powers = np.array([p for p in itertools.product(range(degree + 1), repeat=len(bounds)) if sum(p) <= degree])
+    theta = _nodes(box, len(powers) + 4 if len(free) == 1 else 5 * len(powers) // 2)
+    values = []
+    for row in tqdm(theta, desc=f"theory ({', '.join(names)})", unit="cosmology", disable=not progress):
+        values.append(function(fixed | dict(zip(free, row, strict=True))))
+    with threadpool_limits(1):  # sums in one order, on any number of cores
+        design = chebyshev(np.array([coordinates(row) for row in theta]), bounds, powers)
+        coefficients = np.linalg.lstsq(design, np.array(values), rcond=None)[0]
+    return Polynomials(bounds, powers, coefficients), free
+
+
+def build_theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
+    """Call CCL at nodes over the prior box and fit by Chebyshev polynomials of bounded total degree."""
+    z = np.concatenate([np.arange(0, 1.0, 0.05), np.arange(1.0, _z_max(cfg) + 0.1, 0.1)])
+    a = 1 / (1 + z[1:])
+
+    def transfer(values: dict[str, Any]) -> np.ndarray:
+        k = KR / sound_horizon(values)
+        squared = ccl_cosmology(values).linear_matter_power(k * values["h"], 1.0) / k
+        return FALL * np.sqrt(squared / np.mean(squared[KR < 0.02]))
+
+    def log_expansion(values: dict[str, Any]) -> np.ndarray:
+        cosmo = ccl_cosmology(values, transfer="bbks")  # the background alone is asked for
+        distance = cosmo.comoving_radial_distance(a) * values["h"] / z[1:]
+        return np.log(np.concatenate([distance, cosmo.growth_factor(a) / a]))
+
+    shape = _fit(cfg, SHAPE, _physical, transfer, progress)
+    expansion = _fit(cfg, EXPANSION, _plain, log_expansion, progress)
+    return TheoryTable(z, shape[0], expansion[0], shape[1], expansion[1], _box(cfg))
+
+
+def theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
+    """The table for this prior box, from the work folder when it was built before."""
+    names = tuple(dict.fromkeys(SHAPE + EXPANSION))
+    key = {"prior": {name: getattr(cfg.prior, name) for name in names}, "z_max": _z_max(cfg)}
+    code = code_fingerprint("cosmokeras.theory.table")
+    path = work_folder("theory", fingerprint({"code": code, **key})) / "table.npz"
+    parts = ("bounds", "powers", "coefficients")
+    if path.exists():
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                shape, expansion = (
+                    (Polynomials(*(stored[f"{fit}.{part}"] for part in parts)), tuple(stored[f"{fit}.names"].tolist()))
+                    for fit in ("shape", "expansion")
+                )
+                return TheoryTable(stored["z"], shape[0], expansion[0], shape[1], expansion[1], _box(cfg))
+        except (OSError, ValueError, EOFError, LookupError, BadZipFile, zlib.error):
+            tqdm.write(f"{path} is damaged: made again")
+    table = build_theory_table(cfg, progress)
+    arrays: dict[str, Any] = {"z": table.z}
+    arrays |= {"shape.names": np.array(table.shape_names, str), "expansion.names": np.array(table.expansion_names, str)}
+    for name, fit in (("shape", table.transfer), ("expansion", table.log_expansion)):
+        arrays |= {f"{name}.{part}": getattr(fit, part) for part in parts}
+    with atomic(path) as handle:
+        np.savez(handle, **arrays)
+    return table

@@ -1,0 +1,135 @@
+"""The command line that stages share: help, progress, quiet imports, and one line for what people can mend."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cosmokeras import UserError
+from cosmokeras.common import cli, yaml12
+
+ROOT = Path(__file__).parents[2]
+STAGES = yaml12.read(ROOT / "dvc.yaml")["stages"]
+
+
+def python(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """A finished run of this Python."""
+    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_says_what_a_stage_reads_and_writes_without_tensorflow(stage: str) -> None:
+    code = (
+        f"import runpy, sys; sys.argv = ['{stage}', '--help']\n"
+        f"try: runpy.run_module('stages.{stage}', run_name='__main__', alter_sys=True)\n"
+        "finally: print('LOADED', *{'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules))"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert f"usage: python -m stages.{stage}" in done.stdout
+    assert done.stdout.splitlines()[-1].split() == ["LOADED"]
+    entries = [one for key in ("outs", "metrics", "plots") for one in STAGES[stage].get(key, [])]
+    assert all(next(iter(entry)) in done.stdout for entry in entries)
+    assert "cosmokeras/" not in done.stdout
+
+
+def test_help_outside_of_the_project_still_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "see dvc.yaml" in cli._reads_and_writes("train")
+    (tmp_path / "dvc.yaml").write_text("stages: [")
+    assert "see dvc.yaml" in cli._reads_and_writes("train")
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "two", ""])
+def test_processes_are_counted_from_one(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="whole number above 0"):
+        cli.count(text)
+    assert cli.count("3") == 3
+
+
+def load(path: Path) -> object:
+    return json.loads(path.read_text())
+
+
+def test_missing_and_damaged_files_name_the_stage_that_makes_them(tmp_path: Path) -> None:
+    path = tmp_path / "note.json"
+    with pytest.raises(UserError, match=r"note.json is missing; run `dvc repro fetch_real`"):
+        cli.read(path, load, "fetch_real")
+    path.write_text('{"a": ')
+    with pytest.raises(UserError, match=r"note.json is damaged \(.*\); delete it and run `dvc repro") as caught:
+        cli.read(path, load, "fetch_real")
+    assert "\n" not in str(caught.value)
+    path.write_text('{"a": 1}')
+    assert cli.read(path, load, "fetch_real") == {"a": 1}
+
+
+def test_infer_without_its_inputs_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    for name in ("data", "stages", "dvc.yaml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    real = tmp_path / "outputs" / "real"
+    done = python("-m", "stages.infer", folder=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "outputs/real/provenance.json is missing; run `dvc repro fetch_real`" in done.stderr
+    real.mkdir(parents=True)
+    (tmp_path / "metrics").mkdir()
+    for path in (real / "provenance.json", tmp_path / "metrics" / "real.json"):
+        path.write_text("{}")
+    with (real / "patches.npz").open("wb") as handle:
+        np.save(handle, np.zeros(3))  # an array where an archive is due
+    done = python("-m", "stages.infer", folder=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "outputs/real/patches.npz is damaged" in done.stderr
+
+
+def test_a_truncated_archive_is_damaged(tmp_path: Path) -> None:
+    np.savez(tmp_path / "patches.npz", maps=np.zeros(100))
+    (tmp_path / "patches.npz").write_bytes((tmp_path / "patches.npz").read_bytes()[:200])
+    with pytest.raises(UserError, match=r"patches.npz is damaged"):
+        cli.read(tmp_path / "patches.npz", np.load, "fetch_real")
+
+
+def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stage(args: argparse.Namespace) -> None:
+        """Stage that someone stops."""
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    with pytest.raises(SystemExit) as caught:
+        cli.run(stage)
+    assert caught.value.code == cli.INTERRUPTED
+    assert "goes on from what is finished" in capsys.readouterr().err
+
+
+def test_notes_of_an_import_are_dropped_and_warnings_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["I0000 00:00:1.2 3 port.cc:153] a note", "W0000 00:00:1.2 3 x.cc:1] a warning", "Traceback of someone"]
+    absl = "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR"
+    said = "\n".join([absl, *lines, ""]).encode()
+    (tmp_path / "chatty.py").write_text(f"import os\nos.write(2, {said!r})\n")
+    (tmp_path / "broken.py").write_text("import os\nos.write(2, b'why it broke\\n')\nraise ImportError('no')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    cli.import_quietly("chatty")
+    assert capfd.readouterr().err.splitlines() == lines[1:]
+    with pytest.raises(ImportError, match="no"):
+        cli.import_quietly("broken")
+    assert capfd.readouterr().err == "why it broke\n"
+    sys.stderr.write("as before\n")
+    assert capfd.readouterr().err == "as before\n"
+
+
+def test_steps_are_counted_when_they_are_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with cli.steps("cook", 2) as begin:
+        begin("peel")
+        begin("boil")
+    shown = capsys.readouterr().err
+    assert "cook: peel, 0 of 2 steps done" in shown
+    assert "cook: boil, 1 of 2 steps done" in shown
+    assert "step/s" in shown or "s/step" in shown

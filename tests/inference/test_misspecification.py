@@ -1,0 +1,218 @@
+"""p-values of maps and of surveys: right for maps like those of training, small for others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy import fft
+from scipy.stats import kstest
+
+from cosmokeras.inference.measures import Measures
+from cosmokeras.inference.misspecification import TESTS, MapReference, SurveyReference, Verdict
+from cosmokeras.models.layers import band_edges
+from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
+
+SIZE = 32
+BOUNDS = np.array([[0.5, 1.5]])
+PATCHES = 16
+K = wavenumbers(SIZE, 1.0)
+TWICE = np.where(np.isin(np.arange(SIZE // 2 + 1), [0, SIZE // 2]), 1, 2)
+SKEW = 0.15
+
+
+def simulate(
+    theta: np.ndarray, rng: np.random.Generator, noise: float = 1.0, slope: float = -1.5, skew: float = SKEW
+) -> np.ndarray:
+    """Skewed fields of rms `theta` with about a power-law spectrum, under white noise of one unit: a small survey."""
+    power = np.where(K > 0, np.where(K > 0, K, 1.0) ** slope, 0.0)
+    shape = np.sqrt(power / np.sum(power * TWICE)) * SIZE**2
+    modes = normal_modes(rng, (len(theta), *shape.shape)) * mode_amplitude(np.multiply.outer(theta, shape) ** 2)
+    fields = fft.irfft2(modes)
+    rms = theta[:, None, None]
+    fields = (fields + skew * (fields**2 / rms - rms)) / np.sqrt(1 + 2 * skew**2)
+    return (fields + noise * rng.standard_normal(fields.shape)).astype(np.float32)[..., None]
+
+
+def prior(n: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(*BOUNDS[0], n)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Measures of maps, a linear regression in place of a network, and both references."""
+
+    measures: Measures
+    coefficients: np.ndarray
+    single: MapReference
+    survey: SurveyReference
+
+    @classmethod
+    def trained(cls, rng: np.random.Generator, count: int = 4000) -> Judge:
+        theta, held_out = prior(count, rng), prior(count // 2, rng)
+        maps, others = simulate(theta, rng), simulate(held_out, rng)
+        measures = Measures.fit(maps, learned(maps))
+        x, y = measures(maps, learned(maps)), measures(others, learned(others))
+        coefficients = np.linalg.lstsq(np.c_[np.ones(len(x)), x], theta, rcond=None)[0]
+        sizes = measures.sizes
+        pairs = (x, estimates(x, coefficients)), (y, estimates(y, coefficients))
+        single = MapReference.fit(*pairs, BOUNDS, sizes)
+        survey = SurveyReference.fit((x, theta[:, None]), (y, held_out[:, None]), BOUNDS, sizes)
+        return cls(measures, coefficients, single, survey)
+
+    def features(self, maps: np.ndarray) -> np.ndarray:
+        return self.measures(maps, learned(maps))
+
+    def p(self, maps: np.ndarray) -> np.ndarray:
+        x = self.features(maps)
+        return self.single.judge(x, estimates(x, self.coefficients))[0]
+
+    def tests(self, maps: np.ndarray) -> np.ndarray:
+        x = self.features(maps)
+        return self.single.judge(x, estimates(x, self.coefficients))[1]
+
+    def surveys(self, maps: np.ndarray, patches: int = PATCHES) -> list[Verdict]:
+        return [self.survey.judge(x) for x in self.features(maps).reshape(-1, patches, self.measures.sizes.sum())]
+
+
+def learned(maps: np.ndarray) -> np.ndarray:
+    """Two summaries, as a network might have them, one of which is always the same."""
+    smooth = np.abs(maps[:, ::2, ::2] + maps[:, 1::2, ::2] + maps[:, ::2, 1::2] + maps[:, 1::2, 1::2])
+    return np.stack([np.log(1e-6 + smooth.mean(axis=(1, 2, 3))), np.zeros(len(maps))], axis=1)
+
+
+def estimates(x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    return np.clip(np.c_[np.ones(len(x)), x] @ coefficients, *BOUNDS[0])[:, None]
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    return Judge.trained(np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def fresh() -> np.ndarray:
+    rng = np.random.default_rng(1)
+    return simulate(prior(1000, rng), rng)
+
+
+def test_false_alarms_are_as_rare_as_they_say(judge: Judge, fresh: np.ndarray) -> None:
+    p = judge.p(fresh)
+    assert np.mean(p < 0.05) == pytest.approx(0.05, abs=0.025)
+    assert np.mean(p < 0.5) == pytest.approx(0.5, abs=0.06)
+    for column in judge.tests(fresh).T:
+        assert kstest(column, "uniform").statistic < 0.07
+
+
+@pytest.mark.parametrize(
+    ("change", "most"),
+    [({"noise": 1.5}, 0.9), ({"noise": 0.6}, 0.9), ({"slope": -3.0}, 0.9), ({"slope": -0.3}, 0.9)],
+    ids=["more noise", "less noise", "steeper spectrum", "flatter spectrum"],
+)
+def test_maps_of_another_survey_are_surprising(judge: Judge, change: dict[str, float], most: float) -> None:
+    rng = np.random.default_rng(2)
+    assert np.mean(judge.p(simulate(prior(200, rng), rng, **change)) < 0.05) > most
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda maps: np.where((np.indices((SIZE, SIZE)) < SIZE // 2).all(axis=0)[..., None], 0, maps),
+        lambda maps: np.where(np.indices((SIZE, SIZE))[0][..., None] == 3, 30, maps),
+        lambda maps: np.where(np.indices((SIZE, SIZE)).sum(axis=0)[..., None] == 40, maps + 8, maps),
+        lambda maps: np.exp(maps) - np.exp(maps).mean(axis=(1, 2), keepdims=True),
+        lambda maps: 2 * maps,
+        np.zeros_like,
+        lambda maps: np.full_like(maps, 7.0),
+        lambda maps: 1e6 * np.cumsum(maps, axis=1),
+    ],
+    ids=["quarter masked", "hot row", "satellite trail", "lognormal", "scaled", "empty", "constant", "garbage"],
+)
+def test_spoilt_maps_are_surprising(judge: Judge, fresh: np.ndarray, spoil: Callable) -> None:
+    assert np.mean(judge.p(spoil(fresh[:100]).astype(np.float32)) < 0.05) > 0.9
+
+
+def test_p_values_are_ranks_and_never_zero(judge: Judge, fresh: np.ndarray) -> None:
+    n = len(judge.single.known)
+    p = judge.p(1e3 * fresh[:3])
+    assert (p >= 1 / (1 + n)).all()
+    assert (p <= len(TESTS) / n).all()
+    # a feature that cannot be told is no reassurance
+    x = judge.features(fresh[:2])
+    x[0, 3] = np.nan
+    p, _ = judge.single.judge(x, np.full((2, 1), 1.0))
+    assert p[0] < 0.01
+
+
+@pytest.mark.parametrize("theta", [0.5, 0.75, 1.0, 1.5])
+def test_survey_false_alarms(judge: Judge, theta: float) -> None:
+    """Of one cosmology each, in the middle and at the edges of the prior."""
+    rng = np.random.default_rng(3)
+    p = np.array([v.p for v in judge.surveys(simulate(np.full(100 * PATCHES, theta), rng))])
+    assert np.mean(p < 0.05) == pytest.approx(0.05, abs=0.07)  # the correlation of features is not quite constant
+    assert np.mean(p < 0.01) < 0.06
+
+
+def test_false_alarms_of_large_surveys(judge: Judge) -> None:
+    """Where the reference, thousands of maps, is not much larger than the survey."""
+    rng = np.random.default_rng(4)
+    p = np.array([v.p for v in judge.surveys(simulate(np.full(40 * 200, 0.9), rng), 200)])
+    assert np.mean(p < 0.05) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("change", "test"),
+    [({"noise": 1.15}, "spectra"), ({"slope": -2.0}, "spectra"), ({"skew": 0.0}, "asymmetry")],
+    ids=["more noise", "steeper spectrum", "Gaussian"],
+)
+def test_sixteen_patches_show_what_one_does_not(judge: Judge, change: dict[str, float], test: str) -> None:
+    rng = np.random.default_rng(5)
+    maps = simulate(np.repeat(prior(50, rng), PATCHES), rng, **change)
+    assert np.mean(judge.p(maps) < 0.05) < 0.7
+    verdicts = judge.surveys(maps)
+    assert np.mean([v.p < 0.01 for v in verdicts]) > 0.9
+    assert np.mean([v.tests[test] < 0.01 for v in verdicts]) > 0.9
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [12, 48, 300])
+def test_few_training_maps_are_enough_for_an_answer(fresh: np.ndarray, count: int) -> None:
+    few = Judge.trained(np.random.default_rng(8), count)
+    assert (few.p(fresh[:200]) < 0.05).mean() < 0.3
+    assert few.surveys(fresh[:PATCHES])[0].p > 0
+    for maps in (100 * fresh[:PATCHES], np.zeros_like(fresh[:PATCHES])):
+        assert 0 < few.surveys(maps)[0].p <= few.surveys(fresh[:PATCHES])[0].p
+
+
+def test_patches_that_are_too_much_alike_are_surprising(judge: Judge, fresh: np.ndarray) -> None:
+    rng = np.random.default_rng(6)
+    one = simulate(np.full(1, 1.0), rng)
+    alike = np.repeat(one, PATCHES, axis=0) + 0.05 * rng.standard_normal((PATCHES, SIZE, SIZE, 1)).astype(np.float32)
+    assert judge.surveys(alike)[0].p < 0.01
+    mixed = np.concatenate([fresh[: PATCHES - 2], 3 * fresh[:2]])
+    assert judge.surveys(mixed)[0].p < 0.01
+
+
+def test_verdicts_name_what_is_off(judge: Judge) -> None:
+    rng = np.random.default_rng(7)
+    maps = simulate(np.full(PATCHES, 1.0), rng)
+    wave = 0.5 * np.cos(2 * np.pi * 3 * np.arange(SIZE) / SIZE)  # at three times the fundamental
+    names = [str(i) for i in range(judge.measures.sizes.sum())]
+    (name, pull), *_ = judge.surveys(maps + wave.astype(np.float32)[:, None])[0].worst(names)
+    where = int(name)
+    assert where < judge.measures.sizes[0]
+    edges = band_edges(SIZE, judge.measures.sizes[0])
+    assert edges[where] <= 3 <= edges[where + 1]
+    assert pull > 5
+
+
+def test_verdicts_are_repeatable(judge: Judge, fresh: np.ndarray) -> None:
+    one, other = judge.surveys(fresh[:PATCHES])[0], judge.surveys(fresh[:PATCHES])[0]
+    assert one.p == other.p
+    assert one.tests == other.tests
+
+
+def test_features_of_one_map_do_not_depend_on_the_others(judge: Judge, fresh: np.ndarray) -> None:
+    assert judge.features(fresh[:300])[290:] == pytest.approx(judge.features(fresh[290:300]), abs=1e-4)

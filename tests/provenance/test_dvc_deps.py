@@ -1,0 +1,105 @@
+"""What stages depend on, by DVC: what their statements say, which hold all code that a stage imports."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cosmokeras.params.config import Config
+from cosmokeras.provenance.code import LOCAL, PROVENANCE, ROOT, code_digests, module_file
+from cosmokeras.provenance.results import RESULTS
+from cosmokeras.provenance.statements import STAGES, statement
+
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+MAKERS = {"outputs/simulations": "generate", "outputs/real": "fetch_real", "outputs/model": "train"}
+LOADED = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(*(name for name in sys.modules if name.split(".")[0] in ("cosmokeras", "stages")))
+"""
+
+
+def name_of(path: str) -> str:
+    """Module in a file below the project's folder."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def test_every_stage_follows_its_statement_and_the_first_one_writes_them_all() -> None:
+    assert list(DVC) == ["inputs", *STAGES]
+    assert DVC["inputs"]["always_changed"] is True
+    # data is a dependency, so that a copy of the checkout gets it from DVC
+    assert DVC["inputs"]["deps"] == ["data"]
+    written = [next(iter(entry)) for entry in DVC["inputs"]["outs"]]
+    assert written == [f"outputs/inputs/{stage}.json" for stage in STAGES]
+    for stage, path in zip(STAGES, written, strict=True):
+        others = set(DVC[stage]["deps"]) - {path, "metrics/real.json"}
+        assert path in DVC[stage]["deps"]
+        assert others <= set(MAKERS), "what else counts belongs into the statement"
+
+
+@pytest.mark.parametrize("stage", ["generate", "fetch_real", "train"])
+def test_statements_hold_whatever_running_python_imports(stage: str, config: Callable[..., Config]) -> None:
+    code = statement(config(), stage)["code"]
+    assert f"stages/{stage}.py" in code
+    named = [name_of(path) for path in code]
+    done = subprocess.run([sys.executable, "-c", LOADED, *named], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = {name for name in done.stdout.split() if not name.startswith(PROVENANCE)}
+    assert loaded - {"stages"} == set(named)
+
+
+@pytest.mark.parametrize("result", RESULTS)
+def test_functions_that_import_are_followed(result: str, config: Callable[..., Config]) -> None:
+    """Every module of the project that is named by an import anywhere in the code of a statement is in it."""
+    code = statement(config(), result)["code"]
+    for path in code:
+        text = re.sub(r"if TYPE_CHECKING:\n((    .*)?\n)+", "", (ROOT / path).read_text())
+        named = re.findall(r"^ *(?:from|import) ((?:cosmokeras|stages)[\w.]*)", text, re.MULTILINE)
+        for name in (one for one in set(named) if not one.startswith(PROVENANCE)):
+            file = module_file(name)
+            assert file is not None and file.relative_to(ROOT).as_posix() in code, f"{path}: {name}"
+
+
+def test_code_that_is_chosen_by_name_counts_and_no_other(config: Callable[..., Config]) -> None:
+    def code(result: str, **overrides: str) -> set[str]:
+        return set(statement(config({key.replace("__", "."): v for key, v in overrides.items()}), result)["code"])
+
+    lensing, grf = code("maps"), code("maps", data__kind="grf")
+    assert "cosmokeras/simulators/lensing.py" in lensing and "cosmokeras/simulators/grf.py" in grf
+    assert {"cosmokeras/theory/halofit.py", "cosmokeras/theory/limber.py", "cosmokeras/theory/table.py"} <= lensing
+    assert (
+        not {"cosmokeras/simulators/grf.py", "cosmokeras/simulators/lpt.py", "cosmokeras/report/figures.py"} & lensing
+    )
+    resnet, hybrid = code("weights", model__name="resnet"), code("weights")
+    assert {"cosmokeras/models/resnet.py"} == resnet - hybrid
+    assert {
+        "cosmokeras/observation/random_rows.py",
+        "cosmokeras/params/config.py",
+        "cosmokeras/observation/observer.py",
+    } <= hybrid
+    assert "cosmokeras/inference/calibrate.py" in code("model") - hybrid
+    mock, real = code("sky"), code("sky", real__source="des_y3")
+    assert "cosmokeras/surveys/sources/mock.py" in mock - real and "cosmokeras/surveys/sources/des_y3.py" in real - mock
+    assert not any("models" in path or "training" in path for path in lensing | mock)
+    assert all(path.split("/")[0] in LOCAL for path in code_digests("stages.infer"))
+
+
+@pytest.mark.parametrize("stage", DVC)
+def test_parameters_that_the_code_reads_are_listed(stage: str) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    listed = set(DVC[stage]["params"])
+    text = (Path(ROOT) / "stages" / f"{stage}.py").read_text()
+    read = {(s, k) for s in params for k in re.findall(rf"(?<![.\w])cfg\.{s}\.(\w+)", text)}
+    missing = {f"{s}.{k}" for s, k in read if not {s, f"{s}.{k}"} & listed}
+    assert not missing, f"add to params of {stage}: {sorted(missing)}"
+    known = set(params) | {f"{s}.{k}" for s, keys in params.items() for k in keys}
+    assert listed <= known
+    if stage == "inputs":
+        assert listed == set(params)

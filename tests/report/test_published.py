@@ -1,0 +1,40 @@
+"""Published values: complete, and compared in units of the right errors."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from cosmokeras.report.published import PUBLISHED, compare
+
+
+def test_each_value_has_its_paper_and_positive_errors() -> None:
+    assert {one.parameter for one in PUBLISHED} == {"omega_m", "S8"}
+    assert len({one.key for one in PUBLISHED}) == len(PUBLISHED)
+    for one in PUBLISHED:
+        assert min(one.up, one.down) > 0
+        assert all(re.fullmatch(r".+ 20\d\d, (A&A|PRD) \d+, A?\d+", paper) for paper in one.citation.split("; "))
+        assert one.assumed
+        assert one.key.replace("_", "").isalnum()
+
+
+def test_the_side_that_faces_us_counts() -> None:
+    des = next(one for one in PUBLISHED if one.key == "des_y3_3x2pt")
+    for sign, side in ((1, des.up), (-1, des.down)):
+        found = compare({"omega_m": {"mean": des.value + sign * 0.1, "std": 0.05}})
+        assert found["omega_m"]["des_y3_3x2pt"] == pytest.approx(sign * 0.1 / np.hypot(0.05, side), abs=1e-3)
+
+
+def test_an_error_free_result_one_published_error_away_is_one_sigma_away() -> None:
+    planck = next(one for one in PUBLISHED if one.key == "planck_2018")
+    found = compare({"omega_m": {"mean": planck.value + planck.up, "std": 0.0}})
+    assert found["omega_m"]["planck_2018"] == pytest.approx(1)
+
+
+def test_only_what_was_inferred_is_compared() -> None:
+    assert compare({"h": {"mean": 0.7, "std": 0.1}}) == {}
+    both = compare({"omega_m": {"mean": 0.3, "std": 0.01}, "S8": {"mean": 0.759, "std": 0.01}})
+    assert both["S8"] == {"des_y3_cosmic_shear": 0, "kids_1000_cosmic_shear": 0}
+    assert set(both["omega_m"]) == {"planck_2018", "des_y3_3x2pt"}

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.checks.stages import ROOT, changed_params, run_in
 from benchmarks.simulators import _rounded as rounded
 from cosmokeras.common import cli
 from cosmokeras.common.files import work_folder, write_json
+from study.runs import ROOT, changed_params, run_in
 
 DEVICES, SEEDS = (1, 4, 16), (1, 2)
 POWERS = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}

@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.checks import bar
 from benchmarks.peers import OURS, PEERS, ROOT, compare, configure, installed
 from cosmokeras.common import cli
 from cosmokeras.common.files import read_json, work_folder, write_json
@@ -36,6 +35,7 @@ from cosmokeras.dataset.shards import generate
 from cosmokeras.params.config import Config
 from cosmokeras.params.registry import KINDS
 from cosmokeras.simulators import simulator
+from study.bars import bar
 
 TINY = {"data.size": 16, "lpt.particles": 16, "data.realisations": 1, "data.n_cosmologies": 2}
 

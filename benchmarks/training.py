@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.checks import bar
 from benchmarks.peers import ROOT, configure, installed
 from benchmarks.simulators import _rounded as rounded
 from benchmarks.simulators import machine
 from cosmokeras.common import cli
 from cosmokeras.common.files import read_json, write_json
 from cosmokeras.params.config import Config
+from study.bars import bar
 
 if TYPE_CHECKING:
     import keras

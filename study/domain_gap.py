@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.checks.stages import run_in
 from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import locked, read_json, work_folder, write_json
@@ -34,6 +33,7 @@ from cosmokeras.params.prior import sample_prior
 from cosmokeras.project import load_params
 from cosmokeras.provenance.statements import NOTE, check_record, statement
 from study import gap_pictures, variants
+from study.runs import run_in
 from study.setting import ROOT, STANDARD
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.checks.lensing import Case
 from cosmokeras.simulators import lensing, realisations
 from cosmokeras.sky.pixels import healpix_side, pixel_window
 from study import pictures
 from study.setting import MIDDLE, OMEGA_M, QUICK, Effort, Notes, config
+from study.shells import Case
 from study.waves import band_centres, bands
 
 EDGES = np.geomspace(100, 2000, 11)  # of multipole bands

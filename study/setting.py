@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.checks import bar
 from cosmokeras.params.config import Config
 from cosmokeras.project import load_params
+from study.bars import bar
 
 ROOT = Path(__file__).parents[1]
 OMEGA_M = (0.15, 0.3, 0.45)  # at which maps and spectra are shown

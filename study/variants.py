@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
+from cosmokeras.common.code import code_fingerprint
 from cosmokeras.common.files import atomic, work_folder
 from cosmokeras.observation.observer import Observer, in_batches, observed_by
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.project import parse_params
-from cosmokeras.provenance.code import code_fingerprint
 from cosmokeras.provenance.statements import statement
 from cosmokeras.simulators import SPLITS, lensing, lpt, realisations, simulator
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers

@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.checks import bar
-from benchmarks.checks.stages import ROOT, changed_params
 from cosmokeras.common import yaml12
 from cosmokeras.common.files import write_text
+from study.bars import bar
+from study.runs import ROOT, changed_params
 
 NSIDE, LMAX, SEED = 1024, 2048, 33
 SECONDS, MEMORY_GB = 300, 8

@@ -6,9 +6,9 @@ import json
 import time
 from typing import Any
 
-from benchmarks.checks import bar
-from benchmarks.checks.stages import changed_params, run_in
 from cosmokeras.common.files import work_folder
+from study.bars import bar
+from study.runs import changed_params, run_in
 
 # The default network, on Gaussian fields, whose exact posterior is known; how well it is trained does not matter here
 CHANGES: dict[str, dict[str, Any]] = {

@@ -18,7 +18,6 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from benchmarks.checks import bar
 from cosmokeras import models
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import work_folder
@@ -33,6 +32,7 @@ from cosmokeras.observation.observer import Observer
 from cosmokeras.params.sections import TrainConfig
 from cosmokeras.training.loop import VALIDATION_NOISE
 from cosmokeras.training.optimizer import ClippedAdamW, schedule
+from study.bars import bar
 
 DRAWS = 4  # of noise, of every map; training maps are turned too, as in training
 SEEDS = (1, 2, 3)  # of weights and order

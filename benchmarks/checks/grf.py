@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.checks import bar
-from benchmarks.checks.stages import run_stages
+from study.bars import bar
+from study.runs import run_stages
 
 # network, pixels on a side, width, bins of its spectrum, learning rate, epochs of 128 steps, least efficiency
 CASES = (

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.checks import bar
 from cosmokeras.simulators import lpt, mesh
+from study.bars import bar
 from study.perturbation import (
     FIDUCIAL,
     REAL,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.checks import bar
+from study.bars import bar
 
 ROOT = Path(__file__).parents[2]
 MOCKS = ((1, 0.2), (2, 0.27), (3, 0.35))  # seed, Omega_m

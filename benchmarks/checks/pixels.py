@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.checks import bar
-from benchmarks.checks.stages import ROOT, changed_params, run_in
+from study.bars import bar
+from study.runs import ROOT, changed_params, run_in
 
 FINER = 4
 SIZE, SKIES, PATCHES, SEED = 32, 40, 16, 83_000

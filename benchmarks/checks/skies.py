@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.checks import bar
 from benchmarks.checks.des_y3 import simulate
-from benchmarks.checks.stages import ROOT, changed_params, run_in
 from cosmokeras.common import yaml12
 from cosmokeras.common.files import write_text
+from study.bars import bar
+from study.runs import ROOT, changed_params, run_in
 
 if TYPE_CHECKING:
     from cosmokeras.surveys.sky import RealSky

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.checks import bar
 from cosmokeras.common import cli
+from study.bars import bar
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config

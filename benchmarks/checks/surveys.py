@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.checks import bar
+from study.bars import bar
 
 ROOT = Path(__file__).parents[2]
 SKIES, PATCHES = 400, (4, 16, 64)

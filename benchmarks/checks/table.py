@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.checks import bar
-from benchmarks.checks.lensing import ccl_angular_cl
 from cosmokeras.params.prior import sample_prior
 from cosmokeras.project import load_params
 from cosmokeras.theory import limber
+from study.bars import bar
+from study.shells import ccl_angular_cl
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 WIDE = {

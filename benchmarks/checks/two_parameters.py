@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.checks import bar
-from benchmarks.checks.stages import run_stages
+from study.bars import bar
+from study.runs import run_stages
 
 CHANGES = {"prior": {"sigma8": [0.6, 1.0]}, "data": {"n_cosmologies": 4000, "realisations": 2}}
 

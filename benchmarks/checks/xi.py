@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.checks import bar
+from study.bars import bar
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config

@@ -14,11 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cosmokeras.common.code import code_digests
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import sha256
 from cosmokeras.params.config import Config
 from cosmokeras.params.registry import KINDS, MODELS, SOURCES
-from cosmokeras.provenance.code import code_digests
 from cosmokeras.provenance.results import RESULTS, SEEN, Result, _survey
 
 STAGES = ("generate", "fetch_real", "train", "evaluate", "infer")

@@ -19,10 +19,10 @@ from scipy.interpolate import CubicSpline, RectBivariateSpline
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from cosmokeras.common.code import code_fingerprint
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import atomic, work_folder
 from cosmokeras.params.config import Config, fingerprint
-from cosmokeras.provenance.code import code_fingerprint
 from cosmokeras.theory.ccl import ccl_cosmology
 from cosmokeras.theory.halofit import FINE, halofit, non_linear_scale
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cosmokeras.common.code import LOCAL, NOT_FOLLOWED, ROOT, code_digests, module_file
 from cosmokeras.params.config import Config
-from cosmokeras.provenance.code import LOCAL, PROVENANCE, ROOT, code_digests, module_file
 from cosmokeras.provenance.results import RESULTS
 from cosmokeras.provenance.statements import STAGES, statement
 
@@ -51,7 +51,7 @@ def test_statements_hold_whatever_running_python_imports(stage: str, config: Cal
     named = [name_of(path) for path in code]
     done = subprocess.run([sys.executable, "-c", LOADED, *named], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    loaded = {name for name in done.stdout.split() if not name.startswith(PROVENANCE)}
+    loaded = {name for name in done.stdout.split() if not name.startswith(NOT_FOLLOWED)}
     assert loaded - {"stages"} == set(named)
 
 
@@ -62,7 +62,7 @@ def test_functions_that_import_are_followed(result: str, config: Callable[..., C
     for path in code:
         text = re.sub(r"if TYPE_CHECKING:\n((    .*)?\n)+", "", (ROOT / path).read_text())
         named = re.findall(r"^ *(?:from|import) ((?:cosmokeras|stages)[\w.]*)", text, re.MULTILINE)
-        for name in (one for one in set(named) if not one.startswith(PROVENANCE)):
+        for name in (one for one in set(named) if not one.startswith(NOT_FOLLOWED)):
             file = module_file(name)
             assert file is not None and file.relative_to(ROOT).as_posix() in code, f"{path}: {name}"
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from benchmarks.checks.lensing import Case
 from cosmokeras.dataset.check import spectrum_check
 from cosmokeras.dataset.shards import Split
 from cosmokeras.params.config import Config
 from cosmokeras.simulators import lensing as simulator
 from cosmokeras.simulators import realisations, simulate
 from cosmokeras.theory import limber
+from study.shells import Case
 
 N = 128  # pixels on a side of the whole periodic grid
 MAPS = 300

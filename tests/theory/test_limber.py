@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from benchmarks.checks.lensing import ccl_angular_cl
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.config import Config
 from cosmokeras.theory import limber, matter
 from cosmokeras.theory.bbks import bbks_power
+from study.shells import ccl_angular_cl
 
 ELL = np.geomspace(30, 3000, 40)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from pyccl.baryons import BaryonsSchneider15
 
-from benchmarks.checks.lensing import ccl_angular_cl
 from cosmokeras.params.config import Config
 from cosmokeras.params.prior import sample_prior
 from cosmokeras.theory import limber
 from cosmokeras.theory.ccl import ccl_cosmology
 from cosmokeras.theory.table import TheoryTable, theory_table
+from study.shells import ccl_angular_cl
 
 OMEGA_M = np.random.default_rng(5).uniform(0.1, 0.5, 4)
 ELL = np.geomspace(30, 3000, 30)

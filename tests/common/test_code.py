@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cosmokeras.provenance import code
-from cosmokeras.provenance.code import code_digests, essence
+from cosmokeras.common import code
+from cosmokeras.common.code import code_digests, essence
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ("cosmokeras", "stages")
-PROVENANCE = "cosmokeras.provenance"  # its modules say what counts, and no result is made by them
+# they say what counts, and no result is made by them
+NOT_FOLLOWED = ("cosmokeras.common.code", "cosmokeras.provenance")
 
 
 def forget() -> None:
@@ -43,7 +44,7 @@ def code_digests(*modules: str) -> dict[str, str]:
     while todo:
         name = todo.pop()
         path = module_file(name)
-        if name in found or path is None or f"{name}.".startswith(f"{PROVENANCE}."):
+        if name in found or path is None or name.startswith(NOT_FOLLOWED):
             continue
         found[name] = path
         todo += _imports(name, path)

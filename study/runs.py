@@ -13,7 +13,7 @@ from typing import Any
 from cosmokeras.common import yaml12
 from cosmokeras.common.files import work_folder, write_text
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def run_stages(name: str, changes: dict[str, dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -19,10 +19,14 @@ from cosmokeras.provenance.statements import STAGES, statement
 
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 MAKERS = {"outputs/simulations": "generate", "outputs/real": "fetch_real", "outputs/model": "train"}
-# Each list of modules in a child of one process that has imported all that is not of the project
+# Each list of modules in a child of one process that has imported all that is not of the project. What is not followed
+# is not there: what it imports counts for nobody.
 LOADED = """
 import importlib, json, os, sys
+from unittest.mock import MagicMock
 import astropy.io.fits, h5py, healpy, keras, matplotlib.pyplot, numba, pyccl, pydantic, scipy.stats, tensorflow
+for name in sys.argv[2:]:
+    sys.modules[name] = MagicMock()
 for names in json.loads(sys.argv[1]):
     sys.stdout.flush()
     if os.fork() == 0:
@@ -57,7 +61,8 @@ def test_every_stage_follows_its_statement_and_the_first_one_writes_them_all() -
 def test_statements_hold_whatever_running_python_imports(config: Callable[..., Config]) -> None:
     code = {stage: statement(config(), stage)["code"] for stage in ("generate", "fetch_real", "train")}
     named = {stage: [name_of(path) for path in paths] for stage, paths in code.items()}
-    command = [sys.executable, "-c", LOADED, json.dumps(list(named.values()))]
+    left_out = [name_of(path.relative_to(ROOT).as_posix()) for path in (ROOT / "cosmokeras/provenance").glob("*.py")]
+    command = [sys.executable, "-c", LOADED, json.dumps(list(named.values())), *left_out]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for (stage, names), line in zip(named.items(), done.stdout.splitlines(), strict=True):

@@ -24,7 +24,7 @@ def main(args: Namespace) -> None:
         check_record(cli.MODEL, cfg, "model", "train")
         select_backend(cfg.train.backend)
         cli.import_quietly("tensorflow")
-        from cosmokeras.evaluation.judgement import evaluate
+        from cosmokeras.evaluation.metrics import evaluate
         from cosmokeras.evaluation.saliency import sensitivity
         from cosmokeras.inference.estimator import Estimator
         from cosmokeras.simulators import simulator

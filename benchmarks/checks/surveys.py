@@ -51,7 +51,7 @@ def check() -> tuple[dict[str, Any], bool]:
 
 def covered(est: Any, theta: np.ndarray, found: dict[str, Any]) -> list[bool]:
     """Part of the skies whose truth lies in the central 68 % of the combined posterior, for each number of patches."""
-    from cosmokeras.inference.calibration import coverage
+    from cosmokeras.evaluation.diagnostics import coverage
     from study import variants
 
     columns, most = est.cfg.target_columns, max(PATCHES)

@@ -1,4 +1,7 @@
-"""The exact answer for Gaussian fields: no network can do better."""
+"""Exact posterior of Gaussian fields on a grid: its mean has the least mean square error that any estimate can have.
+
+The amplitude is marginalised under Jeffreys' prior for a scale.
+"""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_spoilt_maps_are_surprising(judge: Judge, fresh: np.ndarray, spoil: Call
 
 
 def test_p_values_are_ranks_and_never_zero(judge: Judge, fresh: np.ndarray) -> None:
-    n = len(judge.single.known)
+    n = len(judge.single.null_statistics)
     p = judge.p(1e3 * fresh[:3])
     assert (p >= 1 / (1 + n)).all()
     assert (p <= len(TESTS) / n).all()

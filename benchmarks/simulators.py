@@ -1,8 +1,8 @@
 """How fast maps are made: `make bench`, or `python -m benchmarks.simulators [--quick] [KIND ...]`.
 
-- Throughput: `cosmokeras.dataset.shards.generate` from parameters to checked files on the disk of the work folder, on
-  all cores, start of the worker processes included; noise-free maps as they are stored (float16). The theory table is
-  made before the clock starts, what it took is told apart. `steady` leaves out what a run of six tiny maps takes.
+- Throughput: `cosmokeras.dataset.generation.generate` from parameters to checked files on the disk of the work folder,
+  on all cores, start of the worker processes included; noise-free maps as they are stored (float16). The theory table
+  is made before the clock starts, what it took is told apart. `steady` leaves out what a run of six tiny maps takes.
 - Peers: the same work by other people's code, on one core each, in turns: see `benchmarks.peers`.
 
 Medians go to metrics/bench_simulators.json and plots/bench_simulators.png; exit status 1 if a bar is missed. The bars
@@ -31,7 +31,7 @@ import numpy as np
 from benchmarks.peers import OURS, PEERS, ROOT, compare, configure, installed
 from cosmokeras.common import cli
 from cosmokeras.common.files import read_json, work_folder, write_json
-from cosmokeras.dataset.shards import generate
+from cosmokeras.dataset.generation import generate
 from cosmokeras.params.config import Config
 from cosmokeras.params.registry import KINDS
 from cosmokeras.simulators import simulator

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
+from cosmokeras.common.files import atomic
 from cosmokeras.sky.shear_catalogue import bin_shear, coverage
-from cosmokeras.surveys.sources.cosmos import _must_fit, fetch_catalogue
+from cosmokeras.surveys.sources.cosmos import fetch_catalogue, must_fit_on_grid
 
 
 def write_mask(path: Path | str, size: int, pixel_arcmin: float, mirror: Path | str | None = None) -> np.ndarray:
-    """Write the footprint on the grid, (1, size, size) uint8, for the survey preset."""
+    """Write the footprint on the grid, (1, size, size) uint8, for the survey preset; returns it."""
     catalogue = fetch_catalogue(mirror)
-    _must_fit(catalogue, size, pixel_arcmin)
+    must_fit_on_grid(catalogue, size, pixel_arcmin)
     mask = coverage(bin_shear(catalogue, size, pixel_arcmin).counts)[None].astype(np.uint8)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.npy")
-    try:
-        np.save(partial, mask)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic(path) as handle:
+        np.save(handle, mask)
     return mask
 
 

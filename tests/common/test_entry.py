@@ -75,7 +75,7 @@ WRONG: dict[str, list[list[str]]] = {
         ["--omega_m", "2"], ["--omega_m", "nan"], ["--h", "x"], ["--omega_b", "0.07", "--omega_m", "0.07"],
         ["--seed", "-1"], ["--out", "list.yaml"], ["--out", "/proc/none"], ["--masks", "/proc/none"],
     ],
-    "cosmokeras.surveys.sources.cosmos": [
+    "cosmokeras.surveys.cosmos": [
         [], ["--mask", "a.txt"], ["--mask", "/proc/none/a.npy"], ["--mask", "folder.npy"],
         ["--mask", "a.npy", "--mirror", "none"], ["--mask", "a.npy", "--size", "0"],
         ["--mask", "a.npy", "--pixel", "nan"], ["--mask", "a.npy", "--pixel", "-1"],
@@ -86,7 +86,7 @@ WRONG: dict[str, list[list[str]]] = {
         ["--healpix", "list.yaml", "--out", "folder.npy"], ["--healpix", "list.yaml", "--out", "list.yaml/a.npy"],
         ["--healpix", "list.yaml", "--out", "a.npy", "--size", "1.5"],
     ],
-    "cosmokeras.surveys.sources.hsc_y3": [
+    "cosmokeras.surveys.hsc_y3": [
         [], ["--mask", "a.npy", "--footprint", "none.npy"], ["--mask", "a.npy", "--footprint", "."],
         ["--mask", "a.npy", "--footprint", "list.yaml"], ["--mask", "folder.npy"], ["--mask", "/proc/none/a.npy"],
         ["--mask", "a", "--footprint", "none.npy"], ["--mask", "a.npy", "--max-masked", "2"],

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from cosmokeras.common import cli
-from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import atomic
 from cosmokeras.sky.shear_catalogue import bin_shear, coverage
 from cosmokeras.surveys.sources.cosmos import fetch_catalogue, must_fit_on_grid
@@ -26,16 +25,13 @@ def write_mask(path: Path | str, size: int, pixel_arcmin: float, mirror: Path | 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: write the training mask of the `cosmos` preset."""
     parser = cli.Parser("cosmokeras.surveys.cosmos", main.__doc__)
-    parser.add_argument("--mask", required=True, metavar="OUT.npy", help="file to write")
+    parser.add_output("--mask")
     parser.add_argument("--mirror", metavar="DIR", help="folder with cosmos/*.fits (default: download)")
-    parser.add_argument("--size", type=cli.count, default=64, help="pixels along a side")
-    parser.add_argument("--pixel", type=cli.positive, default=1.5, help="pixel [arcmin]")
+    parser.add_patch(pixel=1.5)
     options = parser.parse_args(arguments)
-    if Path(options.mask).suffix != ".npy":
-        raise UserError(f"--mask {options.mask}: must end in .npy")
-    cli.writable(options.mask)
-    mask = write_mask(options.mask, options.size, options.pixel, options.mirror)
-    print(f"{options.mask}: {int(mask.sum())} of {mask.size} pixels observed")
+    out = cli.output_file("--mask", options.mask)
+    mask = write_mask(out, options.size, options.pixel, options.mirror)
+    print(f"{out}: {int(mask.sum())} of {mask.size} pixels observed")
     return 0
 
 

@@ -50,25 +50,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Write masks for simulated maps: the footprint of a HEALPix mask at random places."""
     parser = cli.Parser("cosmokeras.surveys.footprint", main.__doc__)
     parser.add_argument("--healpix", required=True, type=Path, metavar="MASK.fits", help="footprint, 1 where observed")
-    parser.add_argument("--out", required=True, type=Path, metavar="OUT.npy", help="file to write")
+    parser.add_output("--out")
     parser.add_argument("--noise", type=Path, metavar="NOISE.fits", help="noise of each pixel over the survey's")
-    parser.add_argument("--size", type=cli.count, default=64, help="pixels along a side (data.size)")
-    parser.add_argument("--pixel", type=cli.positive, default=5.0, help="pixel [arcmin] (lensing.pixel_arcmin)")
+    parser.add_patch(pixel=5.0, max_masked=0.1)
     parser.add_argument("--number", type=cli.count, default=128, help="masks to write")
-    parser.add_argument("--max-masked", type=cli.fraction, default=0.1, help="largest masked part (real.max_masked)")
-    parser.add_argument("--seed", type=cli.whole, default=0, help="of places and orientations")
+    parser.add_argument("--seed", type=cli.whole, default=0, help="of positions and orientations")
     options = parser.parse_args(arguments)
-    ending = ".npy" if options.noise is None else ".npz"
-    if options.out.suffix != ending:
-        raise UserError(f"--out {options.out}: must end in {ending}")
-    cli.writable(options.out)
+    out = cli.output_file("--out", options.out, ".npy" if options.noise is None else ".npz")
     mask, rng = read_mask(options.healpix), np.random.default_rng(options.seed)
     noise = None if options.noise is None else read_noise(options.noise, mask)
-    numbers = options.number, options.size, options.pixel, options.max_masked
-    masks = write_masks(options.out, mask, rng, *numbers, noise=noise)
+    masks = write_masks(out, mask, rng, options.number, options.size, options.pixel, options.max_masked, noise=noise)
     inner = masks[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     holes = float(np.mean(inner < 0.5))
-    print(f"{options.out}: {len(masks)} masks of {options.size}^2 pixels and {MARGIN} around, {holes:.1%} masked")
+    print(f"{out}: {len(masks)} masks of {options.size}^2 pixels and {MARGIN} around, {holes:.1%} masked")
     return 0
 
 

@@ -19,7 +19,7 @@ from cosmokeras.observation.masks import USUAL_NOISE
 from cosmokeras.readers.healpix import read_healpix
 from cosmokeras.sky.footprint import write_masks
 from cosmokeras.sky.patches import MARGIN
-from cosmokeras.surveys.healpix_input import read_mask
+from cosmokeras.surveys.healpix_files import read_mask
 
 
 def read_noise(path: Path, mask: np.ndarray) -> np.ndarray:

@@ -7,19 +7,19 @@ import numpy as np
 from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import atomic
-from cosmokeras.surveys import images
 from cosmokeras.surveys.download.fetch import fetch_file
 from cosmokeras.surveys.sources.hsc_y3 import MASK, read_mask
+from cosmokeras.surveys.tiles import cut, greedy_corners, masked_fraction
 
 STEP = 32  # pixels between the squares of the mask library
 
 
 def mask_library(mask: np.ndarray, size: int, max_masked: float) -> np.ndarray:
     """Footprints (n, size, size) uint8: the tiles that `load` cuts, and more squares that overlap them."""
-    good = images.masked_fraction(mask, size) <= max_masked
+    good = masked_fraction(mask, size) <= max_masked
     regular = [(int(y) * STEP, int(x) * STEP) for y, x in np.argwhere(good[::STEP, ::STEP])]
-    corners = list(dict.fromkeys([*images.greedy_corners(mask, size, max_masked), *regular]))
-    return images.cut(mask.astype(np.uint8), corners, size)
+    corners = list(dict.fromkeys([*greedy_corners(mask, size, max_masked), *regular]))
+    return cut(mask.astype(np.uint8), corners, size)
 
 
 def main(arguments: list[str] | None = None) -> int:

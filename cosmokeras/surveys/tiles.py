@@ -7,10 +7,15 @@ the left, that fits. The best is taken, and of equal ones the grid.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from cosmokeras.observation.operations import USED
-from cosmokeras.surveys.images import greedy_corners, masked_fraction
+
+if TYPE_CHECKING:
+    pass
+
 
 Corners = list[tuple[int, int]]
 
@@ -93,3 +98,29 @@ def _intervals(worth: np.ndarray, size: int) -> list[int]:
         else:
             i += 1
     return chosen
+
+
+def masked_fraction(coverage: np.ndarray, size: int) -> np.ndarray:
+    """Masked fraction of every square of `size` pixels in a map (h, w), (h - size + 1, w - size + 1) by its corner."""
+    total = np.pad(np.cumsum(np.cumsum(coverage < USED, axis=0), axis=1), ((1, 0), (1, 0)))
+    return (total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]) / size**2
+
+
+def greedy_corners(coverage: np.ndarray, size: int, max_masked: float) -> list[tuple[int, int]]:
+    """Corners of squares that do not overlap, each the first from the top, then from the left, that is good enough.
+
+    Finds more squares than a fixed grid in a footprint that is not one. `coverage` is (h, w).
+    """
+    free = masked_fraction(coverage, size) <= max_masked
+    corners = []
+    while free.any():
+        y, x = (int(i) for i in np.unravel_index(free.argmax(), free.shape))
+        corners.append((y, x))
+        free[max(0, y - size + 1) : y + size, max(0, x - size + 1) : x + size] = False
+    return corners
+
+
+def cut(images: np.ndarray, corners: list[tuple[int, int]], size: int) -> np.ndarray:
+    """Squares (len(corners), size, size, ...) of an image (h, w, ...)."""
+    shape = (len(corners), size, size, *images.shape[2:])
+    return np.array([images[y : y + size, x : x + size] for y, x in corners], images.dtype).reshape(shape)

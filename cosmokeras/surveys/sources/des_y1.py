@@ -19,7 +19,7 @@ import numpy as np
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.readers.healpix import read_healpix
-from cosmokeras.surveys.healpix_input import missing
+from cosmokeras.surveys.healpix_checks import missing
 from cosmokeras.surveys.sky import RealSky
 from cosmokeras.surveys.sources.des_y3 import Release, load_release
 

@@ -22,7 +22,7 @@ from cosmokeras.params.own_maps import stated
 from cosmokeras.readers import array_files, missing
 from cosmokeras.simulators.lpt import slab_count
 from cosmokeras.simulators.mesh import project
-from cosmokeras.surveys import images
+from cosmokeras.surveys import image_checks, image_files
 from cosmokeras.surveys.sky import RealSky
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ def redshift(path: Path | str) -> float | None:
 
 def read_cube(path: Path | str) -> np.ndarray:
     """Density contrast (N, N, N) float32 of a file that holds it, or 1 + it."""
-    cube = images.read_floats(path)
+    cube = image_files.read_floats(path)
     if cube.ndim != 3 or len(set(cube.shape)) != 1:
         raise UserError(f"{path}: shape {cube.shape}; must be a cube (N, N, N) of the density")
-    bad = ~(np.abs(cube) < np.float32(images.MISSING))
+    bad = ~(np.abs(cube) < np.float32(image_checks.MISSING))
     if bad.any():
         raise UserError(f"{path}: {int(bad.sum())} cells are NaN or infinite; get or make the cube again")
     mean = float(cube.mean(dtype=np.float64))
@@ -116,7 +116,7 @@ def read_cube(path: Path | str) -> np.ndarray:
     cube = cube - np.float32(1) if abs(mean - 1) <= MEAN_TOLERANCE else cube
     if np.count_nonzero(cube == 0) >= missing.PART * cube.size:  # few cells have the mean density exactly
         seen = np.ones((1, cube.size), bool)
-        missing.must_be_marked(cube.reshape(1, -1, 1), seen, str(path), images.MAKE_AGAIN, noise=False)
+        missing.must_be_marked(cube.reshape(1, -1, 1), seen, str(path), image_checks.MAKE_AGAIN, noise=False)
     return cube
 
 
@@ -166,8 +166,7 @@ def slabs(cfg: Config, path: Path) -> np.ndarray:
 
 def load(cfg: Config) -> RealSky:
     """All slabs of all cubes that real.path names."""
-    assert cfg.real.path is not None  # the checks of parameters see to it
-    files = cube_files(cfg.real.path, cfg.lpt.particles, cfg.lpt.redshift)
+    files = cube_files(image_files.own_files(cfg), cfg.lpt.particles, cfg.lpt.redshift)
     maps = np.concatenate([slabs(cfg, path) for path in files])
     lpt = cfg.lpt
     windows = {str(path): scheme(path) or "none, or not told by the name: none divided out" for path in files}
@@ -182,7 +181,7 @@ def load(cfg: Config) -> RealSky:
         provenance={
             "kind": "simulated",
             "statement": "A SIMULATION by others, not an observation: density cubes, taken to be of one cosmology",
-            "files": {str(path): images.sha256(path) for path in files},
+            "files": {str(path): image_files.sha256(path) for path in files},
             "windows": windows,
             "citation": CITATION,
             "steps": [

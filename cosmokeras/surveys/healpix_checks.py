@@ -1,21 +1,20 @@
-"""HEALPix maps and masks of a survey from files, and whether they can be what they are taken for.
+"""HEALPix maps of a survey, and whether they can be what they are taken for: grid, marks of missing data, noise, rms.
 
-Each problem ends in one line that names the file, what is wrong with it and what to do.
+Each problem ends in one line that names the maps, what is wrong with them and what to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.survey import Survey
 from cosmokeras.readers import missing as marks
-from cosmokeras.readers.healpix import read_healpix
 from cosmokeras.sky.patches import UNSEEN_LIMIT
 from cosmokeras.sky.pixels import ARCMIN, healpix_side
+from cosmokeras.surveys.healpix_files import nside_of
 
 FACTOR = 3.0  # rms of a bin may be this far off what is expected; harmonics up to l = 2 nside keep 0.58 of the noise
 SIGNAL = 0.02  # rms of the convergence itself in pixels of arcmins, at most about this for sources at z = 1
@@ -37,61 +36,9 @@ def healpix_nside(survey: Survey) -> int:
     return survey.nside
 
 
-def read_map(path: Path, column: int | None = None) -> np.ndarray:
-    """One map, (npix,) float32 RING. `column` of the file; None: its only one."""
-    maps = read_healpix(path) if column is None else read_healpix(path, fields=column)
-    if len(maps) != 1:
-        raise UserError(f"{path}: holds {len(maps)} maps, but one was asked for; give a file with one column per bin")
-    return _floats(path, maps)[0]
-
-
-def read_maps(paths: Sequence[Path], bins: int) -> tuple[np.ndarray, list[str]]:
-    """Maps of all bins from one file with a column per bin, or from one file per bin.
-
-    Returns
-    -------
-    maps : (bins, npix) float32, RING
-    names : (bins,) what to call each in messages
-    """
-    if len(paths) == 1:
-        maps = _floats(paths[0], read_healpix(paths[0]))
-        names = [f"{paths[0]} (map {number} of {len(maps)})" for number in range(1, len(maps) + 1)]
-    else:
-        columns = [read_map(path) for path in paths]
-        if len({column.size for column in columns}) > 1:
-            sides = ", ".join(f"{path.name} {_nside(one)}" for path, one in zip(paths, columns, strict=True))
-            raise UserError(f"{paths[0].parent}: maps of different NSIDE ({sides}); bring them to one")
-        maps, names = np.stack(columns), [str(path) for path in paths]
-    if len(maps) != bins:
-        what = "map" if len(maps) == 1 else "maps"
-        raise UserError(
-            f"{paths[0]}: {len(maps)} {what} given by real.path, but lensing.survey has {bins} bins; give one file "
-            "with a column per bin or a list of files, one per bin in order"
-        )
-    return maps, names
-
-
-def read_mask(path: Path) -> np.ndarray:
-    """Footprint, (npix,) bool RING, from 0/1 numbers of any type or logical values; pixels not in the file are out."""
-    columns = read_healpix(path)
-    if len(columns) != 1:
-        raise UserError(f"{path}: holds {len(columns)} columns, but a mask is one; write it to a file of its own")
-    mask = columns[0]
-    if mask.dtype.kind == "f":
-        if np.isnan(mask).any():
-            raise UserError(f"{path}: {np.count_nonzero(np.isnan(mask))} pixels of the mask are NaN; make them 0")
-        mask = np.where(np.abs(mask) < UNSEEN_LIMIT, mask, 0)
-    odd = ~np.isin(mask, (0, 1))
-    if odd.any():
-        raise UserError(f"{path}: a mask is 0 or 1 (observed), but it holds {mask[odd][0]:.6g}; threshold it first")
-    if not mask.any():
-        raise UserError(f"{path}: the mask is empty, no pixel is 1 (observed); give the footprint of the maps")
-    return mask.astype(bool)
-
-
 def check_grid(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, survey: Survey) -> None:
     """Maps (bins, npix) and mask (npix,) must be of the NSIDE that was simulated, and finite where observed."""
-    want, got = healpix_nside(survey), _nside(maps[0])
+    want, got = healpix_nside(survey), nside_of(maps[0])
     if got != want:
         raise UserError(
             f"{names[0]}: NSIDE {got}, but maps of lensing.survey={survey.name} are simulated for NSIDE {want}; give "
@@ -100,7 +47,7 @@ def check_grid(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_na
         )
     if mask.size != maps.shape[1]:
         raise UserError(
-            f"{mask_name}: the mask has NSIDE {_nside(mask)}, the maps have NSIDE {got}; bring it to NSIDE {got} "
+            f"{mask_name}: the mask has NSIDE {nside_of(mask)}, the maps have NSIDE {got}; bring it to NSIDE {got} "
             f"by healpy.ud_grade(1.0 * (mask == 1), {got}) > 0.999, 1 where all of a pixel is observed"
         )
     for one, name in zip(maps, names, strict=True):
@@ -138,7 +85,7 @@ def _quiet_pixels(one: np.ndarray, mask: np.ndarray, sigma: float) -> int:
     """Observed pixels in squares of PIECE^2 pixels that have hardly any noise; see `missing.quiet_pixels`."""
     import healpy
 
-    nside = _nside(mask)
+    nside = nside_of(mask)
     if nside < PIECE or nside & (nside - 1):
         return 0
     seen = np.flatnonzero(mask)
@@ -157,7 +104,7 @@ def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_
     -------
     warnings : what looks odd but may be right
     """
-    nside = _nside(mask)
+    nside = nside_of(mask)
     noise = survey.kappa_noise(nside)
     for one, name, sigma in zip(maps, names, noise, strict=True):
         quiet, rms = quiet_part(one, mask, float(sigma)), float(one[mask].std(dtype=np.float64))
@@ -200,7 +147,7 @@ def quiet_part(one: np.ndarray, mask: np.ndarray, sigma: float) -> float:
     """
     import healpy
 
-    nside = _nside(mask)
+    nside = nside_of(mask)
     cell = min(CELL, max(nside // 4, 1))
     seen = np.flatnonzero(mask)
     cells = healpy.vec2pix(cell, *healpy.pix2vec(nside, seen))
@@ -235,16 +182,3 @@ def bins_out_of_order(rms: np.ndarray, expected: np.ndarray) -> str | None:
         return None
     listed = ", ".join(f"map {i + 1} like bin {best[i] + 1}" for i in moved)
     return f"the noise of the maps fits the bins of the survey better in another order ({listed}); check their order"
-
-
-def _floats(path: Path, maps: np.ndarray) -> np.ndarray:
-    if maps.dtype.kind != "f":
-        raise UserError(f"{path}: holds {maps.dtype} numbers, but convergence is a small fraction; write it as floats")
-    with np.errstate(over="ignore"):  # beyond float32 is as good as missing
-        return maps.astype(np.float32)
-
-
-def _nside(one: np.ndarray) -> int:
-    import healpy
-
-    return int(healpy.npix2nside(one.size))

@@ -109,6 +109,7 @@ WRONG: dict[str, list[list[str]]] = {
         ["--metrics", "list.yaml"],
     ],
     "study.fine_tuning": [["--nope"], ["--out", "."], ["--metrics", "/proc/none/a.json"]],
+    "study.ml_from_scratch": [["--nope"], ["lesson"]],
     "study.physics_check": [
         ["nothing"], ["--metrics", "."], ["--metrics", "list.yaml"], ["--out", "list.yaml"], ["--out", "/proc/none"],
     ],

@@ -35,7 +35,7 @@ MODEL = Path("outputs/model")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 
-BROKEN_PIPE = 141  # exit code of a program whose reader has left: 128 + SIGPIPE
+BROKEN_PIPE = 141  # exit code of a program whose output is no longer read: 128 + SIGPIPE
 INTERRUPTED = 130  # exit code of a program that Ctrl-C stopped: 128 + SIGINT
 # what TensorFlow's C++ says on import, whatever TF_CPP_MIN_LOG_LEVEL asks for: notes, not warnings
 CHATTER = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLog")
@@ -128,7 +128,7 @@ def one_line_errors(name: str) -> Iterator[None]:
         yield
     except UserError as error:
         _fail(str(error))
-    except BrokenPipeError:  # who read the output has left: `... | head`
+    except BrokenPipeError:  # the reader of the output has ended: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(BROKEN_PIPE) from None
     except OSError as error:

@@ -60,11 +60,11 @@ def make_shard(cfg: Config, prepared: Any, shard: Shard, theta: np.ndarray, fold
     # one thread: sums in another order would change the last bit, and the cores are busy with other shards
     with threadpool_limits(1):
         for i in range(shard.start, shard.stop):
-            draw = realisations(cfg.data.seed, SPLITS[shard.split], i)
+            generators = realisations(cfg.data.seed, SPLITS[shard.split], i)
             first = (i - shard.start) * count
-            made = module.maps(cfg, prepared, theta[i - shard.start], draw, count)
+            made = module.maps(cfg, prepared, theta[i - shard.start], generators, count)
             largest = np.maximum(largest, np.abs(made).max())  # NaN if one is
-            with np.errstate(over="ignore"):  # what does not fit is found below
+            with np.errstate(over="ignore"):  # what does not fit is refused below
                 stored[first : first + count] = made
     if not largest <= np.finfo(stored.dtype).max:
         raise UserError(f"data.dtype={cfg.data.dtype}: maps of {shard.name} do not fit; use float32")
@@ -112,13 +112,13 @@ def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool 
     """
     folder, shards = simulation_folder(cfg), plan(cfg)
     with locked(folder):
-        found = _fill(cfg, folder, shards, workers, progress)
+        made = _fill(cfg, folder, shards, workers, progress)
         (out / NOTE).unlink(missing_ok=True)  # until all shards are there nothing says what the folder holds
         for shard in shards:
             for ending in (".npy", ".json"):
                 place(folder / f"{shard.name}{ending}", out / f"{shard.name}{ending}")
     _describe(cfg, folder.name, out)
-    return found | {"bytes": sum((out / f"{s.name}.npy").stat().st_size for s in shards)}
+    return made | {"bytes": sum((out / f"{s.name}.npy").stat().st_size for s in shards)}
 
 
 def generate_part(cfg: Config, part: int, parts: int, workers: int | None = None) -> dict[str, float]:
@@ -128,9 +128,9 @@ def generate_part(cfg: Config, part: int, parts: int, workers: int | None = None
     """
     folder = simulation_folder(cfg)
     with locked(folder, shared=True), locked(folder, f".part-{part}-of-{parts}.lock"):
-        found = _fill(cfg, folder, plan(cfg)[part::parts], workers, progress=False)
+        made = _fill(cfg, folder, plan(cfg)[part::parts], workers, progress=False)
     _describe(cfg, folder.name, folder)
-    return found
+    return made
 
 
 def _fill(cfg: Config, folder: Path, shards: list[Shard], workers: int | None, progress: bool) -> dict[str, float]:
@@ -166,7 +166,7 @@ def _make_all(cfg: Config, missing: list[Shard], folder: Path, workers: int, pro
     theta = {shard: splits[shard.split][shard.start : shard.stop] for shard in missing}
     if workers == 1 or len(missing) == 1:
         for shard in missing:
-            _leave_if_asked()
+            _stop_if_asked()
             yield make_shard(cfg, prepared, shard, theta[shard], folder)
         return
     dumped = cfg.model_dump_json()
@@ -175,11 +175,11 @@ def _make_all(cfg: Config, missing: list[Shard], folder: Path, workers: int, pro
         for task in as_completed(tasks):
             if stop_asked():
                 pool.shutdown(cancel_futures=True)  # shards that are being made are finished
-            _leave_if_asked()
+            _stop_if_asked()
             yield task.result()
 
 
-def _leave_if_asked() -> None:
+def _stop_if_asked() -> None:
     if stop_asked():
         print("asked to stop: finished shards are kept; run again to go on", flush=True)
         raise SystemExit(EXIT_STOPPED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,10 @@ def plan(cfg: Config) -> list[Shard]:
     for split, count in split_sizes(cfg).items():
         per_shard = max(1, min(SHARD_BYTES // map_bytes, -(-count // SHARDS)))
         starts = range(0, count, per_shard)
-        out += [Shard(split, i, start, min(start + per_shard, count)) for i, start in enumerate(starts)]
+        out += [
+            Shard(split=split, number=i, start=start, stop=min(start + per_shard, count))
+            for i, start in enumerate(starts)
+        ]
     return out
 
 
@@ -95,7 +98,7 @@ class Split:
 
     def head(self, count: int) -> Split:
         """The first `count` maps."""
-        return Split(self.arrays, self.offsets, self.theta[:count], self.cosmology[:count])
+        return replace(self, theta=self.theta[:count], cosmology=self.cosmology[:count])
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Maps by index, float32."""
@@ -123,7 +126,12 @@ def open_split(cfg: Config, folder: Path, split: str) -> Split:
         raise UserError(f"{folder / NOTE} is missing; run `dvc repro generate`")
     offsets = np.cumsum([0] + [len(a) for a in arrays])[:-1]
     theta = _written_theta(cfg, folder, split, note)
-    return Split(arrays, offsets, np.repeat(theta, per, axis=0), np.repeat(np.arange(len(theta)), per))
+    return Split(
+        arrays=arrays,
+        offsets=offsets,
+        theta=np.repeat(theta, per, axis=0),
+        cosmology=np.repeat(np.arange(len(theta)), per),
+    )
 
 
 def _note(cfg: Config, folder: Path) -> dict[str, Any] | None:
@@ -131,12 +139,12 @@ def _note(cfg: Config, folder: Path) -> dict[str, Any] | None:
     path, remedy = folder / NOTE, "run `dvc repro generate`"
     try:
         note = json.loads(path.read_text())
-        known = note["format"] == FORMAT and {"fingerprint", "cosmologies"} <= note.keys()
+        supported = note["format"] == FORMAT and {"fingerprint", "cosmologies"} <= note.keys()
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         raise UserError(f"{path} is damaged; delete {folder} and {remedy}") from None
-    if not known:
+    if not supported:
         raise UserError(f"{folder} was made by another version of this program; {remedy}")
     must_be_of_today(note, cfg, "maps", folder, "generate")
     return dict(note)

@@ -100,7 +100,7 @@ class Estimator:
         coverage = checked.coverage(self.cfg, coverage, len(maps))
         image_checks.must_be_data(self.cfg, maps, coverage, "maps", NO_DATA)
         if self.cfg.kind.observed == "survey":
-            image_checks.must_not_be_quiet(self.cfg, maps, coverage, "maps", NO_DATA)
+            image_checks.must_not_be_noiseless(self.cfg, maps, coverage, "maps", NO_DATA)
             must_have_mean(self.cfg, maps, coverage, "maps")
         return in_batches(self._observer.finish, (maps, coverage), 256)
 

@@ -2,7 +2,7 @@
 
     python -m cosmokeras.surveys.footprint --healpix MASK.fits --size 64 --pixel 5 --out data/masks/NAME.npy
 
-writes the masks of patches at random places of the footprint in MASK.fits. They go onto simulated maps with
+writes the masks of patches at random positions of the footprint in MASK.fits. They go onto simulated maps with
 `lensing.mask: data/masks/NAME.npy` in params.yaml, or with `mask: ../masks/NAME.npy` in a survey preset. With
 `--noise NOISE.fits`, a HEALPix map of the noise of each pixel over the survey's, they go with that: `--out NAME.npz`.
 """
@@ -37,17 +37,17 @@ def read_noise(path: Path, mask: np.ndarray) -> np.ndarray:
     if not good[mask].all():
         bad = int(np.count_nonzero(~good & mask))
         raise UserError(f"--noise {path}: not above 0 in {bad} observed pixels; must be the noise over the survey's")
-    usual = float(np.median(noise[mask]))
-    if not 1 / USUAL_NOISE <= usual <= USUAL_NOISE:
+    typical = float(np.median(noise[mask]))
+    if not 1 / USUAL_NOISE <= typical <= USUAL_NOISE:
         raise UserError(
-            f"--noise {path}: {usual:.3g} in most observed pixels; must be the noise over the survey's, 1 where it is "
-            "sigma_e / sqrt(n_eff A): divide it by that"
+            f"--noise {path}: {typical:.3g} in most observed pixels; must be the noise over the survey's, 1 where it "
+            "is sigma_e / sqrt(n_eff A): divide it by that"
         )
     return np.where(good, noise, 1.0)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write masks for simulated maps: the footprint of a HEALPix mask at random places."""
+    """Write masks for simulated maps: the footprint of a HEALPix mask at random positions."""
     parser = cli.Parser("cosmokeras.surveys.footprint", main.__doc__)
     parser.add_argument("--healpix", required=True, type=Path, metavar="MASK.fits", help="footprint, 1 where observed")
     parser.add_output("--out")

@@ -11,14 +11,14 @@ import numpy as np
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.survey import Survey
-from cosmokeras.readers import missing as marks
+from cosmokeras.readers import missing as missing_data
 from cosmokeras.sky.patches import UNSEEN_LIMIT
 from cosmokeras.sky.pixels import ARCMIN, healpix_side
 from cosmokeras.surveys.healpix_files import nside_of
 
 FACTOR = 3.0  # rms of a bin may be this far off what is expected; harmonics up to l = 2 nside keep 0.58 of the noise
 SIGNAL = 0.02  # rms of the convergence itself in pixels of arcmins, at most about this for sources at z = 1
-QUIET = 0.2  # a piece of sky with less than this part of the expected noise holds no data
+NOISELESS = 0.2  # a piece of sky with less than this part of the expected noise holds no data
 NOTHING = 1e-3  # maps with less than this part of the expected noise are empty inside the mask
 BAND_LIMITED = 0.95  # maps whose rms is below this part of the expected noise are remarked upon
 CELL = 16  # NSIDE of the pieces of sky that are looked at for that
@@ -71,18 +71,20 @@ def check_marks(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_n
     """
     advice = f"take them out of the mask {mask_name}, or say real.missing={{value}} if that marks pixels without data"
     for one, name in zip(maps, names, strict=True):
-        marks.must_be_marked(one[None, mask, None], np.ones((1, int(mask.sum())), bool), name, advice)
-    marks.must_differ(maps[:, mask].T[None], np.ones((1, int(mask.sum())), bool), ", ".join(dict.fromkeys(names)))
+        missing_data.must_be_marked(one[None, mask, None], np.ones((1, int(mask.sum())), bool), name, advice)
+    missing_data.must_differ(
+        maps[:, mask].T[None], np.ones((1, int(mask.sum())), bool), ", ".join(dict.fromkeys(names))
+    )
     for one, name, sigma in zip(maps, names, noise, strict=True):
-        if quiet := _quiet_pixels(one, mask, float(sigma)):
+        if noiseless := _noiseless_pixels(one, mask, float(sigma)):
             raise UserError(
-                f"{name}: {quiet} of {np.count_nonzero(mask)} pixels called observed lie where there is hardly any "
+                f"{name}: {noiseless} of {np.count_nonzero(mask)} pixels called observed lie where there is hardly any "
                 f"noise; the mask {mask_name} reaches beyond the footprint, or holes were filled: take them out of it"
             )
 
 
-def _quiet_pixels(one: np.ndarray, mask: np.ndarray, sigma: float) -> int:
-    """Observed pixels in squares of PIECE^2 pixels that have hardly any noise; see `missing.quiet_pixels`."""
+def _noiseless_pixels(one: np.ndarray, mask: np.ndarray, sigma: float) -> int:
+    """Observed pixels in squares of PIECE^2 pixels that have hardly any noise; see `missing.noiseless_pixels`."""
     import healpy
 
     nside = nside_of(mask)
@@ -94,7 +96,7 @@ def _quiet_pixels(one: np.ndarray, mask: np.ndarray, sigma: float) -> int:
     values = one[seen].astype(np.float64)
     first, second = (np.bincount(piece, x) / np.maximum(hits, 1) for x in (values, values**2))
     scatter = np.sqrt(np.maximum(second - first**2, 0))
-    return int(hits[marks.is_quiet(scatter, hits >= PIECE**2 // 2, sigma)].sum())
+    return int(hits[missing_data.lacks_noise(scatter, hits >= PIECE**2 // 2, sigma)].sum())
 
 
 def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, survey: Survey) -> list[str]:
@@ -107,11 +109,11 @@ def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_
     nside = nside_of(mask)
     noise = survey.kappa_noise(nside)
     for one, name, sigma in zip(maps, names, noise, strict=True):
-        quiet, rms = quiet_part(one, mask, float(sigma)), float(one[mask].std(dtype=np.float64))
-        if quiet > 0.05:
+        noiseless, rms = noiseless_fraction(one, mask, float(sigma)), float(one[mask].std(dtype=np.float64))
+        if noiseless > 0.05:
             raise UserError(
-                f"{mask_name}: {quiet:.0%} of the area that the mask calls observed has hardly any noise in {name}; "
-                "the mask is inverted or reaches beyond the footprint (give that of these maps), or they are smoothed"
+                f"{mask_name}: {noiseless:.0%} of the area that the mask calls observed has hardly any noise in {name}"
+                "; the mask is inverted or reaches beyond the footprint (give that of these maps), or they are smoothed"
             )
         low, high = sigma / FACTOR, FACTOR * np.hypot(sigma, SIGNAL)
         if not low <= rms <= high:
@@ -124,8 +126,8 @@ def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_
                 f"{name}: rms {rms:.3g} inside the mask, but {sigma:.3g} of shape noise is expected of lensing.survey="
                 f"{survey.name} at NSIDE {nside} (allowed {low:.2g} to {high:.2g}); {advice}"
             )
-    found = np.array([one[mask].std(dtype=np.float64) for one in maps])
-    odd = [bins_out_of_order(found, noise), _less_noise(found / noise)]
+    measured = np.array([one[mask].std(dtype=np.float64) for one in maps])
+    odd = [bins_out_of_order(measured, noise), _less_noise(measured / noise)]
     return [one for one in odd if one is not None]
 
 
@@ -140,10 +142,10 @@ def _less_noise(ratio: np.ndarray) -> str | None:
     )
 
 
-def quiet_part(one: np.ndarray, mask: np.ndarray, sigma: float) -> float:
-    """Part of the observed sky, in pieces, in which the rms is under QUIET times the noise `sigma` of a pixel.
+def noiseless_fraction(one: np.ndarray, mask: np.ndarray, sigma: float) -> float:
+    """Fraction of the observed sky, in pieces, in which the rms is under NOISELESS times the noise `sigma` of a pixel.
 
-    Where even the noisiest pieces have less than `sigma`, theirs counts: a map smoothed all over has no quiet part.
+    Where even the noisiest pieces have less than `sigma`, theirs counts: a map smoothed all over has no noiseless part.
     """
     import healpy
 
@@ -160,7 +162,7 @@ def quiet_part(one: np.ndarray, mask: np.ndarray, sigma: float) -> float:
     noisiest = np.quantile(rms, 0.99)
     if noisiest < NOTHING * sigma:
         return 1.0
-    return float(hits[rms < QUIET * min(sigma, noisiest)].sum() / hits.sum())
+    return float(hits[rms < NOISELESS * min(sigma, noisiest)].sum() / hits.sum())
 
 
 def bins_out_of_order(rms: np.ndarray, expected: np.ndarray) -> str | None:

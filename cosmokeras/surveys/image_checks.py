@@ -26,13 +26,13 @@ MASK_THEM = "give a real.mask without them, or real.missing={value} if that mark
 
 def observed_part(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str) -> np.ndarray:
     """Coverage (n, h, w) without the pixels that have the value of real.missing in any channel of `maps`."""
-    gone = missing.is_missing(maps, cfg.real.missing).any(axis=-1)
-    if not gone.any():
+    unobserved = missing.is_missing(maps, cfg.real.missing).any(axis=-1)
+    if not unobserved.any():
         return coverage
-    left = np.where(gone, 0, coverage).astype(np.float32)
-    if not (left >= USED).any():
+    remaining = np.where(unobserved, 0, coverage).astype(np.float32)
+    if not (remaining >= USED).any():
         raise UserError(f"{where}: no pixel is left: all observed ones have the value real.missing={cfg.real.missing}")
-    return left
+    return remaining
 
 
 def clean(maps: np.ndarray, coverage: np.ndarray, where: str, whole: bool = False) -> np.ndarray:
@@ -85,14 +85,14 @@ def must_be_noisy(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: st
                 f"{where}: bin {number + 1} has an rms of {rms:.3g}, but a pixel of lensing.survey={cfg.survey.name} "
                 f"has noise of {expected:.3g}; give noisy, unsmoothed convergence as a plain number (not in per cent)"
             )
-    must_not_be_quiet(cfg, maps, coverage, where, "take them out of real.mask")
+    must_not_be_noiseless(cfg, maps, coverage, where, "take them out of real.mask")
 
 
-def must_not_be_quiet(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str, advice: str) -> None:
+def must_not_be_noiseless(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str, advice: str) -> None:
     """Refuse noisy convergence (n, h, w, channels) with squares among the observed pixels that have no noise."""
     used = coverage >= USED
-    if quiet := missing.quiet_pixels(maps, used, pixel_noise(cfg)):
+    if noiseless := missing.noiseless_pixels(maps, used, pixel_noise(cfg)):
         raise UserError(
-            f"{where}: {quiet} of {np.count_nonzero(used)} pixels called observed lie where there is hardly any noise; "
-            f"the mask reaches beyond the maps, or holes were filled: {advice}"
+            f"{where}: {noiseless} of {np.count_nonzero(used)} pixels called observed lie where there is hardly any "
+            f"noise; the mask reaches beyond the maps, or holes were filled: {advice}"
         )

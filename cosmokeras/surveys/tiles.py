@@ -1,6 +1,6 @@
 """Where square patches are cut out of a flat map, so that as much observed sky as possible is kept.
 
-Patches do not overlap. They stand in rows, each row at the height and its patches at the places that keep most; or in
+Patches do not overlap. They stand in rows, each row at the height and its patches at the columns that keep most; or in
 columns likewise; or on the grid that begins in the upper left corner; or each is the first from the top, or from
 the left, that fits. The best is taken, and of equal ones the grid.
 """
@@ -43,11 +43,11 @@ def best_corners(coverage: np.ndarray, size: int, max_masked: float) -> Corners:
     grid = [(int(y) * size, int(x) * size) for y, x in np.argwhere(worth[::size, ::size])]
     rows = _shelves(worth, size)
     columns = [(y, x) for x, y in _shelves(worth.T, size)]
-    first = greedy_corners(coverage, size, max_masked)
-    left = [(y, x) for x, y in greedy_corners(coverage.T, size, max_masked)]
-    tries = [grid, rows, columns, first, left]
-    kept = [_kept(coverage, corners, size) for corners in tries]
-    return sorted(tries[kept.index(max(kept))])
+    greedy = greedy_corners(coverage, size, max_masked)
+    transposed = [(y, x) for x, y in greedy_corners(coverage.T, size, max_masked)]
+    candidates = [grid, rows, columns, greedy, transposed]
+    kept = [_kept(coverage, corners, size) for corners in candidates]
+    return sorted(candidates[kept.index(max(kept))])
 
 
 def used_part(coverage: np.ndarray, corners: Corners, size: int) -> float:

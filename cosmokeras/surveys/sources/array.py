@@ -99,7 +99,7 @@ def read_maps(
 ) -> tuple[np.ndarray, str]:
     """Maps (n, h, w, channels) of a file, or of a list of files of one bin each; and how to name them in a message.
 
-    `pixel_arcmin` is held against the headers of FITS files; `mask` puts unmasked pixels back in their places.
+    `pixel_arcmin` is held against the headers of FITS files; `mask` puts unmasked pixels back into their rows.
     """
     if isinstance(path, str):
         one = _unflattened(image_files.read_floats(path, pixel_arcmin), path, mask, size, channels)

@@ -86,7 +86,7 @@ def load(cfg: Config) -> RealSky:
             f"Kaiser & Squires on the sphere of ({frame.sign1:+d} g1, {frame.sign2:+d} g2), 0 outside the mask, "
             f"l up to {lmax}; E mode",
         ],
-        "warnings": _doubts(frame, shear, mask, cfg.survey.n_eff, nside),
+        "warnings": _warnings(frame, shear, mask, cfg.survey.n_eff, nside),
     }
     return sky_of(cfg, "des_y3_shear", e, names, mask, mask_name, provenance, b)
 
@@ -105,26 +105,28 @@ def _lmax(cfg: Config, nside: int) -> int:
         raise UserError(f"lensing.survey={cfg.survey.name}: {error}; change it in a copy of the preset") from None
 
 
-def _doubts(frame: Frame, shear: Shear, mask: np.ndarray, n_eff: np.ndarray, nside: int) -> list[str]:
-    """Warnings about what could not be made sure of."""
+def _warnings(frame: Frame, shear: Shear, mask: np.ndarray, n_eff: np.ndarray, nside: int) -> list[str]:
+    """Warnings about what the maps do not determine."""
     import healpy
 
-    found = []
+    warnings = []
     if frame.relative < CLEAR:
-        found.append(
+        warnings.append(
             f"E and B modes do not tell the relative sign of g1 and g2 ({frame.relative:.1f} sigma): as stored"
         )
     if frame.overall < CLEAR:
-        found.append(f"the skewness does not tell the sign of the convergence ({frame.overall:.1f} sigma): as stored")
+        warnings.append(
+            f"the skewness does not tell the sign of the convergence ({frame.overall:.1f} sigma): as stored"
+        )
     if shear.counts is None:
-        found.append("no galaxy counts found: pixels without galaxies cannot be told from pixels without shear")
+        warnings.append("no galaxy counts found: pixels without galaxies cannot be told from pixels without shear")
     else:
         area = healpy.nside2pixarea(nside, degrees=True) * 3600
         ratio = shear.counts[:, mask].mean(axis=1) / (n_eff * area)
         if (np.abs(np.log(ratio)) > np.log(1.5)).any():
             listed = ", ".join(f"{one:.2f}" for one in ratio)
-            found.append(f"galaxies per pixel over n_eff of the preset, per bin: {listed}")
-    return found
+            warnings.append(f"galaxies per pixel over n_eff of the preset, per bin: {listed}")
+    return warnings
 
 
 def read_archive(path: Path, bins: int) -> tuple[np.ndarray, Shear]:

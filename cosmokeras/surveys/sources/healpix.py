@@ -43,16 +43,17 @@ def load(cfg: Config) -> RealSky:
     maps, names = read_maps(paths, len(cfg.survey.bins))
     mask = read_mask(mask_path)
     check_grid(np.zeros_like(maps), names, mask, str(mask_path), cfg.survey)
-    gone = is_missing(maps, cfg.real.missing).any(axis=0) & mask
-    if gone.any() and not (mask & ~gone).any():
+    unobserved = is_missing(maps, cfg.real.missing).any(axis=0) & mask
+    if unobserved.any() and not (mask & ~unobserved).any():
         raise UserError(f"{names[0]}: all pixels of {mask_path} have the value real.missing={cfg.real.missing}")
-    mask &= ~gone
+    mask &= ~unobserved
+    missing = np.count_nonzero(unobserved)
     own = stated(cfg)
     provenance = {
         "kind": own.kind,
         "statement": own.statement,
         "files": {str(path): image_files.sha256(path) for path in (*paths, mask_path)},
-        "steps": [f"{np.count_nonzero(gone)} pixels of the mask taken out of it (real.missing)"] if gone.any() else [],
+        "steps": [f"{missing} pixels of the mask taken out of it (real.missing)"] if missing else [],
     }
     sky = sky_of(cfg, "healpix", maps, names, mask, str(mask_path), provenance, marked=False)
     return replace(sky, observed=own.observed, truth=own.truth)

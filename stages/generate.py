@@ -10,7 +10,8 @@ from cosmokeras import UserError, load_params
 from cosmokeras.common import cli
 from cosmokeras.common.files import write_json
 from cosmokeras.dataset.check import spectrum_check
-from cosmokeras.dataset.shards import generate, generate_part, open_split
+from cosmokeras.dataset.generation import generate, generate_part
+from cosmokeras.dataset.shards import open_split
 from cosmokeras.report import figures
 
 

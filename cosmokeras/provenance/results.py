@@ -113,7 +113,7 @@ TRAINED = ("kind", "model"), (*SEEN[1], Config.training_key), (*SEEN[2], _starti
 SKY = ("source",), (Config.sky_key, _published), (_masks, _sky_files)
 # Stages have all that they import; what is kept of them has the code that its numbers come from, without pictures.
 RESULTS = {
-    "maps": Result(("cosmokeras.dataset.shards",), *MAPS),
+    "maps": Result(("cosmokeras.dataset.generation",), *MAPS),
     "generate": Result(("stages.generate",), *MAPS),
     "sky": Result(("cosmokeras.surveys", "cosmokeras.params.config"), *SKY),
     "fetch_real": Result(("stages.fetch_real",), *SKY),

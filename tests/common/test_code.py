@@ -27,7 +27,7 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def changed(path: Path, old: str, new: str) -> set[str]:
     """Files whose digests a change of one file changes, among those that the maps are made by."""
-    roots = ("cosmokeras.dataset.shards", "cosmokeras.simulators.lensing")
+    roots = ("cosmokeras.dataset.generation", "cosmokeras.simulators.lensing")
     before = code_digests(*roots)
     text = path.read_text()
     assert old in text

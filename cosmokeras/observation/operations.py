@@ -1,4 +1,4 @@
-"""Operations on batches of maps that several ways of mass mapping share."""
+"""Operations on batches of maps that the mass mappings share."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import numpy as np
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.own_maps import check_truth
 from cosmokeras.params.registry import KINDS, MODELS, RANGES, SOURCES
-from cosmokeras.params.survey import MOST, NEAREST
+from cosmokeras.params.survey import MAX_OUTSIDE, MIN_MEAN_Z
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config
@@ -133,16 +133,16 @@ def _check_shift(config: Config, fail: Callable[[str], None]) -> None:
     before = survey.n_z_inside()[0]
     for shift in shifts:
         part, mean = survey.n_z_inside(float(shift))
-        if (lost := 1 - part / before).max() > MOST:
+        if (lost := 1 - part / before).max() > MAX_OUTSIDE:
             number = lost.argmax() + 1
             fail(
                 f"{key}: a shift of {shift:g} takes {lost.max():.0%} of n(z) of bin {number} of {survey.name} out of "
-                f"0 < z < {survey.z_max:g}; at most {MOST:.0%} is allowed"
+                f"0 < z < {survey.z_max:g}; at most {MAX_OUTSIDE:.0%} is allowed"
             )
-        if mean.min() < NEAREST:
+        if mean.min() < MIN_MEAN_Z:
             fail(
                 f"{key}: a shift of {shift:g} takes bin {mean.argmin() + 1} of {survey.name} to a mean redshift of "
-                f"{mean.min():.2g}; at least {NEAREST:g} is allowed"
+                f"{mean.min():.2g}; at least {MIN_MEAN_Z:g} is allowed"
             )
 
 

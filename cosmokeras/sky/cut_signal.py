@@ -1,8 +1,8 @@
-"""Power that flat pixels cut out of a map of HEALPix averages have beyond that of their mean window.
+"""Excess power of flat pixels cut out of a map of HEALPix averages, beyond that of their mean pixel window.
 
-The flat pixels differ from place to place: which HEALPix pixels lie under one, and where those are. Neighbours share
-HEALPix pixels, so that the differences go together for a few pixels. Like the noise of `cosmokeras.sky.transfer`
-they are sampled from the geometry itself.
+The pixel windows differ from one flat pixel to the next: which HEALPix pixels lie under one, and where those are.
+Neighbours share HEALPix pixels, so that their windows are correlated over a few pixels. Like the noise of
+`cosmokeras.sky.transfer` this covariance of the windows is sampled from the geometry itself.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from functools import cache
 
 import numpy as np
 
+from cosmokeras.common.interpolation import log_bracket
 from cosmokeras.sky.patches import SUBPIXELS, sub_points, tangent_frame, tangent_grid
 from cosmokeras.sky.pixels import ARCMIN
-from cosmokeras.sky.transfer import Sky, by_pixel, places
+from cosmokeras.sky.transfer import Sky, by_pixel, pointings
 
 BLOCK = 3  # flat pixels along the side of a sample: lags up to 2
-SAMPLES = 160  # places
+SAMPLES = 160  # pointings
 DIRECTIONS = 12
 WAVES = 40  # multipoles at which the windows are worked out
 INSIDE = 16  # points that stand for the area of a HEALPix pixel: the centres of its parts at four times NSIDE
@@ -35,8 +36,8 @@ def _windows(nside: int, pixel_arcmin: float, sky: Sky, highest: float) -> tuple
     ell = np.geomspace(0.05 / side, highest, WAVES)
     angle = np.pi * np.arange(DIRECTIONS) / DIRECTIONS
     qx, qy = np.outer(np.cos(angle), ell), np.outer(np.sin(angle), ell)  # (directions, waves)
-    found = np.empty((SAMPLES, DIRECTIONS, WAVES, BLOCK**2), complex)
-    for windows, (ra, dec) in zip(found, places(sky, SAMPLES), strict=True):
+    sampled = np.empty((SAMPLES, DIRECTIONS, WAVES, BLOCK**2), complex)
+    for windows, (ra, dec) in zip(sampled, pointings(sky, SAMPLES), strict=True):
         # each sub-point shows the average over its HEALPix pixel
         numbers, below = np.unique(sub_points(nside, grid, ra, dec), return_inverse=True)
         inside = healpy.ring2nest(nside, numbers)[:, None] * INSIDE + np.arange(INSIDE)
@@ -45,8 +46,8 @@ def _windows(nside: int, pixel_arcmin: float, sky: Sky, highest: float) -> tuple
         x, y = np.stack([west @ there, north @ there]) / (outwards @ there)
         waves = np.exp(1j * (qx[..., None] * x + qy[..., None] * y)).reshape(*qx.shape, -1, INSIDE).mean(axis=-1)
         windows[:] = waves[..., by_pixel(below, BLOCK)].mean(axis=-1)
-    mean = found.mean(axis=0)
-    both = np.einsum("sdwp,sdwq->dwpq", found, found.conj()) / SAMPLES
+    mean = sampled.mean(axis=0)
+    both = np.einsum("sdwp,sdwq->dwpq", sampled, sampled.conj()) / SAMPLES
     excess = (both - mean[..., :, None] * mean[..., None, :].conj()).real.mean(axis=0)
     out, count = np.zeros((2, WAVES, 2 * BLOCK - 1, 2 * BLOCK - 1))
     row, column = np.divmod(np.arange(BLOCK**2), BLOCK)
@@ -64,10 +65,8 @@ def excess_weights(n: int, ell: np.ndarray, nside: int, pixel_arcmin: float, sky
     waves, excess = _windows(nside, pixel_arcmin, sky, float(ell[-1]))
     side = pixel_arcmin * ARCMIN
     measure = np.gradient(np.log(ell)) * ell**2 / (2 * np.pi)
-    reach = np.arange(1 - BLOCK, BLOCK)
-    phase = np.cos(2 * np.pi / n * np.outer(np.arange(n // 2 + 1), reach))  # even in both axes after the mean
+    lags = np.arange(1 - BLOCK, BLOCK)
+    phase = np.cos(2 * np.pi / n * np.outer(np.arange(n // 2 + 1), lags))  # even in both axes after the mean
     by_wave = np.einsum("ya,xb,wab->yxw", phase, phase, excess).reshape(-1, WAVES)
-    position = np.interp(np.log(ell), np.log(waves), np.arange(WAVES))
-    lower = np.minimum(position.astype(int), WAVES - 2)
-    part = position - lower
-    return (by_wave[:, lower] * (1 - part) + by_wave[:, lower + 1] * part) * measure * side**2
+    lower, fraction = log_bracket(ell, waves)
+    return (by_wave[:, lower] * (1 - fraction) + by_wave[:, lower + 1] * fraction) * measure * side**2

@@ -1,4 +1,6 @@
-"""Catalogues of galaxy shapes: binned on a flat grid, with their footprint and a test of E against B modes."""
+"""Catalogues of galaxy shapes: binned on a flat grid, their footprint, and E and B modes (Crittenden et al. 2002, ApJ
+568, 20) against rotated galaxies.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ class ShearMaps(NamedTuple):
 
 
 def _positions(catalogue: Catalogue, projection: Literal["tangent", "plain"]) -> tuple[np.ndarray, np.ndarray]:
-    """Places (x, y) [arcmin] about the median position, x growing with RA.
+    """Positions (x, y) [arcmin] about the median position, x growing with RA.
 
     "tangent" is the gnomonic projection. Its north differs from the local one by dRA sin(Dec) < 0.03 deg in this field,
     which turns shear by twice that: nothing. "plain" takes RA and Dec for Cartesian, as the published binned maps do.
@@ -88,7 +90,7 @@ def bin_shear(
     """Weighted mean shear on a grid of `size` pixels of `pixel_arcmin`, centred on the median position."""
     pixel, inside = _pixel_index(catalogue, size, pixel_arcmin, projection)
     maps = _bin(pixel, size, catalogue.e1[inside], catalogue.e2[inside], catalogue.weight[inside])
-    return ShearMaps(*maps, np.bincount(pixel, minlength=size**2).reshape(size, size))
+    return ShearMaps(*maps, counts=np.bincount(pixel, minlength=size**2).reshape(size, size))
 
 
 def coverage(counts: np.ndarray) -> np.ndarray:
@@ -161,16 +163,16 @@ def eb_test(
     pixel, inside = _pixel_index(catalogue, size, pixel_arcmin)
     e, weight = (catalogue.e1 + 1j * catalogue.e2)[inside], catalogue.weight[inside]
 
-    def scatter(maps: ShearMaps) -> list[float]:
+    def deviations(maps: ShearMaps) -> list[float]:
         smooth = (gaussian_filter(k, smoothing_arcmin / pixel_arcmin, mode="constant") for k in convergence(maps, used))
         return [float(k[inner].std()) for k in smooth]
 
-    e_std, b_std = scatter(real)
+    e_std, b_std = deviations(real)
     noise, variance = [], []
     for _ in range(rotations):  # rotated_noise, with the pixel numbers worked out once
-        turned = e * np.exp(2j * np.pi * rng.random(e.size))
-        maps = ShearMaps(*_bin(pixel, size, turned.real, turned.imag, weight), real.counts)
-        noise.append(scatter(maps))
+        rotated = e * np.exp(2j * np.pi * rng.random(e.size))
+        maps = ShearMaps(*_bin(pixel, size, rotated.real, rotated.imag, weight), counts=real.counts)
+        noise.append(deviations(maps))
         variance.append(0.5 * np.mean((maps.g1**2 + maps.g2**2)[used > 0]))
     mean, spread = float(np.mean(noise)), float(np.std(noise, ddof=1))
     return {

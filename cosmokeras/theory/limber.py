@@ -1,4 +1,4 @@
-"""What the spectra of the maps should be: BBKS for `grf`, linear theory for `2lpt`, Limber integrals for `lensing`."""
+"""Angular spectra of convergence by Limber integrals (LoVerde & Afshordi 2008, PRD 78, 123506), alignments included."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HUBBLE = 1 / 2997.92458  # H0 / c [h/Mpc]
 C1_RHO = 5e-14 * 2.77536627e11
 NODES = 400  # of the Limber integral in chi
 NEAR = 30  # steps between us and a bin's sources below which they are made finer
-CUT_OFF = 0.01  # part of C_ell that may come from wavenumbers beyond the tabulated ones
+MAX_BEYOND_TABLE = 0.01  # part of C_ell that may come from wavenumbers beyond the tabulated ones
 PIVOT = 0.62  # redshift of unit factor in the evolution of alignments (Secco, Samuroff et al. 2022, PRD 105, 023515)
 
 
@@ -96,7 +96,7 @@ def angular_cl(cfg: Config, theta: np.ndarray, ell: np.ndarray) -> np.ndarray:
     return spectra(cfg, theta, ell)
 
 
-def spectra(cfg: Config, theta: np.ndarray, ell: np.ndarray, most: float = CUT_OFF) -> np.ndarray:
+def spectra(cfg: Config, theta: np.ndarray, ell: np.ndarray, most: float = MAX_BEYOND_TABLE) -> np.ndarray:
     """`angular_cl` of arguments that are checked; `most`: part of C_ell that may come from beyond the table."""
     table = theory_table(cfg)
     out = []

@@ -140,7 +140,7 @@ class Survey(Frozen):
         return self.n_z_weights(z) * 2 / (np.append(step, 0.0) + np.insert(step, 0, 0.0))
 
     def n_z_nodes(self, grid: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
-        """Redshifts (n,), in no order, that `n_z` has to be looked at on besides those of an ascending `grid`."""
+        """Redshifts (n,), in no order, that `n_z` has to be sampled at besides those of an ascending `grid`."""
         moved = [s + term.nodes(grid) for i, s in enumerate(self._shifts(shift)) for term in self.bins[i].n_z]
         z = np.concatenate(moved)
         return z[(z > 0) & (z < self.z_max)]

@@ -1,4 +1,4 @@
-"""Whether shells of matter resolve what is in front of a survey's sources, and the sources themselves."""
+"""Whether shells of matter resolve the lensing kernel in front of a survey's sources, and the sources themselves."""
 
 from __future__ import annotations
 

@@ -88,9 +88,9 @@ def _centre_displacements(nside: int, pixel_arcmin: float, sky: Sky) -> np.ndarr
     grid = tangent_grid(pixel_arcmin * ARCMIN, SUBPIXELS)
     displacements = []
     for ra, dec in pointings(sky, POINTINGS // 4):
-        there = np.array(healpy.pix2vec(nside, sub_points(nside, grid, ra, dec)))
+        vectors = np.array(healpy.pix2vec(nside, sub_points(nside, grid, ra, dec)))
         outwards, west, north = tangent_frame(ra, dec)
-        displacements.append(np.stack([west @ there, north @ there]) / (outwards @ there))
+        displacements.append(np.stack([west @ vectors, north @ vectors]) / (outwards @ vectors))
     return np.concatenate(displacements, axis=1)
 
 

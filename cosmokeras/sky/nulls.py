@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from cosmokeras.sky.pixels import USED
+
 BLOCKS = 4  # blocks along a side of a patch, within which variances are compared
-USED = 0.5  # a pixel counts as observed when at least this part of it is
 
 
 def skewness(values: np.ndarray) -> float:
@@ -77,6 +78,6 @@ def variance_scatter(patches: np.ndarray, coverage: np.ndarray) -> np.ndarray:
 
 
 def patch_nulls(patches: np.ndarray, coverage: np.ndarray) -> dict[str, float]:
-    """`variance_scatter` of each bin as bin_N_patch_scatter; left out where there are too few patches to tell."""
+    """`variance_scatter` of each bin as bin_N_patch_scatter; left out where there are too few patches."""
     scatter = variance_scatter(patches, coverage)
     return {f"bin_{i}_patch_scatter": float(value) for i, value in enumerate(scatter, start=1) if np.isfinite(value)}

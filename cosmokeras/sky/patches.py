@@ -10,8 +10,11 @@ import numpy as np
 
 from cosmokeras.common import arguments
 from cosmokeras.common.errors import UserError
+from cosmokeras.sky.pixels import USED
 
-MAX_SIDE_DEG = 30.0  # a tangent plane is no flat sky beyond: corner pixels of a 30 deg patch see 18 % less sky
+# A tangent plane is no flat sky beyond: at r [rad] from its centre a pixel sees (1 + r^2)^(-3/2) of the area of the
+# central one, 18 % less in the corners of 30 deg (r = 0.37)
+MAX_SIDE_DEG = 30.0
 SUBPIXELS = 4  # sub-points along each side of a flat pixel
 # Pixels around a patch whose masked shear counts in its convergence. Holes further away change the noise inside by 2.9
 # % of its rms, 0.1 % of its variance (without a margin: 10 %); `python -m study.masked_inversion --skies 6`, where 12 %
@@ -80,7 +83,7 @@ def cut_patches(
         while ra <= end + 1e-9:
             if 1.0 - mask[sub_points(nside, coarse_points, ra, dec)].mean() <= coarse_limit:
                 patch, coverage = _average(maps, mask, sub_points(nside, points, ra, dec), size)
-                if np.mean(coverage < 0.5) <= max_masked:
+                if np.mean(coverage < USED) <= max_masked:
                     accepted.append((patch, coverage, ra % 360.0, dec))
                     ra += width
                     continue
@@ -179,7 +182,7 @@ def _average(maps: np.ndarray, mask: np.ndarray, pixels: np.ndarray, size: int) 
     coverage = (hits / SUBPIXELS**2).astype(np.float32)
     # masked values may be NaN or UNSEEN: replace, do not multiply
     values = np.where(seen, maps[:, pixels], 0.0).reshape(len(maps), *cells).sum(axis=(2, 4), dtype=np.float64)
-    means = np.where(coverage >= 0.5, values / np.maximum(hits, 1), 0.0)
+    means = np.where(coverage >= USED, values / np.maximum(hits, 1), 0.0)
     return np.moveaxis(means, 0, -1).astype(np.float32), coverage
 
 

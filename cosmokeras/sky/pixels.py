@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 ARCMIN = np.pi / 180.0 / 60.0  # radians
+USED = 0.5  # a pixel counts as observed when at least this part of it is
 
 
 def healpix_side(nside: int) -> float:

@@ -82,6 +82,6 @@ def spin2_rotation(nside: int, pixels: np.ndarray, ra: float, dec: float) -> np.
 
     x, y, z = position = np.array(healpy.pix2vec(nside, pixels))
     centre, west, north = tangent_frame(ra, dec)
-    there = np.stack([y, -x, np.zeros_like(z)]) / np.hypot(x, y)  # west at each pixel
-    transported = there - (centre @ there) / (1 + centre @ position) * (position + centre[:, None])
+    local_west = np.stack([y, -x, np.zeros_like(z)]) / np.hypot(x, y)
+    transported = local_west - (centre @ local_west) / (1 + centre @ position) * (position + centre[:, None])
     return (west @ transported + 1j * (north @ transported)) ** 2

@@ -112,8 +112,8 @@ def noise_boost(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) -> np.nda
     for ra, dec in pointings(sky, POINTINGS):
         below, counts = np.unique(sub_points(nside, grid, ra, dec), return_counts=True)
         outwards, west, north = tangent_frame(ra, dec)
-        there = np.array(healpy.pix2vec(nside, below))
-        centres = np.stack([west @ there, north @ there]) / (outwards @ there)
+        vectors = np.array(healpy.pix2vec(nside, below))
+        centres = np.stack([west @ vectors, north @ vectors]) / (outwards @ vectors)
         radius = rng.uniform(*SMALL, (256, 1)) * ARCMIN
         holes = rng.uniform(-1, 1, (2, 256, 1)) * (side + radius)
         kept = counts * (np.hypot(*(centres[:, None] - holes)) > radius)
@@ -167,9 +167,9 @@ def signal_displacements(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) 
     for ra, dec in pointings(sky, POINTINGS):
         pixels = np.repeat(sub_points(nside, grid, ra, dec), 8)
         inside = healpy.ring2nest(nside, pixels) * 256 + rng.integers(0, 256, pixels.size)
-        there = np.array(healpy.pix2vec(16 * nside, inside, nest=True))
+        vectors = np.array(healpy.pix2vec(16 * nside, inside, nest=True))
         outwards, west, north = tangent_frame(ra, dec)
-        displacements.append(np.stack([west @ there, north @ there]) / (outwards @ there))
+        displacements.append(np.stack([west @ vectors, north @ vectors]) / (outwards @ vectors))
     return np.concatenate(displacements, axis=1)
 
 

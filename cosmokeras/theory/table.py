@@ -25,6 +25,7 @@ from cosmokeras.theory.ccl import ccl_cosmology
 from cosmokeras.theory.halofit import FINE, halofit, non_linear_scale
 from cosmokeras.theory.polynomials import Polynomials, fit_polynomials
 
+HUBBLE_DISTANCE = 2997.92458  # c / H0 [Mpc/h]
 SHAPE = ("omega_m", "h", "omega_b")  # parameters that the shape of the linear spectrum depends on
 EXPANSION = ("omega_m", "h", "w0")  # parameters of distances and growth
 # Nodes in k times the sound horizon: acoustic oscillations keep their phase there. Twelve or more to an oscillation.
@@ -146,8 +147,7 @@ class TheoryTable:
         """chi / z [Mpc/h] and growth at the nodes in z."""
         self._inside(values, EXPANSION)
         distance, growth = np.exp(self.log_expansion(_plain(values, self.expansion_names))).reshape(2, -1)
-        hubble = 2997.92458  # c / H0 [Mpc/h]
-        return np.append(hubble, distance), np.append(1.0, growth / (1 + self.z[1:]))
+        return np.append(HUBBLE_DISTANCE, distance), np.append(1.0, growth / (1 + self.z[1:]))
 
 
 def _delta2(k: np.ndarray, log_power: np.ndarray) -> np.ndarray:

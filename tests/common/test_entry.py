@@ -108,6 +108,8 @@ WRONG: dict[str, list[list[str]]] = {
         ["gfr"], ["--out", "."], ["--out", "/proc/none/a.png"], ["--metrics", "."], ["--metrics", "latin.yaml"],
         ["--metrics", "list.yaml"],
     ],
+    "study.masked_inversion": [["--skies", "0"], ["--nope"]],
+    "study.shell_resolution": [["--nope"], ["more"]],
     "study.fine_tuning": [["--nope"], ["--out", "."], ["--metrics", "/proc/none/a.json"]],
     "study.ml_from_scratch": [["--nope"], ["lesson"]],
     "study.physics_check": [

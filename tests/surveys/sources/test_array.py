@@ -11,17 +11,12 @@ import pytest
 import yaml
 from astropy.io import fits
 
-from tests.shared import Program
 from cosmokeras.common.errors import UserError
 from cosmokeras.observation.observer import noise_sigma
 from cosmokeras.params.config import Config
-<<<<<<< HEAD
-from cosmokeras.surveys import RealSky, fetch, images
-from tests.shared import Program
-=======
 from cosmokeras.surveys import RealSky, fetch, image_files
 from cosmokeras.surveys.tiles import greedy_corners, masked_fraction
->>>>>>> h-surveys
+from tests.shared import Program
 
 ROOT = Path(__file__).parents[3]
 

@@ -11,17 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.shared import Program
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.survey import load_survey
-<<<<<<< HEAD
-from cosmokeras.surveys import healpix_input
-from cosmokeras.surveys.healpix_input import check_grid
-from tests.shared import Program
-=======
 from cosmokeras.surveys import healpix_checks
 from cosmokeras.surveys.healpix_checks import check_grid
->>>>>>> h-surveys
+from tests.shared import Program
 
 healpy = pytest.importorskip("healpy", reason="healpy is not installed: sources of HEALPix maps are not tested")
 from astropy.io import fits  # noqa: E402

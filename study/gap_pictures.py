@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from cosmokeras.report.figures import GREY, INK, canvas
+from cosmokeras.report.style import GREY, INK, canvas
 from study.pictures import look_of
 
 CELLS = {  # figures of a cell: heading, colours (each from light to dark), and the place in them, 0 to 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cosmokeras.params.registry import SOURCES
 from tests.docs.extract import FENCE, PAGES, ROOT, blocks, spans
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|(?<=<img src=\")([^\"]+)")
@@ -51,6 +52,13 @@ def test_files_and_modules_that_a_page_names_are_there(page: Path) -> None:
         if not (path.is_dir() or path.with_suffix(".py").is_file() or path.parent.with_suffix(".py").is_file()):
             lost.append(name)
     assert not lost
+
+
+def test_every_preset_and_every_source_is_in_a_table() -> None:
+    text = (ROOT / "docs" / "data.md").read_text()
+    presets = [path.stem for path in (ROOT / "data" / "surveys").glob("*.yaml")]
+    assert len(presets) > 5
+    assert not [name for name in (*presets, *SOURCES) if not re.search(rf"^\| `{name}` \|", text, re.MULTILINE)]
 
 
 def test_every_picture_is_shown_somewhere() -> None:

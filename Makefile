@@ -93,7 +93,7 @@ physics: $(BASE_STAMP)  ## pictures of what each simulator makes, beside theory,
 	@$(DVC) pull data.dvc
 	@$(VENV) -m study.physics_check
 
-validate: $(DEV_STAMP)  ## slow checks of the whole road against their bars (two to three hours; needs `make repro` first)
+validate: $(DEV_STAMP)  ## slow checks of the whole pipeline against their bars (two to three hours; needs `make repro` first)
 	@$(VENV) -m benchmarks.validate
 
 bench: $(DEV_STAMP)  ## maps per second of simulators, training (beside other people's, where installed) and loading; learning rates of many devices

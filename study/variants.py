@@ -26,7 +26,7 @@ from cosmokeras.simulators.mesh import project
 Draw = Callable[[int], np.random.Generator]
 Maker = Callable[[Config, Any, np.ndarray, Draw, int], np.ndarray]  # `maps` of a simulator
 Variant = Callable[[Config, np.ndarray, int, int], np.ndarray]
-NOISE = 1.2  # the noise of `noisier` in units of that which the network knows
+NOISE = 1.2  # the noise of `noisier` in units of that of the training maps
 BATCH = 256  # maps that are observed together
 
 
@@ -49,8 +49,8 @@ def clean(
     return np.concatenate([maker(cfg, prepared, row, draw, count) for row, draw in zip(theta, draws, strict=True)])
 
 
-def home(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Maps as the network knows them, which it has not seen."""
+def as_trained(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Maps of the distribution that the network was trained on, which it has not seen."""
     return observed_by(Observer(cfg), clean(cfg, theta, count, seed), seed)
 
 
@@ -65,7 +65,7 @@ def aligned(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray
 
 
 def noisier(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Lensing with NOISE times the shape noise, still given in units of that which the network knows."""
+    """Lensing with NOISE times the shape noise, still given in units of that of the training maps."""
     observer = Observer(cfg)
     observer.mass_mapping.sigma = observer.mass_mapping.sigma * NOISE
     return observed_by(observer, clean(cfg, theta, count, seed), seed)
@@ -88,7 +88,7 @@ def zeldovich(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarr
 
 
 def of_kind(other: Config) -> Variant:
-    """Maps of another simulator, with the rms of each channel that home maps of the same cosmology have.
+    """Maps of another simulator, with the rms of each channel that maps of the same cosmology as trained on have.
 
     Units of different kinds do not compare (convergence, the mean density of a slab, a field of unit amplitude): what
     is tested is the shape of spectra and the distribution of pixels.

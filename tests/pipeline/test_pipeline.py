@@ -79,7 +79,7 @@ def test_a_run_writes_all_metrics_and_plots_and_is_then_up_to_date(lensing_run: 
     assert ran(run(lensing_run, "dvc", "repro")) == ["inputs"]
     assert json.loads(run(lensing_run, "dvc", "status", "--json")) == {"inputs": ["always changed"]}
     said = run(lensing_run, sys.executable, "-m", "stages.inputs", "--stale")
-    assert [line.split(": ")[1].strip() for line in said.splitlines()] == ["of the inputs of today"] * 5
+    assert [line.split(": ")[1].strip() for line in said.splitlines()] == ["of the inputs of today"] * 6
     assert run(lensing_run, "git", "status", "--porcelain") == ""
 
 

@@ -13,8 +13,8 @@ import yaml
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.survey import load_survey
-from cosmokeras.surveys import healpix_input
-from cosmokeras.surveys.healpix_input import check_grid
+from cosmokeras.surveys import healpix_checks
+from cosmokeras.surveys.healpix_checks import check_grid
 from tests.shared import Program
 
 healpy = pytest.importorskip("healpy", reason="healpy is not installed: sources of HEALPix maps are not tested")
@@ -162,9 +162,9 @@ def test_swapped_bins_are_warned_of(place: Any, maps: np.ndarray, mask: np.ndarr
 
 def test_bins_that_cannot_be_told_apart_are_not_warned_of() -> None:
     expected = np.array([1.0, 1.03, 1.25])
-    assert healpix_input.bins_out_of_order(expected[[1, 0, 2]], expected) is None
-    assert healpix_input.bins_out_of_order(0.6 * expected, expected) is None
-    assert "map 3 like bin 1" in healpix_input.bins_out_of_order(0.6 * expected[[2, 1, 0]], expected)
+    assert healpix_checks.bins_out_of_order(expected[[1, 0, 2]], expected) is None
+    assert healpix_checks.bins_out_of_order(0.6 * expected, expected) is None
+    assert "map 3 like bin 1" in healpix_checks.bins_out_of_order(0.6 * expected[[2, 1, 0]], expected)
 
 
 def test_less_noise_than_is_simulated_is_remarked_upon(place: Any, maps: np.ndarray, mask: np.ndarray) -> None:

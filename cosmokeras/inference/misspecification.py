@@ -55,9 +55,7 @@ class FeatureModel:
     @classmethod
     def from_maps(cls, features: np.ndarray, theta: np.ndarray, bounds: np.ndarray, sizes: np.ndarray) -> FeatureModel:
         """From features (n, f) of maps at theta (n, p)."""
-        degree = DEGREE.get(theta.shape[1], 2)
-        while degree > 1 and MAPS_PER_TERM * regression.polynomial(theta, bounds, degree).shape[1] > len(theta):
-            degree -= 1
+        degree = regression.degree_for(*theta.shape, DEGREE.get(theta.shape[1], 2), MAPS_PER_TERM)
         mean, log_variance, standard = regression.fit(features, theta, bounds, degree)
         # a feature without scatter in training maps, such as a count of peaks that are never so high, keeps its unit
         constant = features.std(axis=0) < 1e-6
@@ -91,8 +89,7 @@ class FeatureModel:
 
     def mean_variance(self, theta: np.ndarray) -> np.ndarray:
         """Variance (n,) of the fitted mean at theta (n, p), from few training maps, in units of that of single maps."""
-        design = self.design(theta)
-        return np.einsum("ni,ij,nj->n", design, self.covariance, design)
+        return regression.mean_variance(self.design(theta), self.covariance)
 
     def asymmetry_axis(self, theta: np.ndarray) -> np.ndarray:
         """Unit vectors (n, f), in whitened residuals, from mean features of negated maps to those of maps at theta."""

@@ -64,7 +64,7 @@ check: $(DEV_STAMP) lint  ## linters, types and the quick tests, in three minute
 test: $(DEV_STAMP) lint  ## linters and all tests
 	@$(DVC) pull data.dvc
 	@$(SLURM_PARTS) || { [ "$$(id -u)" = 0 ] && $(INSTALL_SLURM); } >/dev/null 2>&1 || true
-	@$(PYTEST) $$($(SLURM_PARTS) || echo --ignore tests/slurm)
+	@$(PYTEST) $$( $(SLURM_PARTS) || echo --ignore tests/slurm )
 	@$(SLURM_PARTS) || echo "$(NO_SLURM)"
 
 test-slurm: $(DEV_STAMP)  ## jobs on a Slurm of two nodes that it starts here (root on Debian: installed where it is missing)

@@ -37,7 +37,7 @@ def work(run_folder: Path) -> Iterator[Path]:
 LONG = (
     "slurm/test_chain.py", "pipeline/test_pipeline.py", "docs/test_run.py", "training/test_resume.py",
     "models/test_backends.py", "study/test_physics_check.py", "slurm/test_nodes.py", "docs/test_extend.py",
-    "slurm/test_wrappers.py", "study/test_domain_gap.py", "inference/test_estimator.py", "evaluation/test_judgement.py",
+    "slurm/test_wrappers.py", "study/test_domain_gap.py", "inference/test_estimator.py", "evaluation/test_metrics.py",
     "docs/test_commands.py", "pipeline/test_new_simulator.py", "simulators/test_resolution.py", "theory/test_table.py",
 )  # fmt: skip
 

@@ -109,6 +109,7 @@ class Bench:
         backend = runs[0].overrides.get("train.backend", "tensorflow")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("KERAS_BACKEND", backend)
+            patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # they take longer than the training itself
             context = FORKED if self.forked and backend == "tensorflow" else SPAWNED
             processes = [context.Process(target=run) for run in runs]
             for process in processes:

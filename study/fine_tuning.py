@@ -94,7 +94,7 @@ def in_memory(maps: Maps, indices: np.ndarray) -> Split:
     """Training maps by index, in their unit."""
     part = maps.training
     array = part.read(indices) / np.float32(maps.unit)
-    return Split([array], np.array([0]), part.theta[indices], part.cosmology[indices])
+    return Split(arrays=[array], offsets=np.array([0]), theta=part.theta[indices], cosmology=part.cosmology[indices])
 
 
 def settings(maps: Maps, trained: Path, way: str, count: int, seed: int, effort: Effort) -> Config:

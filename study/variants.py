@@ -165,9 +165,7 @@ def glass_sky(cfg: Config, theta: np.ndarray, nside: int, seed: int) -> np.ndarr
     key = {"cosmology": cosmology, "nside": nside, "seed": seed, "pixel": cfg.pixel_arcmin, "size": cfg.data.size}
     key |= {"survey": cfg.survey.model_dump(mode="json"), "max_masked": cfg.real.max_masked}
     key["files"] = statement(cfg, "maps")["files"]
-    key["code"] = code_fingerprint(
-        "cosmokeras.simulators.sphere", "cosmokeras.surveys.footprint", "cosmokeras.sky.patches"
-    )
+    key["code"] = code_fingerprint("cosmokeras.simulators.sphere", "cosmokeras.sky.footprint", "cosmokeras.sky.patches")
     path = work_folder("glass", fingerprint(key)) / "patches.npz"
     if not path.exists():
         rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]

@@ -7,15 +7,9 @@ the left, that fits. The best is taken, and of equal ones the grid.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from cosmokeras.observation.operations import USED
-
-if TYPE_CHECKING:
-    pass
-
 
 Corners = list[tuple[int, int]]
 

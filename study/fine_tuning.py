@@ -9,8 +9,8 @@ metrics/fine_tuning.json, and a picture of it. Networks and maps are those of `s
 kept in the work folder.
 
 The scales of the maps: grf maps are shown each in units of its own standard deviation, 2lpt maps as they are, since
-their amplitude tells Omega_m. To a network of the first the second are of another scale. Here 2lpt maps are divided by
-one number, the same for all maps and all ways of training: the rms of the first 50 training maps (`unit`). That is the
+their amplitude depends on Omega_m. To a network of the first the second are of another scale. Here 2lpt maps are
+divided by one number, the same for all maps and all ways of training: the rms of the first 50 training maps (`unit`). That is the
 same as dividing the filters of the first layers by it: nothing is lost, and differences in amplitude stay. With 0 maps
 the network of Gaussian fields is asked as it is, in these units. `models.standardise` sets the offset and scale of
 features from the first maps; `starting_model` then takes those of the grf network with its weights.

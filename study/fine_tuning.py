@@ -10,10 +10,10 @@ kept in the work folder.
 
 The scales of the maps: grf maps are shown each in units of its own standard deviation, 2lpt maps as they are, since
 their amplitude depends on Omega_m. To a network of the first the second are of another scale. Here 2lpt maps are
-divided by one number, the same for all maps and all ways of training: the rms of the first 50 training maps (`unit`). That is the
-same as dividing the filters of the first layers by it: nothing is lost, and differences in amplitude stay. With 0 maps
-the network of Gaussian fields is asked as it is, in these units. `models.standardise` sets the offset and scale of
-features from the first maps; `starting_model` then takes those of the grf network with its weights.
+divided by one number, the same for all maps and all ways of training: the rms of the first 50 training maps (`unit`).
+That is the same as dividing the filters of the first layers by it: nothing is lost, and differences in amplitude stay.
+With 0 maps the network of Gaussian fields is asked as it is, in these units. `models.standardise` sets the offset and
+scale of features from the first maps; `starting_model` then takes those of the grf network with its weights.
 
 Of N maps four fifths are trained on, a fifth chooses the epoch: no way of training sees more than N maps. A cosmology
 has four maps, so that 50 maps are 13 cosmologies.

@@ -11,7 +11,8 @@ import pytest
 from cosmokeras.evaluation.jackknife import jackknife
 from cosmokeras.params.config import Config
 from cosmokeras.report import inference_text, summary
-from cosmokeras.report.published import compare
+from cosmokeras.report.posterior import comparison_rows
+from cosmokeras.report.published import compare, published_values
 
 NAMES = ("omega_m", "sigma8")
 TRUTH = {"omega_m": 0.3, "sigma8": 0.8, "h": 0.7}

@@ -68,7 +68,8 @@ def split(cfg: Config, paths: list[Path]) -> Split:
     arrays = [np.load(path, mmap_mode="r") for path in paths]
     counts = [len(array) for array in arrays]
     theta = np.full((sum(counts), 1), 0.3)
-    return Split(arrays, np.cumsum([0, *counts])[:-1], theta, np.arange(len(theta)))
+    offsets = np.cumsum([0, *counts])[:-1]
+    return Split(arrays=arrays, offsets=offsets, theta=theta, cosmology=np.arange(len(theta)))
 
 
 def ways(cfg: Config, paths: list[Path]) -> dict[str, Callable[[], Pass]]:

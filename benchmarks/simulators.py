@@ -2,7 +2,7 @@
 
 - Throughput: `cosmokeras.dataset.generation.generate` from parameters to checked files on the disk of the work folder,
   on all cores, start of the worker processes included; noise-free maps as they are stored (float16). The theory table
-  is made before the clock starts, what it took is told apart. `steady` leaves out what a run of six tiny maps takes.
+  is made before the clock starts, its time is given separately. `steady` leaves out what a run of six tiny maps takes.
 - Peers: the same work by other people's code, on one core each, in turns: see `benchmarks.peers`.
 
 Medians go to metrics/bench_simulators.json and plots/bench_simulators.png; exit status 1 if a bar is missed. The bars
@@ -153,7 +153,7 @@ def machine(cores: int) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name, where the system gives it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

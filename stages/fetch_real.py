@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from argparse import Namespace
 
 import numpy as np
 
 from cosmokeras import load_params
 from cosmokeras.common import cli, figure_data
-from cosmokeras.common.files import atomic, write_json, write_text
+from cosmokeras.common.files import write_json
 from cosmokeras.observation.observer import USED, pixel_noise
 from cosmokeras.provenance.statements import NOTE, statement
 from cosmokeras.surveys import fetch
 from cosmokeras.surveys.field_mean import check_mean, mean_words
 from cosmokeras.surveys.pixel_histograms import pixel_histograms
 from cosmokeras.surveys.sky import label
+from cosmokeras.surveys.stored_sky import write_sky
 
 
 def main(args: Namespace) -> None:
@@ -26,12 +25,8 @@ def main(args: Namespace) -> None:
     sky = fetch(cfg)
     check_mean(cfg, sky)
     (cli.REAL / NOTE).unlink(missing_ok=True)  # until all files are there nothing says what they were made with
-    with atomic(cli.REAL / "patches.npz") as handle:
-        np.savez(handle, maps=sky.maps, coverage=sky.coverage)
-    write_text(cli.REAL / "positions.csv", positions(sky.ra, sky.dec))
     provenance = sky.provenance | ({"mean": mean_words(cfg)} if cfg.kind.observed == "survey" else {})
-    note = {"source": sky.name, "observed": sky.observed, "truth": sky.truth, "provenance": provenance}
-    write_json(cli.REAL / "provenance.json", note)
+    note = write_sky(cli.REAL, sky, provenance)
     metrics = {
         "source": sky.name,
         "observed": sky.observed,
@@ -52,15 +47,6 @@ def main(args: Namespace) -> None:
     masked = metrics["masked_fraction"]
     used = next((f" ({step})" for step in sky.provenance.get("steps", []) if "of the observed sky" in step), "")
     print(f"{title}: {len(sky.maps)} patches, {masked:.1%} masked{used}; see {cli.REAL}/provenance.json")
-
-
-def positions(ra: np.ndarray, dec: np.ndarray) -> str:
-    """CSV of the centres of patches [deg]."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["patch", "ra_deg", "dec_deg"])
-    table.writerows([i, f"{x:.6f}", f"{y:.6f}"] for i, (x, y) in enumerate(zip(ra, dec, strict=True)))
-    return text.getvalue()
 
 
 if __name__ == "__main__":

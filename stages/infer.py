@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from cosmokeras.provenance.statements import check_record
 from cosmokeras.report import summary
 from cosmokeras.report.published import compare
 from cosmokeras.surveys.sky import label
+from cosmokeras.surveys.stored_sky import StoredSky, read_sky
 
 if TYPE_CHECKING:
     from cosmokeras.inference.estimator import Estimator
@@ -28,22 +27,11 @@ SAMPLES, PATCH_SAMPLES = 4000, 1000  # of the posterior of all patches together,
 SHOWN = 12  # patches in the picture
 
 
-@dataclass(frozen=True)
-class Sky:
-    """What `fetch_real` left: `note` of where it is from, its metrics, and patches with their positions [deg]."""
-
-    note: dict[str, Any]
-    metrics: dict[str, Any]
-    maps: np.ndarray
-    coverage: np.ndarray
-    ra: np.ndarray
-    dec: np.ndarray
-
-
 def main(args: Namespace) -> None:
     """Infer the parameters of outputs/real with outputs/model."""
     cfg = load_params(args.params)
-    sky = read_sky()
+    sky = read_sky(cli.REAL)
+    real = cli.read(cli.METRICS / "real.json", lambda path: json.loads(path.read_text()), "fetch_real")
     check_record(cli.REAL, cfg, "sky", "fetch_real")
     title, truth = label(sky.note), sky.note["truth"]
 
@@ -90,32 +78,12 @@ def main(args: Namespace) -> None:
         patch_samples=drawn_samples(posterior, len(est.parameters)), combined=combined, maps=sky.maps[:SHOWN],
         coverage=sky.coverage[:SHOWN], ra=sky.ra, dec=sky.dec, reference=est.reference.distances,
         distances=est.distance(obs), surprise_p=verdict.p, threshold=cfg.infer.threshold, result=result,
-        metrics=metrics, note=sky.note, real=sky.metrics, assumed=summary.assumptions(est.cfg),
+        metrics=metrics, note=sky.note, real=real, assumed=summary.assumptions(est.cfg),
         max_masked=cfg.real.max_masked,
     )  # fmt: skip
     for name, m in result.items():
         pull = f", truth {m['truth']:.4f}, pull {m['pull']:+.2f}" if "truth" in m else ""
         print(f"{title}: {name} = {m['mean']:.4f} +- {m['std']:.4f} from {len(obs)} patches{pull}")
-
-
-def read_sky() -> Sky:
-    """All of outputs/real, and its metrics."""
-    notes = (cli.REAL / "provenance.json", cli.METRICS / "real.json")
-    note, metrics = (cli.read(path, lambda path: json.loads(path.read_text()), "fetch_real") for path in notes)
-    maps, coverage = cli.read(cli.REAL / "patches.npz", patches, "fetch_real")
-    ra, dec = cli.read(cli.REAL / "positions.csv", positions, "fetch_real")
-    return Sky(note, metrics, maps, coverage, ra, dec)
-
-
-def patches(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Maps and coverage of the patches."""
-    with np.load(path, allow_pickle=False) as stored:
-        return stored["maps"], stored["coverage"]
-
-
-def positions(path: Path) -> np.ndarray:
-    """Right ascension and declination of the patches, (2, n) [deg]."""
-    return np.loadtxt(path, delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2).T
 
 
 def warn_of_unlikely(words: str, p: float, settings: Any, off: dict[str, float]) -> None:
@@ -136,7 +104,7 @@ def warn_of_other_values(note: dict[str, Any], est: Estimator) -> None:
             print(f"WARNING: {whose} {name} = {value}, the network was trained with {name} = {assumed}")
 
 
-def spread_of_means(est: Estimator, means: np.ndarray, sky: Sky) -> Jackknife | None:
+def spread_of_means(est: Estimator, means: np.ndarray, sky: StoredSky) -> Jackknife | None:
     """Jack-knife of the combined posterior's mean, S8 with it, over blocks of neighbouring patches."""
 
     def together(some: np.ndarray) -> np.ndarray:

@@ -168,7 +168,7 @@ def ask(est: Estimator, skies: list[np.ndarray], theta: np.ndarray, group: int) 
     obs = np.concatenate(skies)
     posterior = est.posterior(obs)
     parts = [sky[i : i + group] for sky in skies for i in range(0, len(sky) - group + 1, group)]
-    # far from home a claimed error may come out as 0
+    # far from the training distribution a claimed error may come out as 0
     least = CLAIMED_FLOOR * np.ptp(est.bounds[column])
     return Answers(
         posterior.mean()[:, column] - truth,

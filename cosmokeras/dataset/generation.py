@@ -26,8 +26,8 @@ from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import (
     EXIT_STOPPED,
     atomic,
+    link_or_copy,
     locked,
-    place,
     sha256,
     stop_asked,
     write_json,
@@ -116,7 +116,7 @@ def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool 
         (out / NOTE).unlink(missing_ok=True)  # until all shards are there nothing says what the folder holds
         for shard in shards:
             for ending in (".npy", ".json"):
-                place(folder / f"{shard.name}{ending}", out / f"{shard.name}{ending}")
+                link_or_copy(folder / f"{shard.name}{ending}", out / f"{shard.name}{ending}")
     _describe(cfg, folder.name, out)
     return made | {"bytes": sum((out / f"{s.name}.npy").stat().st_size for s in shards)}
 

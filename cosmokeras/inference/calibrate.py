@@ -22,7 +22,7 @@ from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
 from cosmokeras.observation.observer import Observer
 
 REFERENCE_MAPS = 16384  # training maps, at most, for the features' mean and scatter: what is held in memory at once
-NOISE_REALISATIONS = 6  # of each validation map for the synthetic likelihood
+NOISE_REALISATIONS = 6  # of each validation map: noise adds 1/6 of its variance to errors of the fitted mean
 SEED = 2_000_003  # of the noise; none of these realisations was seen in training
 
 

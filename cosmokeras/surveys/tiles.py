@@ -7,15 +7,9 @@ the left, that fits. The best is taken, and of equal ones the grid.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from cosmokeras.observation.operations import USED
-
-if TYPE_CHECKING:
-    pass
-
 
 Corners = list[tuple[int, int]]
 
@@ -41,8 +35,8 @@ def best_corners(coverage: np.ndarray, size: int, max_masked: float) -> Corners:
         return []
     worth = _worth(coverage, size, max_masked)
     grid = [(int(y) * size, int(x) * size) for y, x in np.argwhere(worth[::size, ::size])]
-    rows = _shelves(worth, size)
-    columns = [(y, x) for x, y in _shelves(worth.T, size)]
+    rows = _best_rows(worth, size)
+    columns = [(y, x) for x, y in _best_rows(worth.T, size)]
     greedy = greedy_corners(coverage, size, max_masked)
     transposed = [(y, x) for x, y in greedy_corners(coverage.T, size, max_masked)]
     candidates = [grid, rows, columns, greedy, transposed]
@@ -70,7 +64,7 @@ def _worth(coverage: np.ndarray, size: int, max_masked: float) -> np.ndarray:
     return np.where(masked <= max_masked, np.rint((1 - masked) * size**2), 0).astype(np.int64)
 
 
-def _shelves(worth: np.ndarray, size: int) -> Corners:
+def _best_rows(worth: np.ndarray, size: int) -> Corners:
     """Corners of most worth, of patches in rows that do not overlap: the best row at each height, then the best rows.
 
     Both are the choice of intervals of one length with the largest sum (dynamic programming, from the end, so that of

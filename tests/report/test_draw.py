@@ -41,7 +41,7 @@ def test_what_is_kept_comes_back_and_has_the_same_bytes_each_time(folder: Path) 
 
 
 def test_what_is_neither_array_nor_json_is_not_kept(folder: Path) -> None:
-    with pytest.raises(TypeError, match="neither an array nor JSON: Path"):
+    with pytest.raises(TypeError, match="neither an array nor JSON: PosixPath"):
         figure_data.save("train", where=Path())
     assert not (folder / "outputs" / "figures" / "train.npz").exists()
 

@@ -23,7 +23,7 @@ class Toy:
 
 def test_table_has_a_line_for_each_patch_and_one_for_all() -> None:
     ra = dec = np.array([1.0, np.nan])
-    combined = np.random.default_rng(1).normal(0.3, 0.02, (20000, 1))
+    combined = np.random.default_rng(1).normal(0.305, 0.02, (20000, 1))
     text = patch_table(("omega_m",), Toy(), combined, (ra, dec), np.array([0.5, 0.1]), 0.2)
     assert text.endswith("\n") and "\r" not in text
     lines = text.splitlines()

@@ -117,6 +117,8 @@ def test_projection_shrinks_ra_by_cos_dec():
     x, y = shear_catalogue.positions(wide, "tangent")
     assert np.ptp(x) == pytest.approx(36.0, rel=0.01) and np.ptp(y) == pytest.approx(36.0, rel=0.01)
     assert np.ptp(shear_catalogue.positions(wide, "plain")[0]) == pytest.approx(72.0, rel=0.01)
+    furthest = max(np.abs(x).max(), np.abs(y).max())
+    assert shear_catalogue.extent_arcmin(wide) == 2 * furthest, "about the median position"
 
 
 def test_coverage_keeps_holes_and_fills_fluctuations():

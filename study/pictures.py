@@ -1,4 +1,4 @@
-"""Pictures of the physics check, in the project's style: `cosmokeras.report.figures` has the canvas and the colours."""
+"""Pictures of the physics check, in the project's style: `cosmokeras.report.style` has the canvas and the colours."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -115,7 +115,7 @@ def rotated_noise(catalogue: Catalogue, rng: np.random.Generator) -> Catalogue:
     """The same galaxies, each turned by a random angle: shape noise with the true weights and no lensing."""
     angle = rng.uniform(0.0, 2 * np.pi, catalogue.ra.size)
     e = (catalogue.e1 + 1j * catalogue.e2) * np.exp(1j * angle)
-    return Catalogue(catalogue.ra, catalogue.dec, e.real, e.imag, catalogue.weight)
+    return replace(catalogue, e1=e.real, e2=e.imag)
 
 
 def convergence(maps: ShearMaps, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ def log_bracket(x: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarra
     Examples
     --------
     >>> lower, fraction = log_bracket(np.array([0.5, 10.0, 100.0]), np.array([1.0, 100.0, 1000.0]))
-    >>> lower.tolist(), fraction.tolist()
+    >>> lower.tolist(), fraction.round(6).tolist()
     ([0, 0, 1], [0.0, 0.5, 0.0])
     """
     position = np.interp(np.log(np.maximum(x, nodes[0])), np.log(nodes), np.arange(nodes.size))

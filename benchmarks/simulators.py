@@ -178,33 +178,33 @@ def report(kind: str, found: dict[str, Any]) -> bool:
 
 def picture(path: Path, result: dict[str, Any]) -> None:
     """Draw the rates on all cores with their bars, and how many times as fast as others one core is."""
-    from cosmokeras.report import figures
+    from cosmokeras.report import style
 
     cases = {name: row for found in result.values() for name, row in found["throughput"]["cases"].items()}
     peers = [(name, row) for found in result.values() for name, row in found["peers"].items() if row["ratio"]]
     codes = list(dict.fromkeys(who for _, row in peers for who in row["ratio"]))
-    with figures.canvas(path, 11, 1.4 + 0.36 * max(len(cases), len(peers))) as figure:
+    with style.canvas(path, 11, 1.4 + 0.36 * max(len(cases), len(peers))) as figure:
         left, right = figure.subplots(1, 2)
         rates = [row["maps_per_second"] for row in cases.values()]
-        left.barh(range(len(cases)), rates, color=figures.BLUE, height=0.6)
+        left.barh(range(len(cases)), rates, color=style.BLUE, height=0.6)
         for y, (rate, row) in enumerate(zip(rates, cases.values(), strict=True)):
             left.text(rate * 1.1, y, f"{rate:.3g}" if rate < 1000 else f"{rate:.0f}", va="center", fontsize=8)
             if "bar" in row:
-                left.plot([row["bar"]] * 2, [y - 0.42, y + 0.42], color=figures.RUST, lw=2.5)
-        left.plot([], [], color=figures.RUST, lw=2.5, label="bar")
+                left.plot([row["bar"]] * 2, [y - 0.42, y + 0.42], color=style.RUST, lw=2.5)
+        left.plot([], [], color=style.RUST, lw=2.5, label="bar")
         left.set_yticks(range(len(cases)), list(cases))
         cores = "/".join(str(n) for n in sorted({found["machine"]["cores"] for found in result.values()}))
         left.set(xscale="log", xlim=(min(rates) / 3, max(rates) * 8), xlabel=f"maps a second, {cores} cores, to disk")
         left.legend(loc="lower right")
-        right.axvline(1, color=figures.GREY, lw=1)
+        right.axvline(1, color=style.GREY, lw=1)
         for i, who in enumerate(codes):
             rows = [(y, row["ratio"][who]) for y, (_, row) in enumerate(peers) if who in row["ratio"]]
             y, ratio = np.array(rows).T
-            right.plot(ratio, y, "osD^"[i % 4], color=figures.COLOURS[i % len(figures.COLOURS)], ms=8, label=who)
+            right.plot(ratio, y, "osD^"[i % 4], color=style.COLOURS[i % len(style.COLOURS)], ms=8, label=who)
         right.set_yticks(range(len(peers)), [name for name, _ in peers])
         right.set(xscale="log", ylim=(-0.6, len(peers) - 0.4), xlabel="times as fast as others, one core each")
         right.xaxis.set(major_formatter="{x:g}", minor_formatter="")
-        right.grid(axis="x", which="both", color=figures.PALE, lw=0.6)
+        right.grid(axis="x", which="both", color=style.PALE, lw=0.6)
         if codes:
             right.legend(loc="best")
         for axes in (left, right):

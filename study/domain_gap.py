@@ -193,13 +193,13 @@ def row(name: str, effort: Effort) -> dict[str, dict[str, Any]]:
         found[cell] = answers.summary(reference)
         print(f"{name} network, {cell}: {found[cell]}", flush=True)
 
-    own = shown(variants.home)
+    own = shown(variants.as_trained)
     note(HOME, own, own)
     for cell, variant in tests(name, effort).items():
         note(cell, shown(variant), own)
     if name == "lensing":
         theta, skies = glass(est.cfg, effort)
-        same = [variants.home(est.cfg, row[None], len(sky), SEED) for row, sky in zip(theta, skies, strict=True)]
+        same = [variants.as_trained(est.cfg, row[None], len(sky), SEED) for row, sky in zip(theta, skies, strict=True)]
         note("glass", *(ask(est, maps, theta, effort.maps) for maps in (skies, same)))
     return found
 

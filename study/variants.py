@@ -49,8 +49,8 @@ def clean(
     return np.concatenate(maps)
 
 
-def home(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Maps of the training distribution, with random numbers of their own."""
+def as_trained(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Maps of the distribution that the network was trained on, which it has not seen."""
     return observed_by(Observer(cfg), clean(cfg, theta, count, seed), seed)
 
 

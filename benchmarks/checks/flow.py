@@ -24,7 +24,7 @@ from cosmokeras.common.files import work_folder
 from cosmokeras.dataset.batches import kept_maps
 from cosmokeras.dataset.pipeline import fixed_stream, training_stream
 from cosmokeras.dataset.shards import Split, open_split
-from cosmokeras.evaluation.judgement import TEST_NOISE
+from cosmokeras.evaluation.metrics import TEST_NOISE
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.models.blocks import FEATURE_FLOOR, SUMMARY
 from cosmokeras.models.heads import LOG_TWO_PI, apply_head, mixture_log_prob

@@ -1,1 +1,1 @@
-"""A trained estimator and held-out maps in, its judgement out: exact limits, baselines, coverage, gains."""
+"""A trained estimator and held-out maps in, metrics out: exact limits, baselines, coverage, SBC, TARP, gains."""

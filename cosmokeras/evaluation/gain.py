@@ -1,19 +1,22 @@
-"""How much smaller the network's error is than that of others, and how well the test maps tell it."""
+"""Gain: ratio of the rms errors of a baseline and of the network, with its bootstrap error.
+
+Block bootstrap over cosmologies (Efron 1979, Ann. Stat. 7, 1).
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-DRAWS = 1000
+RESAMPLES = 1000  # a standard deviation is known to 1 / sqrt(2 * 1000) = 2.2 %
 
 
 def gain(
-    reference: np.ndarray, network: np.ndarray, cosmology: np.ndarray, seed: int = 0, draws: int = DRAWS
+    reference: np.ndarray, network: np.ndarray, cosmology: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ratio (q,) of two rms errors, and its standard deviation (q,) by the bootstrap (Efron 1979, Ann. Stat. 7, 1).
+    """Ratio (q,) of two rms errors, and its standard deviation (q,) by the bootstrap.
 
-    Cosmologies are drawn again and not maps: maps of one cosmology share their truth, and with it much of their error.
-    Both errors are those of the same draws, since a hard set of maps is hard for both.
+    Cosmologies are resampled and not maps: maps of one cosmology share their truth, and with it much of their error.
+    Both errors are those of the same resamples (paired), since a hard set of maps is hard for both.
 
     Parameters
     ----------
@@ -23,7 +26,7 @@ def gain(
     which = np.unique(cosmology, return_inverse=True)[1]
     squares = [_sums(errors**2, which) for errors in (reference, network)]
     count = len(squares[0])
-    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws).astype(float)
+    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples).astype(float)
     ratios = np.sqrt((times @ squares[0]) / (times @ squares[1]))
     return np.sqrt(squares[0].sum(axis=0) / squares[1].sum(axis=0)), ratios.std(axis=0)
 

@@ -1,4 +1,4 @@
-"""What spectra do not see: the l1-norm of starlet coefficients, which counts peaks and voids on several scales.
+"""Higher-order statistic of the baselines: the l1-norm of starlet coefficients, of peaks and voids on several scales.
 
 Ajani, Starck & Pettorino 2021, "Starlet l1-norm for weak lensing cosmology" (A&A 645, L11, arXiv:2101.01542).
 """
@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numba import njit
 
-SCALES = 4  # of wavelets; what is left, the smooth map, is one more
+SCALES = 4  # of wavelets; the coarse map is one more
 LOWEST, BINS = -3, 7  # bins of coefficients are one unit wide: below -2, -2 to -1, ..., 3 and above
 
 
@@ -30,7 +30,7 @@ class L1Norm:
     def fit(cls, obs: np.ndarray, periodic: bool) -> L1Norm:
         """Units from observed training maps (n, size, size, channels)."""
         squares = [np.mean(starlet(part, periodic) ** 2, axis=(3, 4)) for part in _parts(obs)]
-        return cls(np.sqrt(np.mean(np.concatenate(squares, axis=1), axis=1)), periodic)
+        return cls(unit=np.sqrt(np.mean(np.concatenate(squares, axis=1), axis=1)), periodic=periodic)
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
         """Mean absolute coefficients of observed maps, in units of their rms, (n, channels (SCALES + 1) BINS)."""

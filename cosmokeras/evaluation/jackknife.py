@@ -1,7 +1,7 @@
-"""Does the result hang on a few patches? Blocks of neighbouring patches are left out in turn.
+"""Delete-a-group jack-knife over the sky: does the result depend on a few patches?
 
-The spread of the answers without each block is an error bar that no simulation goes into: it holds whatever varies from
-place to place, systematics included. Blocks differ in size by a patch, so that it is the delete-a-group jack-knife for
+Blocks of neighbouring patches are left out in turn. The spread of the estimates without each block is an error that no
+simulation goes into: it holds whatever varies over the sky, systematics included. Blocks differ in size by a patch:
 unequal groups (Busing, Meijer & van der Leeden 1999, Statistics and Computing 9, 3).
 """
 
@@ -14,16 +14,17 @@ import numpy as np
 
 from cosmokeras.sky.positions import unwrapped
 
-BLOCKS = 20
-FEWEST = 8  # patches; a spread of fewer numbers is itself known to no better than 30 %
+BLOCKS = 20  # the error from g blocks is known to 1 / sqrt(2 (g - 1)): 16 %
+MIN_PATCHES = 8  # the same is 27 %
 
 
 @dataclass(frozen=True)
 class Jackknife:
-    """`std` (d,) of the estimate; `max_pull` (d,) of the block that stands out most, and its number `block` (d,).
+    """`std` (d,) of the estimate; `max_pull` (d,), the largest pull of a block, and that block's number `block` (d,).
 
-    A pull is how far what a block says by itself is from what the other blocks say, in units of the scatter of those:
-    Student's t with (blocks - 2) degrees of freedom if nothing is wrong. Positive: the block pulls the answer up.
+    A pull is the difference of a block's pseudo-value from the mean of the others', in units of its expected scatter:
+    an externally studentised residual, Student's t with (blocks - 2) degrees of freedom under the null hypothesis.
+    Positive: the block raises the estimate.
     """
 
     blocks: list[np.ndarray]
@@ -33,9 +34,9 @@ class Jackknife:
 
 
 def neighbours(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """Order (n,) of places [deg] in which those that follow each other are close: strips of declination, to and fro.
+    """Order (n,) of positions [deg] in which successive ones are neighbours: strips of declination, to and fro.
 
-    Places without coordinates (NaN) stay as they are.
+    Positions that are unknown (NaN) stay as they are.
     """
     n = len(ra)
     if not np.isfinite([ra, dec]).all():
@@ -58,30 +59,31 @@ def jackknife(estimate: Callable[[np.ndarray], np.ndarray], ra: np.ndarray, dec:
 
     Parameters
     ----------
-    estimate : numbers of the patches to use (m,) -> what they say together (d,)
-    ra, dec : (n,) places of the patches [deg], NaN where there are none
+    estimate : numbers of the patches to use (m,) -> their combined estimate (d,)
+    ra, dec : (n,) positions of the patches [deg], NaN where unknown
     """
     n = len(ra)
-    if n < FEWEST:
+    if n < MIN_PATCHES:
         return None
     blocks, everything = blocks_of(ra, dec), np.arange(n)
     without = np.array([estimate(np.setdiff1d(everything, block)) for block in blocks])  # (g, d)
     share = np.array([n / len(block) for block in blocks])[:, None]  # h of Busing et al.
-    own = share * estimate(everything) - (share - 1) * without  # pseudo-values: what each block says by itself
+    own = share * estimate(everything) - (share - 1) * without  # pseudo-values
     total = np.sum(own / share, axis=0)
     scaled = (own - total) / np.sqrt(share - 1)
     std = np.sqrt(np.mean(scaled**2, axis=0))
     pulls = _pulls(scaled)
     block = np.abs(pulls).argmax(axis=0)
-    return Jackknife(blocks, std, np.take_along_axis(pulls, block[None], axis=0)[0], block)
+    max_pull = np.take_along_axis(pulls, block[None], axis=0)[0]
+    return Jackknife(blocks=blocks, std=std, max_pull=max_pull, block=block)
 
 
 def _pulls(values: np.ndarray) -> np.ndarray:
-    """How far each of values (g, d) is from the mean of the others, in units of the error expected from these."""
+    """Externally studentised residuals of values (g, d): from the mean of the others, by the error these expect."""
     g = len(values)
     mean = (values.sum(axis=0) - values) / (g - 1)
     square = (np.sum(values**2, axis=0) - values**2) / (g - 1)
     variance = np.maximum(square - mean**2, 0) * (g - 1) / (g - 2) * g / (g - 1)
-    away = values - mean
+    difference = values - mean
     # blocks that agree to the last digit are no outliers
-    return np.divide(away, np.sqrt(variance), out=np.zeros_like(away), where=variance > 0)
+    return np.divide(difference, np.sqrt(variance), out=np.zeros_like(difference), where=variance > 0)

@@ -1,4 +1,7 @@
-"""The exact answer for Gaussian fields: no network can do better."""
+"""Exact posterior of Gaussian fields on a grid: its mean has the least mean square error that any estimate can have.
+
+The amplitude is marginalised under Jeffreys' prior for a scale.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from cosmokeras.params.config import Config
 from cosmokeras.simulators.fields import wavenumbers
 from cosmokeras.theory.matter import bbks
 
-NODES = {1: 800, 2: 120, 3: 45}  # grid points along each axis, by number of free parameters
+# Grid points along each axis, by number of free parameters: with half as many, means change by less than 0.2 % of the
+# posterior's standard deviation in maps of 64 pixels (`python -m study.posterior_nodes`).
+NODES = {1: 800, 2: 120, 3: 45}
 CHUNK = 2**22  # numbers that are held at once
 
 

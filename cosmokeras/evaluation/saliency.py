@@ -1,4 +1,4 @@
-"""What a network looks at: how its answer moves with the power of a map in a band of wavenumbers."""
+"""Sensitivity of the posterior mean to the power of a map in bands of wavenumbers, by central finite differences."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import numpy as np
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.models.layers import band_edges
 
-STEP = 0.05  # of the amplitude of modes, up and down
-MAPS = 128
+STEP = 0.05  # relative change of the amplitude of modes; an answer linear in ln C_ell has an error of STEP^2 / 3, 0.1 %
+MAPS = 128  # at most
 
 
 def sensitivity(est: Estimator, obs: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """d (posterior mean) / d ln C_ell, averaged over observed maps (n, size, size, channels); the first MAPS count.
 
     The modes of a band, noise included, are made larger and smaller by STEP, which changes ln C_ell by 2 STEP either
-    way; the answer follows by finite differences.
+    way.
 
     Returns
     -------

@@ -1,8 +1,9 @@
-"""One posterior from many patches of one sky.
+"""One posterior from many patches of one sky, by a Gaussian synthetic likelihood of their mean estimate.
 
 Multiplying the posteriors of patches multiplies their small errors too. Instead the mean of the network's estimates
-over all patches is taken as one statistic, and what it is at given parameters (mean, scatter, and how well either is
-known) is measured on validation maps: with many patches it is normally distributed, whatever the network does.
+over all patches is the one summary statistic. It is normally distributed with many patches, whatever the network does,
+and its mean and covariance as functions of the parameters are fitted to simulations, the validation maps (synthetic
+likelihood: Wood 2010, Nature 466, 1102). The error of the fitted mean is part of the covariance.
 """
 
 from __future__ import annotations
@@ -16,15 +17,20 @@ from scipy.stats import qmc
 
 from cosmokeras.inference import regression
 
-MOST = (8, 7, 5, 3, 2)  # largest degree of the mean for 1, 2, 3, ... parameters
+MAX_DEGREE = (8, 7, 5, 3, 2)  # of the mean for 1, 2, 3, ... parameters: 9, 36, 56, 35, 21 coefficients
+MAPS_PER_TERM = 10  # validation maps for each coefficient, at least
+SOBOL = 14  # 2^14 importance samples in each round
+ROUNDS = 4  # of importance sampling, each in the box of the last one's weight; the first in the prior box
+NEGLIGIBLE = 1e-8  # weight beside the largest, outside of which a round ends: 6 sigma of a Gaussian, exp(-6.07^2 / 2)
 
 
 @dataclass(frozen=True)
 class Response:
-    """How estimates respond to the parameters: t ~ N(mean(theta), scatter(theta) / patches + uncertainty(theta)).
+    """Distribution of the mean estimate t of patches: N(mean(theta), D(theta) R D(theta) (1 / patches + e(theta))).
 
-    `bounds` (p, 2) of all free parameters; `mean` (terms, d); `log_scatter` (terms2, d) of single maps' estimates;
-    `correlation` (d, d); `covariance` (terms, terms) of the mean's coefficients in units of the scatter.
+    `bounds` (p, 2) of all free parameters; `mean` (terms, d) and `log_scatter` (terms2, d) are coefficients of
+    `regression` for estimates of single maps: their mean, and ln D^2; `correlation` (d, d) is R; `covariance`
+    (terms, terms) is that of the mean's coefficients in units of the scatter, from which e(theta) follows.
     """
 
     bounds: np.ndarray
@@ -35,18 +41,24 @@ class Response:
 
     @classmethod
     def fit(cls, estimates: np.ndarray, theta: np.ndarray, bounds: np.ndarray) -> Response:
-        """From estimates (draws, n, d) of validation maps with free parameters theta (n, p)."""
-        draws, count = estimates.shape[:2]
+        """From estimates (noise realisations, n, d) of validation maps with free parameters theta (n, p)."""
+        realisations, count = estimates.shape[:2]
         degree = _best_degree(estimates.mean(axis=0), theta, bounds)
-        tiled = np.tile(theta, (draws, 1))
-        mean, log_scatter, standard = regression.fit(estimates.reshape(draws * count, -1), tiled, bounds, degree)
+        tiled = np.tile(theta, (realisations, 1))
+        mean, log_scatter, standard = regression.fit(estimates.reshape(realisations * count, -1), tiled, bounds, degree)
         correlation = np.atleast_2d(np.corrcoef(standard.T))
-        # errors of the coefficients, from the residuals of maps averaged over noise (maps are independent, draws not)
+        # errors of the coefficients from residuals averaged over the noise of a map: maps are independent of each other
         design = regression.polynomial(theta, bounds, degree)
-        left = standard.reshape(estimates.shape).mean(axis=0)
+        residuals = standard.reshape(estimates.shape).mean(axis=0)
         inverse = np.linalg.pinv(design.T @ design)
         freedom = max(1, len(design) - design.shape[1])
-        return cls(bounds, mean, log_scatter, correlation, inverse * float(np.sum(left**2) / freedom / left.shape[1]))
+        return cls(
+            bounds=bounds,
+            mean=mean,
+            log_scatter=log_scatter,
+            correlation=correlation,
+            covariance=inverse * float(np.sum(residuals**2) / freedom / residuals.shape[1]),
+        )
 
     @property
     def degree(self) -> int:
@@ -57,8 +69,8 @@ class Response:
         """Log likelihood (m,) of the mean estimate (d,) of `patches` maps at theta (m, p)."""
         design = regression.polynomial(theta, self.bounds, self.degree)
         sigma = regression.sigma(theta, self.bounds, self.log_scatter)
-        known = np.einsum("mi,ij,mj->m", design, self.covariance, design)
-        sigma = sigma * np.sqrt(1 / patches + known)[:, None]
+        mean_variance = np.einsum("mi,ij,mj->m", design, self.covariance, design)
+        sigma = sigma * np.sqrt(1 / patches + mean_variance)[:, None]
         z = (statistic - design @ self.mean) / sigma
         chi2 = np.einsum("mi,ij,mj->m", z, np.linalg.inv(self.correlation), z)
         return -0.5 * chi2 - np.log(sigma).sum(axis=1)
@@ -66,18 +78,18 @@ class Response:
     def posterior(self, estimates: np.ndarray, n: int, seed: int) -> np.ndarray:
         """Samples (n, p) of the free parameters given the estimates (patches, d) of the patches of one sky.
 
-        Importance sampling from the prior box, which is narrowed three times around the bulk of the weight.
+        Importance sampling with Sobol points in the prior box, which is narrowed three times around the weight.
         """
         statistic, box = estimates.mean(axis=0), self.bounds.astype(float)
         rng = np.random.default_rng(seed)
-        for _ in range(4):
+        for _ in range(ROUNDS):
             sampler = qmc.Sobol(len(box), rng=rng)
-            theta = box[:, 0] + (box[:, 1] - box[:, 0]) * sampler.random_base2(14)
+            theta = box[:, 0] + (box[:, 1] - box[:, 0]) * sampler.random_base2(SOBOL)
             log_l = self.log_likelihood(statistic, len(estimates), theta)
             weight = np.exp(log_l - log_l.max())
             weight /= weight.sum()
             chosen = theta[rng.choice(len(theta), n, p=weight)]
-            heavy = theta[weight > 1e-8 * weight.max()]
+            heavy = theta[weight > NEGLIGIBLE * weight.max()]
             margin = 2 * (box[:, 1] - box[:, 0]) / len(theta) ** (1 / len(box))
             low = np.maximum(heavy.min(axis=0) - margin, self.bounds[:, 0])
             high = np.minimum(heavy.max(axis=0) + margin, self.bounds[:, 1])
@@ -86,23 +98,23 @@ class Response:
 
 
 def _best_degree(estimates: np.ndarray, theta: np.ndarray, bounds: np.ndarray) -> int:
-    """Degree of the mean of estimates (n, d) at theta (n, p) with the smallest error of prediction.
+    """Degree of the polynomial of the mean of estimates (n, d) at theta (n, p) with the smallest prediction error.
 
     By generalised cross-validation (Craven & Wahba 1979, Numer. Math. 31, 377). With many patches the error of the mean
     is what counts: a polynomial that is too stiff shifts posteriors of large skies, one that is too free widens them.
     """
-    most = MOST[min(theta.shape[1], len(MOST)) - 1]
-    while most > 1 and comb(theta.shape[1] + most, most) > len(theta) / 10:
-        most -= 1
-    log_variance = regression.fit(estimates, theta, bounds, most)[1]
+    largest = MAX_DEGREE[min(theta.shape[1], len(MAX_DEGREE)) - 1]
+    while largest > 1 and comb(theta.shape[1] + largest, largest) > len(theta) / MAPS_PER_TERM:
+        largest -= 1
+    log_variance = regression.fit(estimates, theta, bounds, largest)[1]
     weight = 1 / regression.sigma(theta, bounds, log_variance)
     scores = []
-    for degree in range(1, most + 1):
+    for degree in range(1, largest + 1):
         design = regression.polynomial(theta, bounds, degree)
         error = 0.0
         for one, each in zip(estimates.T, weight.T, strict=True):
-            part = design * each[:, None]
-            left = one * each - part @ np.linalg.lstsq(part, one * each, rcond=None)[0]
-            error += float(np.mean(left**2))
+            weighted = design * each[:, None]
+            residuals = one * each - weighted @ np.linalg.lstsq(weighted, one * each, rcond=None)[0]
+            error += float(np.mean(residuals**2))
         scores.append(error / (1 - design.shape[1] / len(theta)) ** 2)
     return int(np.argmin(scores)) + 1

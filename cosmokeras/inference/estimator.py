@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from cosmokeras.inference.combination import Response
 from cosmokeras.inference.measures import Measures
 from cosmokeras.inference.misspecification import MapReference, SurveyReference, Verdict
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
+from cosmokeras.inference.stored import from_arrays, to_arrays
 from cosmokeras.models.blocks import SUMMARY
 from cosmokeras.models.heads import mixture_size, unpack_mixture
 from cosmokeras.observation.masks import mask_file
@@ -215,7 +216,7 @@ class Estimator:
         arrays: dict[str, Any] = {name: array for name, array in alone.items() if array is not None}
         for name in PARTS:
             if (part := getattr(self, name)) is not None:
-                arrays |= {f"{name}.{field.name}": getattr(part, field.name) for field in fields(part)}
+                arrays |= to_arrays(name, part)
         with atomic(folder / "calibration.npz") as handle:
             np.savez(handle, **arrays)
         note = {
@@ -242,7 +243,7 @@ class Estimator:
                 )
             cfg = parse_params(note["config"], root=str(folder.resolve()), origin="estimator.json")
             with np.load(folder / "calibration.npz", allow_pickle=False) as stored:
-                parts = {name: _part(kind, name, stored) for name, kind in PARTS.items()}
+                parts = {name: from_arrays(kind, name, stored) for name, kind in PARTS.items()}
                 parts |= {name: stored.get(name) for name in ("errors", "stretch")}
             estimator = cls(cfg, models.load(folder), **parts)
             if (doubt := _contradiction(note, estimator)) is not None:
@@ -270,12 +271,6 @@ def _present(part: Any) -> Any:
     if part is None:
         raise UserError("this estimator has no reference maps for surprise; train it again")
     return part
-
-
-def _part(kind: type, name: str, stored: Mapping[str, np.ndarray]) -> Any:
-    """A calibration dataclass out of its arrays; None when the estimator was saved without it."""
-    names = [field.name for field in fields(kind)]
-    return kind(*(stored[f"{name}.{n}"] for n in names)) if f"{name}.{names[0]}" in stored else None
 
 
 def _contradiction(note: Mapping[str, Any], estimator: Estimator) -> str | None:

@@ -22,7 +22,7 @@ def spectra(obs: np.ndarray, bins: int) -> np.ndarray:
 def observed_features(
     split: Split, observer: Observer, features: Callable[[np.ndarray], np.ndarray], seeds: list[int]
 ) -> np.ndarray:
-    """Features of a split's maps under several noise draws, (draws, n, f); maps are not kept in memory."""
+    """Features of a split's maps with the noise of each seed, (seeds, n, f); maps are not kept in memory."""
     nothing = np.zeros((len(split), 1), np.float32)
     streams = [fixed_stream(split, nothing, observer, seed) for seed in seeds]
     return np.array([np.concatenate([features(maps.numpy()) for maps, _ in stream]) for stream in streams])

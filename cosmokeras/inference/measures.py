@@ -1,4 +1,7 @@
-"""What is measured in observed maps to tell whether they look like training maps, and the name of each number."""
+"""Features of the misspecification test: spectra, non-Gaussian shapes and principal components of learned summaries.
+
+Components are those of training maps, scaled to unit variance (PCA whitening).
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,17 @@ from cosmokeras.models.layers import band_edges
 from cosmokeras.params.config import Config
 
 BANDS = 8  # of the spectra, at most
-MOST_SUMMARIES = 16  # principal components of the network's summaries
-LEAST_VARIANCE = 1e-4  # of a component, beside the first
+MAX_COMPONENTS = 16  # principal components of the network's summaries, at most
+MIN_VARIANCE = 1e-4  # of a component, in units of the first one's: 1 % of its scatter
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Spectra, shapes and learned summaries of maps.
+    """Features of maps: spectra, shapes and learned summaries.
 
-    `weights` (channels,) of the sum of channels; `centre` (u,) and `components` (u, s) reduce the u learned summaries,
-    many of which say the same, or nothing, to s that are independent among training maps. `kept` () is the number of
-    bands of each spectrum, from the lowest on.
+    `weights` (channels,) of the sum of channels; `centre` (u,) and `components` (u, s) project the u learned summaries,
+    many of which are degenerate or constant, on s whitened principal components. `kept` () is the number of bands of
+    each spectrum, from the lowest on.
     """
 
     weights: np.ndarray
@@ -36,9 +39,14 @@ class Measures:
         """From observed training maps (n, size, size, channels) and their learned summaries (n, u)."""
         centre = summaries.mean(axis=0)
         variance, axes = np.linalg.eigh(np.cov((summaries - centre).T.astype(float)))
-        used = np.flatnonzero(variance > LEAST_VARIANCE * variance[-1])[::-1][:MOST_SUMMARIES]
+        used = np.flatnonzero(variance > MIN_VARIANCE * variance[-1])[::-1][:MAX_COMPONENTS]
         kept = bands(obs.shape[1]) if kept is None else kept
-        return cls(shapes.signal_weights(obs), centre, axes[:, used] / np.sqrt(variance[used]), np.asarray(kept))
+        return cls(
+            weights=shapes.signal_weights(obs),
+            centre=centre,
+            components=axes[:, used] / np.sqrt(variance[used]),
+            kept=np.asarray(kept),
+        )
 
     def __call__(self, obs: np.ndarray, summaries: np.ndarray) -> np.ndarray:
         """All features of maps with these learned summaries, (n, f)."""
@@ -66,7 +74,7 @@ def bands(size: int) -> int:
 
 
 def kept_bands(cfg: Config) -> int:
-    """Bands of the spectra below the survey's lmax: beyond it maps hold nothing but what the cutter scatters there."""
+    """Bands of the spectra below the survey's lmax: beyond it maps hold only power that projection scatters there."""
     middle = np.sqrt(_waves(cfg)[1:] * _waves(cfg)[:-1])
     lmax = cfg.survey.lmax if cfg.kind.observed == "survey" else None
     return len(middle) if lmax is None else max(int(np.sum(middle < lmax)), 1)

@@ -15,9 +15,12 @@ from scipy.stats import truncnorm
 from cosmokeras.common import arguments
 from cosmokeras.models.heads import LOG_TWO_PI, draw_mixture, from_normal, to_normal
 
+BISECTIONS = 40  # an error of 2^-40 of the width of the box, 1e-12
+QUADRATURE = 40  # nodes of Gauss-Hermite quadrature
+
 
 class _Posterior:
-    """What follows from the marginal distribution function."""
+    """What follows from the marginal cumulative distribution function (CDF)."""
 
     bounds: np.ndarray
 
@@ -33,10 +36,10 @@ class _Posterior:
         return arguments.on_edges(arguments.rows("theta", theta, names, len(self)), self.bounds)
 
     def quantile(self, q: float) -> np.ndarray:
-        """Marginal quantiles, (n, d), by bisection of the distribution function; `q` from 0 to 1."""
+        """Marginal quantiles, (n, d), by bisection of the CDF; `q` from 0 to 1."""
         q = arguments.number("q", q, 0.0, 1.0)
         low, high = (np.repeat(edge[None], len(self), axis=0) for edge in self.bounds.T)
-        for _ in range(40):
+        for _ in range(BISECTIONS):
             middle = (low + high) / 2
             below = self.cdf(middle) < q
             low, high = np.where(below, middle, low), np.where(below, high, middle)
@@ -65,7 +68,7 @@ class MixturePosterior(_Posterior):
         return np.sqrt(np.sum(inverse**2, axis=-2))
 
     def stretched(self, factors: np.ndarray) -> MixturePosterior:
-        """The same, each target's u (d,) moved away from its mean by a factor: still a mixture, inside the same box."""
+        """The mixture with each target's u (d,) scaled about its mean by a factor, in the same box."""
         weights = np.exp(self.log_weights)[..., None]
         centre = np.sum(weights * self.means, axis=1, keepdims=True)
         means = centre + factors * (self.means - centre)
@@ -78,7 +81,7 @@ class MixturePosterior(_Posterior):
 
     def std(self) -> np.ndarray:
         """Posterior standard deviations, (n, d), by Gauss-Hermite quadrature over each component."""
-        nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+        nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE)
         unit = ndtr(self.means[..., None] + self._sigmas[..., None] * nodes)
         moments = [np.sum(unit**p * weights, axis=-1) / np.sqrt(2 * np.pi) for p in (1, 2)]
         first, second = (np.sum(np.exp(self.log_weights)[..., None] * m, axis=1) for m in moments)
@@ -119,7 +122,7 @@ class MixturePosterior(_Posterior):
 
 @dataclass(frozen=True)
 class PointPosterior(_Posterior):
-    """Point estimates with one error for all maps: independent Gaussians cut off at the prior box.
+    """Point estimates with one error for all maps: independent Gaussians, truncated at the prior box.
 
     `points` (n, d); `errors` (d,): the rms error on validation maps; `bounds` (d, 2).
     """
@@ -139,7 +142,7 @@ class PointPosterior(_Posterior):
         return np.clip(self.points, self.bounds[:, 0], self.bounds[:, 1])
 
     def std(self) -> np.ndarray:
-        """Standard deviations of the cut Gaussians, (n, d)."""
+        """Standard deviations of the truncated Gaussians, (n, d)."""
         low, high = self._standard()
         return truncnorm.std(low, high) * self.errors
 
@@ -149,8 +152,8 @@ class PointPosterior(_Posterior):
         low, high = self._standard()
         shape = (len(self.points), n, len(self.errors))
         rng = np.random.default_rng(seed)
-        draws = truncnorm.rvs(low[:, None], high[:, None], size=shape, random_state=rng)
-        return self.points[:, None] + draws * self.errors
+        standard = truncnorm.rvs(low[:, None], high[:, None], size=shape, random_state=rng)
+        return self.points[:, None] + standard * self.errors
 
     def log_prob(self, theta: np.ndarray) -> np.ndarray:
         """Log density (n,) at theta (n, d), normalised over the prior box; -inf outside."""
@@ -166,5 +169,5 @@ class PointPosterior(_Posterior):
 
 
 def prior_rmse(bounds: np.ndarray) -> np.ndarray:
-    """Error of always answering the middle of the prior, (d,)."""
+    """Standard deviation (d,) of the uniform prior: the rms error of always answering its middle."""
     return (bounds[:, 1] - bounds[:, 0]) / np.sqrt(12)

@@ -1,14 +1,18 @@
-"""Numbers whose mean and scatter are smooth functions of the parameters: polynomials over the prior box."""
+"""Regression of statistics on the parameters: polynomials over the prior box for the mean and for the log variance.
+
+The variance is that of multiplicative heteroscedasticity: least squares of the log of squared residuals (Harvey 1976,
+Econometrica 44, 461).
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-SCATTER_DEGREE = 2
+SCATTER_DEGREE = 2  # of the log variance
 
 
 def polynomial(theta: np.ndarray, bounds: np.ndarray, degree: int) -> np.ndarray:
-    """All monomials up to total `degree` of theta (n, p), with the box scaled to -1..1, shape (n, terms)."""
+    """Design matrix (n, terms): all monomials up to total `degree` of theta (n, p), with the box scaled to -1..1."""
     low, high = bounds.T
     unit = 2 * (theta - low) / (high - low) - 1
     columns = [np.ones(len(unit))]
@@ -47,6 +51,9 @@ def sigma(theta: np.ndarray, bounds: np.ndarray, log_variance: np.ndarray) -> np
 
 
 def shrunk(correlation: np.ndarray, maps: int) -> np.ndarray:
-    """Correlation matrix (f, f) drawn towards none: the inverse of one from few maps is noisy, or does not exist."""
+    """Correlation matrix (f, f) of a number of maps, shrunk to the identity: its inverse is noisy, or does not exist.
+
+    Linear shrinkage as in Ledoit & Wolf 2004, J. Multivariate Anal. 88, 365, but of intensity f / maps.
+    """
     shrink = min(1.0, len(correlation) / maps)
     return (1 - shrink) * correlation + shrink * np.eye(len(correlation))

@@ -1,7 +1,8 @@
-"""What spectra do not see in maps: one-point moments, peaks and troughs of smoothed maps.
+"""Non-Gaussian statistics: skewness and kurtosis (moments), peak and trough counts of smoothed maps.
 
-Everything is in units of the smoothed map's own standard deviation, so that it says little about amplitudes, which
-spectra measure, and much about shape.
+Moments of mass maps as in Gatti et al. 2020, MNRAS 498, 4060; peaks by height as in Dietrich & Hartlap 2010, MNRAS 402,
+1049. Both are in units of the smoothed map's own standard deviation, so that they depend little on amplitudes,
+which spectra measure.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import numpy as np
 
 SCALES = (0.0, 0.7, 1.4, 2.8)  # Gaussian smoothing, sigma [pixels]
 HEIGHTS = (1.0, 2.0, 3.0)  # of peaks above the mean, of troughs below it
-BATCH = 64  # maps measured at once: they stay in the cache
+BATCH = 64  # maps that are measured together: 4 channels of 64^2 pixels are 4 MiB, which stay in the cache
 
 
 def signal_weights(obs: np.ndarray, scale: float = SCALES[-1]) -> np.ndarray:
-    """Weights (channels,) of the channels in the sum that stands out most against their noise.
+    """Weights (channels,) of the channels in the sum of highest signal-to-noise ratio.
 
     Noise is independent from channel to channel and of the same size in observed maps: the leading eigenvector of the
     covariance of smoothed maps is the Karhunen-Loeve mode of most signal (Tegmark, Taylor & Heavens 1997,
@@ -72,8 +73,8 @@ def _peaks(unit: np.ndarray) -> np.ndarray:
     return np.stack([np.count_nonzero(top > height, axis=(1, 2)) for height in HEIGHTS], axis=1)
 
 
-def upside_down(features: np.ndarray) -> np.ndarray:
-    """Features (..., f) of the maps times -1: a Gaussian field has the same ones on average, a skewed one has not."""
+def of_negated(features: np.ndarray) -> np.ndarray:
+    """Features (..., f) of the maps times -1, from those of the maps: equal on average in a Gaussian field only."""
     blocks = features.reshape(*features.shape[:-1], len(SCALES), -1)
     heights = len(HEIGHTS)
     planes = (blocks.shape[-1] - 2 * heights) // 2

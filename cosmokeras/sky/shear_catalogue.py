@@ -2,7 +2,8 @@
 
 Frame: the last axis of a map, x, grows with RA, the first, y, with declination. A catalogue gives (e1, e2) for north up
 and east left, so x runs the other way and the shear on the grid is (e1, -e2). Convergence is that of Kaiser & Squires
-(1993, ApJ 404, 441) on the grid. E modes hold the lensing signal, B modes only noise and systematics.
+(1993, ApJ 404, 441) on the grid. E modes hold the lensing signal, B modes only noise and
+systematics (Crittenden et al. 2002, ApJ 568, 20).
 """
 
 from __future__ import annotations

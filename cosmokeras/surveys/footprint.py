@@ -15,7 +15,7 @@ import numpy as np
 
 from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
-from cosmokeras.observation.masks import USUAL_NOISE
+from cosmokeras.observation.masks import MEDIAN_NOISE_FACTOR
 from cosmokeras.readers.healpix import read_healpix
 from cosmokeras.sky.footprint import write_masks
 from cosmokeras.sky.patches import MARGIN
@@ -38,7 +38,7 @@ def read_noise(path: Path, mask: np.ndarray) -> np.ndarray:
         bad = int(np.count_nonzero(~good & mask))
         raise UserError(f"--noise {path}: not above 0 in {bad} observed pixels; must be the noise over the survey's")
     typical = float(np.median(noise[mask]))
-    if not 1 / USUAL_NOISE <= typical <= USUAL_NOISE:
+    if not 1 / MEDIAN_NOISE_FACTOR <= typical <= MEDIAN_NOISE_FACTOR:
         raise UserError(
             f"--noise {path}: {typical:.3g} in most observed pixels; must be the noise over the survey's, 1 where it "
             "is sigma_e / sqrt(n_eff A): divide it by that"

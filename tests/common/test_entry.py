@@ -108,6 +108,8 @@ WRONG: dict[str, list[list[str]]] = {
         ["gfr"], ["--out", "."], ["--out", "/proc/none/a.png"], ["--metrics", "."], ["--metrics", "latin.yaml"],
         ["--metrics", "list.yaml"],
     ],
+    "study.masked_inversion": [["--skies", "0"], ["--nope"]],
+    "study.shell_resolution": [["--nope"], ["more"]],
     "study.fine_tuning": [["--nope"], ["--out", "."], ["--metrics", "/proc/none/a.json"]],
     "study.ml_from_scratch": [["--nope"], ["lesson"]],
     "study.physics_check": [
@@ -218,7 +220,7 @@ def test_the_status_of_a_program_is_its_exit_code(status: int | None, code: int)
 
 
 def test_who_reads_may_leave_early() -> None:
-    code = "from cosmokeras import cli\ncli.entry(lambda: [print('x' * 80) for _ in range(100000)] and None)"
+    code = "from cosmokeras.common import cli\ncli.entry(lambda: [print('x' * 80) for _ in range(100000)] and None)"
     done = subprocess.run(
         f"set -o pipefail; '{sys.executable}' -c \"{code}\" | head -1",
         shell=True, executable="/bin/bash", capture_output=True, text=True, cwd=ROOT,

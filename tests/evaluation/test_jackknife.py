@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosmokeras.evaluation.jackknife import BLOCKS, FEWEST, blocks_of, jackknife
+from cosmokeras.evaluation.jackknife import BLOCKS, MIN_PATCHES, blocks_of, jackknife
 from cosmokeras.sky.positions import unwrapped
 
 
@@ -78,8 +78,8 @@ def test_pulls_are_those_of_student() -> None:
 
 
 def test_few_patches_give_none() -> None:
-    assert jackknife(lambda some: np.zeros(1), *sky(FEWEST - 1)) is None
-    assert jackknife(lambda some: np.ones(1), *sky(FEWEST)).max_pull == 0
+    assert jackknife(lambda some: np.zeros(1), *sky(MIN_PATCHES - 1)) is None
+    assert jackknife(lambda some: np.ones(1), *sky(MIN_PATCHES)).max_pull == 0
 
 
 @pytest.mark.parametrize("n", [8, 19, 20, 21, 117])

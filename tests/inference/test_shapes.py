@@ -70,9 +70,9 @@ def test_peaks_are_counted_above_their_neighbours_and_inside() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_upside_down_is_that_of_the_map_times_minus_one(channels: int) -> None:
+def test_features_of_the_map_times_minus_one_follow_from_its_own(channels: int) -> None:
     maps, weights = MAPS[..., :channels], WEIGHTS[:channels]
-    assert shapes.upside_down(shapes.measure(maps, weights)) == pytest.approx(shapes.measure(-maps, weights), abs=1e-4)
+    assert shapes.of_negated(shapes.measure(maps, weights)) == pytest.approx(shapes.measure(-maps, weights), abs=1e-4)
 
 
 def test_weights_are_those_of_most_signal() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from cosmokeras.observation.observer import noise_sigma
 from cosmokeras.params.config import Config
 from cosmokeras.surveys import RealSky, fetch, image_files
 from cosmokeras.surveys.tiles import greedy_corners, masked_fraction
+from tests.shared import Program
 
 ROOT = Path(__file__).parents[3]
 
@@ -280,7 +279,7 @@ def test_greedy_squares_do_not_overlap_and_are_good() -> None:
 
 @pytest.mark.parametrize("case", ["nan", "objects", "truncated"])
 def test_the_stage_ends_with_a_line_and_writes_nothing(
-    tmp_path: Path, params: Path, lensing: Config, case: str
+    tmp_path: Path, params: Path, lensing: Config, program: Program, case: str
 ) -> None:
     path = tmp_path / "kappa.npy"
     maps = field(lensing, 64, 64)
@@ -291,10 +290,7 @@ def test_the_stage_ends_with_a_line_and_writes_nothing(
     raw["real"] |= {"source": "array", "path": "kappa.npy", "pixel_arcmin": 5.0}
     params.write_text(yaml.safe_dump(raw))
     before = {p for p in tmp_path.rglob("*") if "data" not in p.parts}
-    run = subprocess.run(
-        [sys.executable, "-m", "stages.fetch_real", "--params", str(params)],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert run.returncode == 2, run.stderr
-    assert run.stderr.count("\n") == 1 and run.stderr.startswith("error: kappa.npy: ")
+    ended = program(tmp_path, "stages.fetch_real", "--params", str(params))
+    assert ended.code == 2, ended.err
+    assert ended.err.count("\n") == 1 and ended.err.startswith("error: kappa.npy: ")
     assert {p for p in tmp_path.rglob("*") if "data" not in p.parts} == before

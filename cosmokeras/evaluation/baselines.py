@@ -1,4 +1,4 @@
-"""What others make of the same maps: today's analyses, and the exact answer where it is known."""
+"""Baselines on the same maps: likelihood and network on spectra and on higher-order statistics; the exact limit."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import numpy as np
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.evaluation import limits
-from cosmokeras.evaluation.baseline import GaussianLikelihood, compression, network_means
 from cosmokeras.evaluation.higher_order import L1Norm
+from cosmokeras.evaluation.likelihood import GaussianLikelihood, compression
+from cosmokeras.evaluation.summary_network import network_means
 from cosmokeras.inference.derived import with_s8
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.features import observed_features, spectra
 from cosmokeras.observation.observer import Observer
 
 NOISE = 4_000_037  # seeds of noise that nothing else uses
-DRAWS = 8  # noise draws of each training map
+NOISE_REALISATIONS = 8  # of each training map
 UNIT_MAPS = 1024  # training maps that set the unit of the l1-norm
 
 
-def estimates_of_others(
+def baseline_estimates(
     est: Estimator, training: Split, validation: Split, obs: np.ndarray, bins: int
 ) -> dict[str, np.ndarray]:
     """Estimates (n, q) of the targets, and of S8 behind them, from the observed test maps.
@@ -33,42 +34,42 @@ def estimates_of_others(
     """
     cfg, d = est.cfg, len(est.parameters)
     observer = Observer(cfg)
-    draws = DRAWS if cfg.kind.observed == "survey" else 1  # noise is all that differs between draws
-    seeds = [NOISE + i for i in range(draws)]
+    realisations = NOISE_REALISATIONS if cfg.kind.observed == "survey" else 1
+    seeds = [NOISE + i for i in range(realisations)]
     l1_norm = L1Norm.fit(observed(training.head(UNIT_MAPS), observer, NOISE), cfg.periodic)
 
     def features(maps: np.ndarray) -> np.ndarray:
         return np.hstack([spectra(maps, bins), l1_norm(maps)])
 
-    known = observed_features(training, observer, features, seeds).reshape(draws * len(training), -1)
-    held_out, unknown = observed_features(validation, observer, features, seeds[:1])[0], features(obs)
-    theta = np.tile(training.theta, (draws, 1))
+    train = observed_features(training, observer, features, seeds).reshape(realisations * len(training), -1)
+    held_out, test = observed_features(validation, observer, features, seeds[:1])[0], features(obs)
+    theta = np.tile(training.theta, (realisations, 1))
 
-    def wanted(theta: np.ndarray) -> np.ndarray:
+    def targets(theta: np.ndarray) -> np.ndarray:
         return with_s8(est.parameters, theta[:, cfg.target_columns])
 
-    def likelihood(known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
-        model = GaussianLikelihood.fit(known, theta, cfg.bounds, len(training))
-        return model.posterior_mean(cfg, unknown, wanted)
+    def likelihood(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        model = GaussianLikelihood.fit(train, theta, cfg.bounds, len(training))
+        return model.posterior_mean(cfg, test, targets)
 
-    y, y_held_out = wanted(theta), wanted(validation.theta)
+    y, y_held_out = targets(theta), targets(validation.theta)
     bounds = with_s8(est.parameters, est.bounds.T).T  # S8 rises with both parameters
     # S8 follows from the targets: it takes a network of its own
     parts = [slice(0, d), slice(d, None)][: 1 + len(bounds) - d]
 
-    def network(some: slice) -> np.ndarray:
-        sets = [((known[:, some], y[:, p]), (held_out[:, some], y_held_out[:, p])) for p in parts]
-        means = [network_means(cfg, *both, unknown[:, some], bounds[p]) for both, p in zip(sets, parts, strict=True)]
+    def network(columns: slice) -> np.ndarray:
+        sets = [((train[:, columns], y[:, p]), (held_out[:, columns], y_held_out[:, p])) for p in parts]
+        means = [network_means(cfg, *both, test[:, columns], bounds[p]) for both, p in zip(sets, parts, strict=True)]
         return np.hstack(means)
 
     power, everything = slice(bins * cfg.channels * (cfg.channels + 1) // 2), slice(None)
-    few = compression(known, theta, len(training))
+    compress = compression(train, theta, len(training))
     out = {
-        "likelihood": likelihood(known[:, power], unknown[:, power]),
+        "likelihood": likelihood(train[:, power], test[:, power]),
         "network": network(power),
-        "higher_order_likelihood": likelihood(few(known), few(unknown)),
+        "higher_order_likelihood": likelihood(compress(train), compress(test)),
         "higher_order_network": network(everything),
     }
     if cfg.data.kind == "grf":
-        out["limit"] = wanted(limits.exact_mean(cfg, obs))
+        out["limit"] = targets(limits.exact_mean(cfg, obs))
     return out

@@ -13,9 +13,9 @@ from scipy.stats import multivariate_normal, norm
 from cosmokeras import models
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
-from cosmokeras.evaluation import judgement
-from cosmokeras.evaluation.judgement import RESIDUAL_NOISE, TEST_NOISE, Evaluation, better, evaluate, gaussian_nll, rmse
+from cosmokeras.evaluation import metrics as metrics_module
 from cosmokeras.evaluation.limits import exact_mean
+from cosmokeras.evaluation.metrics import RESIDUAL_NOISE, TEST_NOISE, Evaluation, better, evaluate, gaussian_nll, rmse
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior, prior_rmse
 from cosmokeras.observation.observer import Observer
@@ -201,7 +201,7 @@ def test_a_network_that_is_sure_and_wrong_is_worth_less_than_its_error_bars(
 ) -> None:
     middle = np.full((len(splits["test"]), 1), 0.3)
     names = ("likelihood", "network", "higher_order_likelihood", "higher_order_network")
-    monkeypatch.setattr(judgement, "estimates_of_others", lambda *_: dict.fromkeys(names, middle))
+    monkeypatch.setattr(metrics_module, "baseline_estimates", lambda *_: dict.fromkeys(names, middle))
     broken = Permuted(**{field.name: getattr(estimator, field.name) for field in fields(estimator)})
     metrics = evaluate(broken, splits["train"], splits["validation"], splits["test"]).metrics
     assert metrics["nll"] > metrics["nll_gaussian"] + 1

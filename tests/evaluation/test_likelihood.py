@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_t
 
-from cosmokeras.evaluation.baseline import GaussianLikelihood, compression, network_means
+from cosmokeras.evaluation.likelihood import GaussianLikelihood, compression
+from cosmokeras.evaluation.summary_network import network_means
 from cosmokeras.inference import regression
 from cosmokeras.params.config import Config
 from cosmokeras.params.prior import sample_prior

@@ -1,4 +1,4 @@
-"""Judgement on maps of held-out cosmologies, beside the exact limit and today's analysis."""
+"""Metrics of posteriors on test maps of held-out cosmologies: errors, gains over baselines, calibration."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from scipy.stats import multivariate_normal, qmc
 
 from cosmokeras.dataset.pipeline import observed
 from cosmokeras.dataset.shards import Split
+from cosmokeras.evaluation.baselines import baseline_estimates
+from cosmokeras.evaluation.diagnostics import coverage, rank_test, ranks, tarp, tarp_p_value
 from cosmokeras.evaluation.gain import gain
-from cosmokeras.evaluation.references import estimates_of_others
-from cosmokeras.inference.calibration import coverage, rank_test, ranks, tarp, tarp_p_value
 from cosmokeras.inference.derived import with_s8
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.posterior import prior_rmse
@@ -21,17 +21,18 @@ from cosmokeras.params.sections import EvaluateConfig
 
 TEST_NOISE = 3_000_017  # seeds of noise that nothing else uses
 RESIDUAL_NOISE = 5_000_077
-GAUSSIAN_DRAWS = 4096  # for the part of a Gaussian that lies in the prior box
+GAUSSIAN_SAMPLES = 4096  # for the part of a Gaussian inside the prior box, to 1 / sqrt(4096) = 1.6 % or better
 LEVELS = (50, 68, 95, 99)  # [%] of central intervals
-ALARM = 0.05  # p-value below which a test map counts as a false alarm
-ALARM_MAPS = 2000  # test maps that are tried for one, at most
+ALARM = 0.05  # p-value below which a test map is a false alarm of the misspecification test
+ALARM_MAPS = 2000  # test maps for their rate, at most: its error is sqrt(0.05 * 0.95 / 2000) = 0.5 %
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Metrics, and the numbers behind the pictures: all (n, d) but those below.
 
-    `obs` (n, size, size, channels) are the maps; `credibility` (n,) of TARP; `cosmology` (n,) whose map it is.
+    `obs` (n, size, size, channels) are the maps; `pit` the probability integral transform, each posterior's marginal
+    distribution function at the truth; `credibility` (n,) of TARP; `cosmology` (n,) whose map it is.
     """
 
     metrics: dict[str, Any]
@@ -65,40 +66,50 @@ def evaluate(
     truth = test.theta[:, columns]
     posterior = est.posterior(obs)
     mean, std, pit = posterior.mean(), posterior.std(), posterior.cdf(truth)
-    drawn = posterior.sample(settings.samples, seed=0)
+    samples = posterior.sample(settings.samples, seed=0)
 
-    others = estimates_of_others(est, training, validation, obs, settings.spectrum_bins)
-    metrics: dict[str, Any] = parameter_metrics(est, truth, (mean, pit, drawn), others, test.cosmology)
+    baselines = baseline_estimates(est, training, validation, obs, settings.spectrum_bins)
+    posteriors = {"mean": mean, "pit": pit, "samples": samples}
+    metrics: dict[str, Any] = parameter_metrics(est, truth, posteriors, baselines, test.cosmology)
     metrics["nll"] = round(float(-np.mean(posterior.log_prob(truth))), 6)
     if est.stretch is not None:
         metrics["before_stretch"] = before_stretch(est, obs, truth)
     residuals = est.mean(observed(validation, observer, RESIDUAL_NOISE)) - validation.theta[:, columns]
     metrics["nll_gaussian"] = round(gaussian_nll(residuals, mean, truth, est.bounds), 6)
-    credibility = tarp(drawn, truth, est.bounds)
+    credibility = tarp(samples, truth, est.bounds)
     metrics["tarp_ks_p"] = round(tarp_p_value(credibility, test.cosmology), 6)
     if est.reference is not None:
         metrics["false_alarms"] = round(float(np.mean(est.surprise(obs[:ALARM_MAPS]) < ALARM)), 6)
     metrics["n_maps"] = len(test)
     metrics["n_cosmologies"] = len(np.unique(test.cosmology))
-    return Evaluation(metrics, obs, truth, mean, std, pit, credibility, test.cosmology)
+    return Evaluation(
+        metrics=metrics,
+        obs=obs,
+        truth=truth,
+        mean=mean,
+        std=std,
+        pit=pit,
+        credibility=credibility,
+        cosmology=test.cosmology,
+    )
 
 
 def before_stretch(est: Estimator, obs: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """What the network's posteriors were worth as they came, before validation maps asked for a stretch."""
+    """Coverage and negative log density of the network's own posteriors, before they were stretched."""
     raw = replace(est, stretch=None).posterior(obs)
-    found: dict[str, Any] = {"nll": round(float(-np.mean(raw.log_prob(truth))), 6)}
+    metrics: dict[str, Any] = {"nll": round(float(-np.mean(raw.log_prob(truth))), 6)}
     pit = raw.cdf(truth)
     for level in LEVELS:
         inside = coverage(pit, level / 100).round(6).tolist()
-        found[f"coverage_{level}"] = dict(zip(est.parameters, inside, strict=True))
-    return found
+        metrics[f"coverage_{level}"] = dict(zip(est.parameters, inside, strict=True))
+    return metrics
 
 
 def parameter_metrics(
     est: Estimator,
     truth: np.ndarray,
-    answers: tuple[np.ndarray, np.ndarray, np.ndarray],
-    others: dict[str, np.ndarray],
+    posteriors: dict[str, np.ndarray],
+    baselines: dict[str, np.ndarray],
     cosmology: np.ndarray,
 ) -> dict[str, dict[str, float]]:
     """Metrics of each target, and of S8 where they have it.
@@ -106,21 +117,21 @@ def parameter_metrics(
     Parameters
     ----------
     truth : (n, d)
-    answers : means (n, d), distribution functions at the truth (n, d) and samples (n, s, d) of the network's posteriors
-    others : estimates that the network is compared with, (n, q) with S8 behind the targets; see `estimates_of_others`
+    posteriors : `mean` (n, d), `pit` (n, d) and `samples` (n, s, d) of the network's posteriors
+    baselines : estimates that the network is compared with, (n, q) with S8 behind the targets; see `baseline_estimates`
     cosmology : (n,) whose map it is
     """
     d, names = len(est.parameters), (*est.parameters, "S8")
-    true, samples = with_s8(est.parameters, truth), with_s8(est.parameters, answers[2])
-    # the marginal distribution of S8 is known by its samples
-    mean = np.hstack([answers[0], samples[..., d:].mean(axis=1)])
-    pit = np.hstack([answers[1], np.mean(samples[..., d:] < true[:, None, d:], axis=1)])
+    true, samples = with_s8(est.parameters, truth), with_s8(est.parameters, posteriors["samples"])
+    # the marginal posterior of S8 is that of its samples
+    mean = np.hstack([posteriors["mean"], samples[..., d:].mean(axis=1)])
+    pit = np.hstack([posteriors["pit"], np.mean(samples[..., d:] < true[:, None, d:], axis=1)])
     error = rmse(mean, true)
-    other = {name: rmse(estimates, true) for name, estimates in others.items()}
+    other = {name: rmse(estimates, true) for name, estimates in baselines.items()}
     best = {
-        "gain": better(others["likelihood"], others["network"], true),
-        "gain_likelihood": others["likelihood"],
-        "gain_higher_order": better(others["higher_order_likelihood"], others["higher_order_network"], true),
+        "gain": better(baselines["likelihood"], baselines["network"], true),
+        "gain_likelihood": baselines["likelihood"],
+        "gain_higher_order": better(baselines["higher_order_likelihood"], baselines["higher_order_network"], true),
     }
     spread = np.concatenate([prior_rmse(est.bounds), np.std(true[:, d:], axis=0)])
     chi2, rank_p = rank_test(ranks(samples, true), samples.shape[1], cosmology)
@@ -147,17 +158,17 @@ def parameter_metrics(
 
 
 def gaussian_nll(residuals: np.ndarray, estimates: np.ndarray, truth: np.ndarray, bounds: np.ndarray) -> float:
-    """Mean negative log density at the truth (n, d) of what error bars alone make of the estimates (n, d).
+    """Mean negative log density at the truth (n, d) of one Gaussian for all maps, about their estimates (n, d).
 
-    One Gaussian for all maps: bias and covariance are those of `residuals` (m, d), estimate minus truth, of other maps.
-    It is cut off at the prior box `bounds` (d, 2) and normalised over it, as the posteriors are: without the cut, even
-    posteriors that are nothing but such Gaussians (`PointPosterior`) would seem to know more than error bars do.
+    Its bias and covariance are those of `residuals` (m, d), estimate minus truth, of other maps. It is truncated at the
+    prior box `bounds` (d, 2) and normalised over it, as the posteriors are: without that, even posteriors that are
+    nothing but such Gaussians (`PointPosterior`) would seem better.
     """
     covariance = np.atleast_2d(np.cov(residuals.T))
     centre = estimates - residuals.mean(axis=0)
     log_density = multivariate_normal(cov=covariance).logpdf(truth - centre)
-    draws = qmc.MultivariateNormalQMC(np.zeros(len(bounds)), covariance, rng=0).random(GAUSSIAN_DRAWS)
+    samples = qmc.MultivariateNormalQMC(np.zeros(len(bounds)), covariance, rng=0).random(GAUSSIAN_SAMPLES)
     low, high = bounds.T
-    hits = [np.sum(np.all((draws >= low - row) & (draws <= high - row), axis=1)) for row in centre]
-    inside = (1 + np.array(hits)) / (1 + GAUSSIAN_DRAWS)  # never 0
+    hits = [np.sum(np.all((samples >= low - row) & (samples <= high - row), axis=1)) for row in centre]
+    inside = (1 + np.array(hits)) / (1 + GAUSSIAN_SAMPLES)  # never 0
     return float(np.mean(np.log(inside) - log_density))

@@ -10,7 +10,7 @@ mean that the polynomial does not follow.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from unittest.mock import patch
 
@@ -34,6 +34,7 @@ MAPS = 4000, 2000  # of the training and of the validation set
 FEW = 40  # training maps to which MAPS_PER_TERM makes a difference
 LEVEL = 0.05
 SEED = 17
+Rates = Iterator[tuple[str, np.ndarray]]  # value of a setting, and false alarms at each RMS
 
 
 def simulate(
@@ -91,43 +92,37 @@ def false_alarms(sets: Sets, training: int | None = None) -> np.ndarray:
     return np.array([np.mean([reference.judge(survey).p < LEVEL for survey in surveys]) for surveys in sets.surveys])
 
 
-def neighbours(sets: Sets) -> dict[str, np.ndarray]:
+def neighbours(sets: Sets) -> Rates:
     """NEIGHBOUR_FRACTION and MIN_NEIGHBOURS: the number of validation maps that surveys are resampled from."""
-    found, total = {}, len(sets.validation[1])
+    total = len(sets.validation[1])
     for count in (50, 500, total):
         with patch.multiple(misspecification, NEIGHBOUR_FRACTION=count / total, MIN_NEIGHBOURS=1):
-            found[f"{count} of {total} maps"] = false_alarms(sets)
-    return found
+            yield f"{count} of {total} maps", false_alarms(sets)
 
 
-def degree(sets: Sets) -> dict[str, np.ndarray]:
+def degree(sets: Sets) -> Rates:
     """DEGREE of the polynomials of the mean, for one parameter."""
-    found = {}
     for number in (2, 4, 6):
         with patch.multiple(misspecification, DEGREE={1: number}):
-            found[f"degree {number}"] = false_alarms(sets)
-    return found
+            yield f"degree {number}", false_alarms(sets)
 
 
-def maps_per_term(sets: Sets) -> dict[str, np.ndarray]:
+def maps_per_term(sets: Sets) -> Rates:
     """MAPS_PER_TERM, which lowers the degree of the mean where training maps are few."""
-    found = {}
     for number in (1, 8, 16):
         with patch.multiple(misspecification, MAPS_PER_TERM=number):
-            found[f"{number} for {FEW} maps"] = false_alarms(sets, FEW)
-    return found
+            yield f"{number} for {FEW} maps", false_alarms(sets, FEW)
 
 
-def training_maps(sets: Sets) -> dict[str, np.ndarray]:
+def training_maps(sets: Sets) -> Rates:
     """Not a setting: how many training maps the test takes, for each coefficient of the mean."""
-    found, terms = {}, misspecification.DEGREE[1] + 1
+    terms = misspecification.DEGREE[1] + 1
     for ratio in (2, 8, 64):
         with patch.multiple(misspecification, MAPS_PER_TERM=1):
-            found[f"{ratio} maps per term"] = false_alarms(sets, ratio * terms)
-    return found
+            yield f"{ratio} maps per term", false_alarms(sets, ratio * terms)
 
 
-SETTINGS: dict[str, Callable[[Sets], dict[str, np.ndarray]]] = {
+SETTINGS: dict[str, Callable[[Sets], Rates]] = {
     "neighbours": neighbours,
     "degree": degree,
     "maps_per_term": maps_per_term,
@@ -144,7 +139,7 @@ def main() -> int:
         parser.error(f"no setting named {', '.join(sorted(unknown))}; there are {', '.join(SETTINGS)}")
     sets = Sets.simulated()
     for name in options.settings or SETTINGS:
-        for value, rates in SETTINGS[name](sets).items():
+        for value, rates in SETTINGS[name](sets):
             shown = [f"{rate:.1%} at {rms:g}" for rate, rms in zip(rates, RMS, strict=True)]
             print(f"{value:>20}: {', '.join(shown)}", flush=True)
     return 0

@@ -26,8 +26,8 @@ from cosmokeras.inference import regression, shapes
 
 FAMILIES = ("spectra", "shapes", "summaries")
 TESTS = (*FAMILIES, "asymmetry")
-# Degree of the polynomials of the mean, by number of parameters; beyond, 2. For one parameter p < 0.05 in 14, 13 and 12 %
-# of surveys like the training maps with degrees 2, 4 and 6 (`python -m study.null_test degree`, 180 surveys).
+# Degree of the polynomials of the mean, by number of parameters; beyond, 2. For one parameter p < 0.05 in 14, 13 and
+# 12 % of 180 surveys like the training maps with degrees 2, 4 and 6 (`python -m study.null_test degree`).
 DEGREE = {1: 6, 2: 5, 3: 4}
 # Training maps for each coefficient, at least; with fewer the degree is lower. A fit takes no fewer, a test takes many
 # more: p < 0.05 in 62 % of surveys with 8 and 15 % with 64 (`python -m study.null_test training_maps`).

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cosmokeras.dataset import pipeline
 from cosmokeras.dataset.batches import ALL, fresh_maps, kept_maps
 from cosmokeras.dataset.pipeline import augment, fixed_stream, observed, training_stream
 from cosmokeras.dataset.shards import Split
@@ -173,6 +174,19 @@ def test_no_stream_is_tuned_while_it_runs(
     # `fit` would wait for the tuner at the end of each epoch, which sleeps for up to seconds
     assert not fixed_stream(split, TARGETS, observer, 5).options().autotune.enabled
     assert not stream().options().autotune.enabled
+
+
+def test_maps_are_observed_in_small_blocks_whatever_the_batch(
+    split: Split, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = list(fixed_stream(split, TARGETS, observer, 3, 8).as_numpy_iterator())
+    monkeypatch.setattr(pipeline, "BLOCK", 3)
+    sizes: list[int] = []
+    read = Split.read
+    monkeypatch.setattr(Split, "read", lambda self, indices: (sizes.append(len(indices)), read(self, indices))[1])
+    for found, expected in zip(fixed_stream(split, TARGETS, observer, 3, 8), whole, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert sorted(sizes) == [2, 2, 3, 3, 3, 3, 3, 3]
 
 
 def test_fresh_maps_are_a_function_of_seed_and_step(load: Load) -> None:

@@ -39,6 +39,7 @@ from cosmokeras.dataset.shards import Split, open_split
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.provenance.statements import statement
 from study import domain_gap, gap_pictures
+from study.options import parser as study_parser
 from study.variants import changed
 
 UNIT_MAPS = 50  # from which the unit of 2lpt maps is taken
@@ -155,10 +156,7 @@ def curve(effort: Effort) -> Iterator[dict[str, Any]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = cli.Parser("study.fine_tuning", __doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("plots/fine_tuning.png"), help="the picture")
-    parser.add_argument("--metrics", type=Path, default=Path("metrics/fine_tuning.json"), help="file of the figures")
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it runs")
+    parser = study_parser("study.fine_tuning", __doc__, "plots/fine_tuning.png", "metrics/fine_tuning.json")
     options = parser.parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     cli.writable(options.metrics, options.out)

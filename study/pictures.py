@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.stats import norm
 
-from cosmokeras.report.figures import COLOURS, GREY, INK, PALE, canvas
+from cosmokeras.report.style import COLOURS, GREY, INK, PALE, canvas
 
 Array = np.ndarray
 MARKERS = "osD^vP"

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmokeras.dataset.shards import generate, open_split
+from cosmokeras.dataset.generation import generate
+from cosmokeras.dataset.shards import open_split
 from cosmokeras.project import load_params
 from cosmokeras.training.checkpoint import EXIT_STOPPED
 

@@ -62,8 +62,8 @@ def _own(cfg: Config, number: int = 16) -> RealSky:
 def _patches(cfg: Config, path: Path) -> RealSky:
     maps, mask, header = read_mock(path)
     if header["SURVEY"] != cfg.survey.name or len(maps) != len(cfg.survey.bins):
-        found, asked = f"{len(maps)} bins of {header['SURVEY']}", f"{len(cfg.survey.bins)} bins of {cfg.survey.name}"
-        raise UserError(f"{path}: holds {found}, but lensing.survey asks for {asked}")
+        stored, asked = f"{len(maps)} bins of {header['SURVEY']}", f"{len(cfg.survey.bins)} bins of {cfg.survey.name}"
+        raise UserError(f"{path}: holds {stored}, but lensing.survey asks for {asked}")
     patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
     provenance = {
         "kind": "simulated",

@@ -72,7 +72,7 @@ class Sets:
     def simulated(cls, surveys: int = SURVEYS, maps: tuple[int, int] = MAPS) -> Sets:
         """The same ones at each call."""
         rng = np.random.default_rng(SEED)
-        theta = [rng.uniform(*BOUNDS[0], n) for n in maps]
+        theta = [rng.uniform(BOUNDS[0, 0], BOUNDS[0, 1], n) for n in maps]
         training, validation = (simulate(values, rng) for values in theta)
         weights = shapes.signal_weights(shapes.smoothed_channels(training))
         measures = Measures.fit(weights, summaries(training), bands(SIZE))

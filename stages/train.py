@@ -33,8 +33,10 @@ def main(args: Namespace) -> None:
     run = train(cfg, training, validation, work_folder("train", fingerprint(made_with["weights"])), curves)
     if not run.devices.main:
         return
+    progress = run.progress
     if args.work_only:
-        print(f"trained for {len(run.history)} epochs, best {run.best_epoch}; `dvc repro` makes the outputs of it")
+        epochs = f"{len(progress.history)} epochs, best {progress.best_epoch}"
+        print(f"trained for {epochs}; `dvc repro` makes the outputs of it")
         return
     with cli.steps("train", 3) as begin:
         begin("calibrating on validation maps")
@@ -43,38 +45,38 @@ def main(args: Namespace) -> None:
         (cli.MODEL / NOTE).unlink(missing_ok=True)  # until the model is whole nothing says what it was made with
         estimator.save(cli.MODEL)
         write_json(cli.MODEL / NOTE, made_with["model"])
-        figure_data.save("train", history=run.history)
+        figure_data.save("train", history=progress.history)
         begin("validation error")
         error = validation_rmse(estimator, validation)
     metrics = {
         "rmse": error,
-        "loss": round(run.best_loss, 6),
-        "epochs": len(run.history),
-        "best_epoch": run.best_epoch,
-        "seconds": round(run.seconds, 1),
+        "loss": round(progress.best_loss, 6),
+        "epochs": len(progress.history),
+        "best_epoch": progress.best_epoch,
+        "seconds": round(progress.seconds, 1),
         "maps_per_second": round(run.maps_per_second, 1),
         "weights": int(run.model.count_params()),
         "backend": cfg.train.backend,
         "precision": cfg.train.precision,
-        **{name: run.trained_on[name] for name in ("devices", "device_names", "peak_memory_mb")},
+        **{name: progress.trained_on[name] for name in ("devices", "device_names", "peak_memory_mb")},
     }
     write_json(cli.METRICS / "train.json", metrics)
     listed = ", ".join(f"{k} {v:.4f}" for k, v in error.items()) if isinstance(error, dict) else f"{error:.4f}"
     print(
-        f"trained {metrics['weights']} weights for {metrics['epochs']} epochs, best {run.best_epoch}: validation rmse "
-        f"{listed}; curves are in {cli.PLOTS}/training"
+        f"trained {metrics['weights']} weights for {metrics['epochs']} epochs, best {progress.best_epoch}: "
+        f"validation rmse {listed}; curves are in {cli.PLOTS}/training"
     )
 
 
 def validation_rmse(estimator, validation) -> float | dict[str, float]:
     """Error on validation maps: a number for one target, by name for several."""
-    from cosmokeras.dataset.pipeline import observed
+    from cosmokeras.inference.features import observed_features
     from cosmokeras.observation.observer import Observer
     from cosmokeras.training.loop import VALIDATION_NOISE
 
-    obs = observed(validation, Observer(estimator.cfg), VALIDATION_NOISE)
+    means = observed_features(validation, Observer(estimator.cfg), estimator.mean, [VALIDATION_NOISE])[0]
     truth = validation.theta[:, estimator.cfg.target_columns]
-    errors = np.sqrt(np.mean((estimator.mean(obs) - truth) ** 2, axis=0)).round(6).tolist()
+    errors = np.sqrt(np.mean((means - truth) ** 2, axis=0)).round(6).tolist()
     return errors[0] if len(errors) == 1 else dict(zip(estimator.parameters, errors, strict=True))
 
 

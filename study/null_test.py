@@ -18,8 +18,8 @@ import numpy as np
 from scipy import fft
 
 from cosmokeras.common import cli
-from cosmokeras.inference import misspecification
-from cosmokeras.inference.measures import Measures
+from cosmokeras.inference import misspecification, shapes
+from cosmokeras.inference.measures import Measures, bands
 from cosmokeras.inference.misspecification import SurveyReference
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
 
@@ -72,9 +72,10 @@ class Sets:
     def simulated(cls, surveys: int = SURVEYS, maps: tuple[int, int] = MAPS) -> Sets:
         """The same ones at each call."""
         rng = np.random.default_rng(SEED)
-        theta = [rng.uniform(*BOUNDS[0], n) for n in maps]
+        theta = [rng.uniform(BOUNDS[0, 0], BOUNDS[0, 1], n) for n in maps]
         training, validation = (simulate(values, rng) for values in theta)
-        measures = Measures.fit(training, summaries(training))
+        weights = shapes.signal_weights(shapes.smoothed_channels(training))
+        measures = Measures.fit(weights, summaries(training), bands(SIZE))
         skies = simulate(np.repeat(RMS, surveys * PATCHES), rng)
         return cls(
             training=(measures(training, summaries(training)), theta[0][:, None]),

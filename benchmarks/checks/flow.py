@@ -27,7 +27,7 @@ from cosmokeras.dataset.shards import Split, open_split
 from cosmokeras.evaluation.metrics import TEST_NOISE
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.models.blocks import FEATURE_FLOOR, SUMMARY
-from cosmokeras.models.heads import LOG_TWO_PI, apply_head, mixture_log_prob
+from cosmokeras.models.heads import LOG_TWO_PI, MixtureHead, mixture_log_prob
 from cosmokeras.observation.observer import Observer
 from cosmokeras.params.sections import TrainConfig
 from cosmokeras.training.loop import VALIDATION_NOISE
@@ -56,7 +56,7 @@ class Mixture(keras.Model):
         self.components = components
         summary = keras.Input((size,))
         hidden = layers.Dense(HIDDEN, activation="gelu")(summary)
-        self.network = keras.Model(summary, apply_head(hidden, "posterior", dim, components))
+        self.network = keras.Model(summary, MixtureHead(dim, components).apply(hidden))
 
     def call(self, inputs: tuple[Any, Any]) -> Any:
         """Of a batch."""

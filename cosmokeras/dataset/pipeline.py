@@ -7,7 +7,7 @@ devices and a resumed run see the same batches, and a run can be taken up at any
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 Encode = Callable[[np.ndarray], np.ndarray]  # parameters (n, p) -> what a network is to predict, (n, d) float32
-BATCH = 256  # maps of a split that are read together
+BATCH = 256  # maps of a split that are handed out together
+BLOCK = 64  # of these, maps that are observed at once: their Fourier transforms take 4 MB for each map of 64^2 pixels
 AHEAD = min(16, max(2, len(os.sched_getaffinity(0))))  # batches that are made at once, where there are cores for it
 
 
@@ -59,26 +60,40 @@ def fixed_stream(
     """
     import tensorflow as tf
 
-    def read(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        first = int(start)
-        indices = np.arange(first, min(first + batch, len(split)))[share]
+    size = len(range(batch)[share])
+    parts = [range(len(split))[i : i + batch][share] for i in range(0, len(split), batch)]
+    blocks = [part[i : i + BLOCK] for part in parts for i in range(0, len(part), BLOCK)]
+
+    def read(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        indices = np.arange(int(start), int(stop))
         return split.read(indices), targets[indices]
 
-    def load(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        maps, y = tf.numpy_function(read, [start], (tf.float32, tf.float32), stateful=False)
+    def load(start: tf.Tensor, stop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        maps, y = tf.numpy_function(read, [start, stop], (tf.float32, tf.float32), stateful=False)
         maps = tf.ensure_shape(maps, (None, observer.size, observer.size, observer.channels))
         noise = tf.constant([seed, 0], tf.int64)
-        return observer(maps, noise, start + (share.start or 0)), tf.ensure_shape(y, (None, targets.shape[1]))
+        return observer(maps, noise, start), tf.ensure_shape(y, (None, targets.shape[1]))
 
-    data = tf.data.Dataset.range(0, len(split), batch).map(load, num_parallel_calls=2, deterministic=True)
-    data = data.apply(tf.data.experimental.assert_cardinality(-(-len(split) // batch)))
+    limits = np.array([(block.start, block.stop) for block in blocks])
+    data = tf.data.Dataset.from_tensor_slices((limits[:, 0], limits[:, 1]))
+    data = data.map(load, num_parallel_calls=2, deterministic=True).rebatch(size)
+    data = data.apply(tf.data.experimental.assert_cardinality(-(-sum(map(len, parts)) // size)))
     return data.with_options(stream_options()).prefetch(2)
 
 
-def observed(split: Split, observer: Observer, seed: int) -> np.ndarray:
-    """All maps of a split with the noise of `seed`, in memory, (n, size, size, channels)."""
+def observed_blocks(split: Split, observer: Observer, seed: int) -> Iterator[np.ndarray]:
+    """All maps of a split with the noise of `seed`, in order, as blocks (BATCH, size, size, channels)."""
     nothing = np.zeros((len(split), 1), np.float32)
-    return np.concatenate([maps.numpy() for maps, _ in fixed_stream(split, nothing, observer, seed)])
+    return (maps.numpy() for maps, _ in fixed_stream(split, nothing, observer, seed))
+
+
+def observed(split: Split, observer: Observer, seed: int) -> np.ndarray:
+    """The same in memory, (n, size, size, channels)."""
+    out, start = np.empty((len(split), observer.size, observer.size, observer.channels), np.float32), 0
+    for maps in observed_blocks(split, observer, seed):
+        out[start : start + len(maps)] = maps
+        start += len(maps)
+    return out
 
 
 def augment(maps: tf.Tensor, seed: tf.Tensor, periodic: bool, first: tf.Tensor | int = 0) -> tf.Tensor:

@@ -15,6 +15,7 @@ from cosmokeras.evaluation.diagnostics import coverage, rank_test, ranks, tarp, 
 from cosmokeras.evaluation.gain import gain
 from cosmokeras.inference.derived import with_s8
 from cosmokeras.inference.estimator import Estimator
+from cosmokeras.inference.features import observed_features
 from cosmokeras.inference.posterior import prior_rmse
 from cosmokeras.observation.observer import Observer
 from cosmokeras.params.sections import EvaluateConfig
@@ -74,7 +75,7 @@ def evaluate(
     metrics["nll"] = round(float(-np.mean(posterior.log_prob(truth))), 6)
     if est.stretch is not None:
         metrics["before_stretch"] = before_stretch(est, obs, truth)
-    residuals = est.mean(observed(validation, observer, RESIDUAL_NOISE)) - validation.theta[:, columns]
+    residuals = observed_features(validation, observer, est.mean, [RESIDUAL_NOISE])[0] - validation.theta[:, columns]
     metrics["nll_gaussian"] = round(gaussian_nll(residuals, mean, truth, est.bounds), 6)
     credibility = tarp(samples, truth, est.bounds)
     metrics["tarp_ks_p"] = round(tarp_p_value(credibility, test.cosmology), 6)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from cosmokeras.inference.posterior import MixturePosterior
-from cosmokeras.models.heads import MixtureLoss, apply_head, to_normal, unpack_mixture
+from cosmokeras.models.heads import MixtureHead
 from cosmokeras.params.config import Config
 
 # Small: the noise realisations of a map are few and its cosmology is one, which a larger network overfits.
@@ -31,28 +31,23 @@ def network_means(
     `training` and `validation` are (features, numbers), `test` features.
     """
     mean, deviation = training[0].mean(axis=0), training[0].std(axis=0) + 1e-12
-    d, k = len(bounds), cfg.model.components
+    head = MixtureHead(len(bounds), cfg.model.components)
 
     def inputs(features: np.ndarray) -> np.ndarray:
         return ((features - mean) / deviation).astype(np.float32)
-
-    def outputs(numbers: np.ndarray) -> np.ndarray:
-        return to_normal(numbers, bounds).astype(np.float32)
 
     keras.utils.set_random_seed(cfg.train.seed)
     given = keras.Input((len(mean),), name="statistics")
     hidden = keras.layers.Dropout(DROPOUT, seed=0, name="dropout")(given)
     hidden = keras.layers.Dense(UNITS, activation="gelu", name="hidden")(hidden)
-    model = keras.Model(given, apply_head(hidden, "posterior", d, k))
+    model = keras.Model(given, head.apply(hidden))
     batch = min(BATCH, len(training[0]))
     steps = EPOCHS * -(-len(training[0]) // batch)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps, alpha=0.01)
-    model.compile(keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY), loss=MixtureLoss(k))
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY), loss=head.loss)
     stop = keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True)
-    held_out = (inputs(validation[0]), outputs(validation[1]))
-    x, y = inputs(training[0]), outputs(training[1])
+    held_out = (inputs(validation[0]), head.encode(validation[1], bounds))
+    x, y = inputs(training[0]), head.encode(training[1], bounds)
     model.fit(x, y, batch_size=batch, epochs=EPOCHS, validation_data=held_out, callbacks=[stop], verbose=0)
-    raw = model.predict(inputs(test), batch_size=1024, verbose=0)
-    parts = unpack_mixture(raw, d, k)
-    log_weights, means, factors = (keras.ops.convert_to_numpy(part).astype(float) for part in parts)
-    return MixturePosterior(log_weights=log_weights, means=means, factors=factors, bounds=bounds).mean()
+    mixtures = head.decode(model.predict(inputs(test), batch_size=1024, verbose=0), bounds)
+    return MixturePosterior(**vars(mixtures), bounds=bounds).mean()

@@ -6,55 +6,85 @@ distributions of the misspecification test (`misspecification`).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
-from cosmokeras.dataset.pipeline import observed
+from cosmokeras.dataset.pipeline import BATCH, observed_blocks
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference.combination import Response
 from cosmokeras.inference.estimator import Estimator
+from cosmokeras.inference.features import observed_features
 from cosmokeras.inference.measures import Measures, kept_bands
 from cosmokeras.inference.misspecification import MapReference, SurveyReference
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
+from cosmokeras.inference.shapes import signal_weights, smoothed_channels
 from cosmokeras.observation.observer import Observer
 
-REFERENCE_MAPS = 16384  # training maps, at most, for the features' mean and scatter: what is held in memory at once
+REFERENCE_MAPS = 16384  # training maps, at most, for the features' mean and scatter
 NOISE_REALISATIONS = 6  # of each validation map: noise adds 1/6 of its variance to errors of the fitted mean
 SEED = 2_000_003  # of the noise; none of these realisations was seen in training
 
 
 def calibrate(estimator: Estimator, training: Split, validation: Split) -> Estimator:
-    """The estimator with all that `posterior`, `surprise`, `judge` and `combine` need."""
+    """The estimator with all that `posterior`, `surprise`, `judge` and `combine` need.
+
+    Maps go by in blocks and are not kept, but for the smoothed training maps of `fitted_measures`, for a while.
+    """
     cfg = estimator.cfg
     observer = Observer(cfg)
-    realisations = NOISE_REALISATIONS if cfg.kind.observed == "survey" else 1
-    noisy = [observed(validation, observer, SEED + i) for i in range(realisations)]
-    estimator = with_widths(estimator, noisy[0], validation)
-    estimates = np.array([estimator.mean(maps) for maps in noisy])
-    response = Response.fit(estimates, validation.theta, cfg.bounds)
-
     reference = training.head(REFERENCE_MAPS)
-    maps = observed(reference, observer, SEED)
-    measures = Measures.fit(maps, estimator.summaries(maps), kept_bands(cfg))
-    estimator = replace(estimator, response=response, measures=measures)
-    features, held_out = estimator.features(maps), estimator.features(noisy[0])
-    sizes = measures.sizes
-    single = (features, estimator.mean(maps)), (held_out, estimates[0])
-    survey = (features, reference.theta), (held_out, validation.theta)
+    measures = fitted_measures(estimator, reference, observer)
+    estimator = replace(estimator, measures=measures)
+    known, held_out = measured(estimator, reference, observer), measured(estimator, validation, observer)
+    estimator = with_widths(estimator, held_out.outputs, validation)
+
+    realisations = NOISE_REALISATIONS if cfg.kind.observed == "survey" else 1
+    more = observed_features(validation, observer, estimator.mean, [SEED + i for i in range(1, realisations)])
+    estimates = np.array([estimator.posterior_from(held_out.outputs).mean(), *more])
+    estimates_known = estimator.posterior_from(known.outputs).mean()
+    single = (known.features, estimates_known), (held_out.features, estimates[0])
+    survey = (known.features, reference.theta), (held_out.features, validation.theta)
     return replace(
         estimator,
-        reference=MapReference.fit(*single, estimator.bounds, sizes),
-        survey_reference=SurveyReference.fit(*survey, cfg.bounds, sizes),
+        response=Response.fit(estimates, validation.theta, cfg.bounds),
+        reference=MapReference.fit(*single, estimator.bounds, measures.sizes),
+        survey_reference=SurveyReference.fit(*survey, cfg.bounds, measures.sizes),
     )
 
 
-def with_widths(estimator: Estimator, obs: np.ndarray, validation: Split) -> Estimator:
+@dataclass(frozen=True)
+class Measured:
+    """Of all maps of a split: `outputs` (n, outputs) of the network's head, `features` (n, f)."""
+
+    outputs: np.ndarray
+    features: np.ndarray
+
+
+def measured(estimator: Estimator, split: Split, observer: Observer) -> Measured:
+    """Outputs and features of the maps of a split."""
+    rows = [(estimator.outputs(maps), estimator.features(maps)) for maps in observed_blocks(split, observer, SEED)]
+    outputs, features = zip(*rows, strict=True)
+    return Measured(outputs=np.concatenate(outputs), features=np.concatenate(features))
+
+
+def fitted_measures(estimator: Estimator, split: Split, observer: Observer) -> Measures:
+    """Features whose weights and principal components are those of the maps of a split."""
+    smooth = np.empty((estimator.channels, len(split), estimator.size**2), np.float32)
+    summaries: list[np.ndarray] = []
+    for start, maps in zip(range(0, len(split), BATCH), observed_blocks(split, observer, SEED), strict=True):
+        smooth[:, start : start + len(maps)] = smoothed_channels(maps)
+        summaries.append(estimator.summaries(maps))
+    return Measures.fit(signal_weights(smooth), np.concatenate(summaries), kept_bands(estimator.cfg))
+
+
+def with_widths(estimator: Estimator, outputs: np.ndarray, validation: Split) -> Estimator:
     """Errors of point estimates, from residuals on validation maps; stretch of mixtures where it is significant."""
     truth = validation.theta[:, estimator.cfg.target_columns]
-    posterior = replace(estimator, errors=np.ones(truth.shape[1])).posterior(obs)  # mixtures have no use for errors
+    # mixtures have no use for errors
+    posterior = replace(estimator, errors=np.ones(truth.shape[1])).posterior_from(outputs)
     if isinstance(posterior, PointPosterior):
         return replace(estimator, errors=np.sqrt(np.mean((posterior.mean() - truth) ** 2, axis=0)))
     return replace(estimator, stretch=needed_stretch(posterior, truth, validation.cosmology))

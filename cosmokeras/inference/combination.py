@@ -102,7 +102,7 @@ def _best_degree(estimates: np.ndarray, theta: np.ndarray, bounds: np.ndarray) -
     is what counts: a polynomial that is too stiff shifts posteriors of large skies, one that is too free widens them.
     """
     largest = MAX_DEGREE[min(theta.shape[1], len(MAX_DEGREE)) - 1]
-    largest = regression.degree_for(*theta.shape, largest, MAPS_PER_TERM)
+    largest = regression.degree_for(len(theta), theta.shape[1], largest, MAPS_PER_TERM)
     log_variance = regression.fit(estimates, theta, bounds, largest)[1]
     weight = 1 / regression.sigma(theta, bounds, log_variance)
     scores = []

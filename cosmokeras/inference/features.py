@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from cosmokeras.dataset.pipeline import fixed_stream
+from cosmokeras.dataset.pipeline import observed_blocks
 from cosmokeras.dataset.shards import Split
 from cosmokeras.models.layers import Spectra
 from cosmokeras.observation.observer import Observer
@@ -23,9 +23,7 @@ def observed_features(
     split: Split, observer: Observer, features: Callable[[np.ndarray], np.ndarray], seeds: list[int]
 ) -> np.ndarray:
     """Features of a split's maps with the noise of each seed, (seeds, n, f); maps are not kept in memory."""
-    nothing = np.zeros((len(split), 1), np.float32)
-    streams = [fixed_stream(split, nothing, observer, seed) for seed in seeds]
-    return np.array([np.concatenate([features(maps.numpy()) for maps, _ in stream]) for stream in streams])
+    return np.array([np.concatenate([features(m) for m in observed_blocks(split, observer, seed)]) for seed in seeds])
 
 
 def _parts(obs: np.ndarray, batch: int = 256) -> list[np.ndarray]:

@@ -35,14 +35,13 @@ class Measures:
     kept: np.ndarray
 
     @classmethod
-    def fit(cls, obs: np.ndarray, summaries: np.ndarray, kept: int | None = None) -> Measures:
-        """From observed training maps (n, size, size, channels) and their learned summaries (n, u)."""
+    def fit(cls, weights: np.ndarray, summaries: np.ndarray, kept: int) -> Measures:
+        """From the `shapes.signal_weights` (channels,) and the learned summaries (n, u) of training maps."""
         centre = summaries.mean(axis=0)
         variance, axes = np.linalg.eigh(np.cov((summaries - centre).T.astype(float)))
         used = np.flatnonzero(variance > MIN_VARIANCE * variance[-1])[::-1][:MAX_COMPONENTS]
-        kept = bands(obs.shape[1]) if kept is None else kept
         return cls(
-            weights=shapes.signal_weights(obs),
+            weights=weights,
             centre=centre,
             components=axes[:, used] / np.sqrt(variance[used]),
             kept=np.asarray(kept),

@@ -35,7 +35,9 @@ MAPS_PER_TERM = 8
 MAX_RESIDUAL = 1e6  # of a survey in the profile fit, in sigma: maps may be anything, and squares must stay finite
 START_POINTS = 64  # of the prior box, from the best of which the profile fit starts
 BOOTSTRAP_SURVEYS = 4000  # a p-value of 0.01 is known to sqrt(0.01 / 4000) = 0.0016
-NEIGHBOUR_FRACTION, MIN_NEIGHBOURS = 0.25, 500  # of the validation maps, nearest in parameters, that are resampled
+# Part, and least number, of validation maps, nearest in parameters, that are resampled. With 50, 500 or all of 2000
+# p < 0.05 in 12, 12 and 11 % of 180 surveys alike: no difference is seen (`python -m study.null_test neighbours`).
+NEIGHBOUR_FRACTION, MIN_NEIGHBOURS = 0.25, 500
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class FeatureModel:
     @classmethod
     def from_maps(cls, features: np.ndarray, theta: np.ndarray, bounds: np.ndarray, sizes: np.ndarray) -> FeatureModel:
         """From features (n, f) of maps at theta (n, p)."""
-        degree = regression.degree_for(*theta.shape, DEGREE.get(theta.shape[1], 2), MAPS_PER_TERM)
+        degree = regression.degree_for(len(theta), theta.shape[1], DEGREE.get(theta.shape[1], 2), MAPS_PER_TERM)
         mean, log_variance, standard = regression.fit(features, theta, bounds, degree)
         # a feature without scatter in training maps, such as a count of peaks that are never so high, keeps its unit
         constant = features.std(axis=0) < 1e-6

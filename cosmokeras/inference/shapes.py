@@ -14,16 +14,21 @@ HEIGHTS = (1.0, 2.0, 3.0)  # of peaks above the mean, of troughs below it
 BATCH = 64  # maps that are measured together: 4 channels of 64^2 pixels are 4 MiB, which stay in the cache
 
 
-def signal_weights(obs: np.ndarray, scale: float = SCALES[-1]) -> np.ndarray:
+def smoothed_channels(obs: np.ndarray, scale: float = SCALES[-1]) -> np.ndarray:
+    """Smoothed maps less their means, (channels, n, size^2) float32, of observed ones (n, size, size, channels)."""
+    smooth = _smooth(np.moveaxis(obs, -1, 1), scale)
+    smooth -= smooth.mean(axis=(2, 3), keepdims=True)
+    return np.moveaxis(smooth, 1, 0).reshape(obs.shape[-1], len(obs), -1)
+
+
+def signal_weights(smooth: np.ndarray) -> np.ndarray:
     """Weights (channels,) of the channels in the sum of highest signal-to-noise ratio.
 
     Noise is independent from channel to channel and of the same size in observed maps: the leading eigenvector of the
     covariance of smoothed maps is the Karhunen-Loeve mode of most signal (Tegmark, Taylor & Heavens 1997,
-    astro-ph/9603021). obs (n, size, size, channels).
+    astro-ph/9603021). `smooth` (channels, n, size^2) as of `smoothed_channels`.
     """
-    smooth = _smooth(np.moveaxis(obs, -1, 1), scale)
-    smooth -= smooth.mean(axis=(2, 3), keepdims=True)
-    flat = np.moveaxis(smooth, 1, 0).reshape(obs.shape[-1], -1)
+    flat = smooth.reshape(len(smooth), -1)
     leading = np.linalg.eigh(flat @ flat.T / flat.shape[1])[1][:, -1]
     return (leading * np.sign(leading.sum())).astype(np.float32)
 

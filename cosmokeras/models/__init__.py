@@ -38,12 +38,10 @@ def standardise(model: keras.Model, maps: np.ndarray) -> None:
 
 def encode(cfg: Config, theta: np.ndarray) -> np.ndarray:
     """What the head is to predict of free parameters (n, p): (n, d) float32, one column for each target."""
-    from cosmokeras.models.heads import to_normal
+    from cosmokeras.models.heads import head_of
 
-    columns, bounds = checked.cosmologies(cfg, theta)[:, cfg.target_columns], cfg.bounds[cfg.target_columns]
-    if cfg.model.head == "posterior":
-        return to_normal(columns, bounds).astype(np.float32)
-    return (2 * (columns - bounds[:, 0]) / (bounds[:, 1] - bounds[:, 0]) - 1).astype(np.float32)
+    columns = cfg.target_columns
+    return head_of(cfg).encode(checked.cosmologies(cfg, theta)[:, columns], cfg.bounds[columns])
 
 
 def load(folder: Path | str) -> keras.Model:

@@ -13,13 +13,12 @@ from typing import Any
 import keras
 from keras import layers
 
-from cosmokeras.models.heads import apply_head
+from cosmokeras.models.heads import head_of
 from cosmokeras.models.layers import Moments, Standardise, Wrap
 from cosmokeras.params.config import Config
 
 STEM = "stem"  # the layers whose names begin so see the map first
 SUMMARY = "summary"  # name of the layer whose output is the learned summary of a map
-HEAD_LAYERS = ("mixture", "point")  # names of the last layer, by head
 FEATURE_FLOOR = 0.05  # least deviation of a feature
 MOST_IN_GROUP = 16  # channels that are normalised together
 
@@ -72,5 +71,4 @@ def finish(cfg: Config, maps: Any, pooled: list[Any]) -> keras.Model:
     features = Standardise(FEATURE_FLOOR, name="standardise_features")(features)
     hidden = layers.Dense(8 * cfg.model.width, activation="gelu", name="hidden")(features)
     summary = layers.Dense(4 * cfg.model.width, activation="gelu", name=SUMMARY)(hidden)
-    outputs = apply_head(summary, cfg.model.head, len(cfg.targets), cfg.model.components)
-    return keras.Model(maps, outputs, name=cfg.model.name)
+    return keras.Model(maps, head_of(cfg).apply(summary), name=cfg.model.name)

@@ -1,4 +1,4 @@
-"""Heads: a mixture density over the prior box, or a point.
+"""Heads: a mixture density over the prior box, or a point. `Head` has all that depends on which of them it is.
 
 The posterior of theta in a box with a uniform prior is described in u = Phi^-1((theta - low) / (high - low)), in which
 the prior is a unit normal. There a full-covariance Gaussian mixture (Bishop 1994, "Mixture density networks") is a
@@ -7,11 +7,15 @@ density inside the box, normalised over it, and "no information" is exactly one 
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import keras
 import numpy as np
 from keras import layers, ops
+
+if TYPE_CHECKING:
+    from cosmokeras.params.config import Config
 
 LOG_TWO_PI = float(np.log(2 * np.pi))
 CLIP = 1e-6  # distance from the edge of the box, in units of its width, below which u is not followed
@@ -116,11 +120,117 @@ class MixtureLoss(keras.losses.Loss):
         return {**super().get_config(), "components": self.components}
 
 
-def apply_head(summary: Any, head: str, dim: int, components: int) -> Any:
-    """Last layer, in single precision: mixture parameters, or points in units of half the prior's width."""
-    if head == "mse":
-        return layers.Dense(dim, dtype="float32", name="point")(summary)
-    # spread means: equal components would stay equal
-    bias = keras.initializers.RandomNormal(stddev=0.3, seed=0)
-    units = mixture_size(dim, components)
-    return layers.Dense(units, dtype="float32", bias_initializer=bias, name="mixture")(summary)
+class Head(Protocol):
+    """The last layer of a network and what its numbers mean."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that describe the answer for one map."""
+        ...
+
+    @property
+    def loss(self) -> keras.losses.Loss:
+        """What training minimises."""
+        ...
+
+    def apply(self, summary: Any) -> Any:
+        """The last layer, in single precision, on the summary (n, units) of a functional model."""
+        ...
+
+    def encode(self, theta: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+        """What is to be predicted of the targets theta (n, d) in the box `bounds` (d, 2), (n, d) float32."""
+        ...
+
+    def decode(self, raw: np.ndarray, bounds: np.ndarray) -> Mixtures | Points:
+        """Outputs (n, outputs) as numbers of double precision."""
+        ...
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """Gaussian mixtures in u: `log_weights` (n, K), `means` (n, K, d), `factors` (n, K, d, d), see `unpack_mixture`."""
+
+    log_weights: np.ndarray
+    means: np.ndarray
+    factors: np.ndarray
+
+
+@dataclass(frozen=True)
+class Points:
+    """Point estimates `theta` (n, d)."""
+
+    theta: np.ndarray
+
+
+@dataclass(frozen=True)
+class MixtureHead:
+    """Mixture density of `components` Gaussians over u (Bishop 1994), trained by `MixtureLoss`."""
+
+    dim: int
+    components: int
+    layer: ClassVar[str] = "mixture"
+
+    @property
+    def outputs(self) -> int:
+        """See `mixture_size`."""
+        return mixture_size(self.dim, self.components)
+
+    @property
+    def loss(self) -> keras.losses.Loss:
+        """Negative log posterior density."""
+        return MixtureLoss(self.components)
+
+    def apply(self, summary: Any) -> Any:
+        """Logits, means and factors. Means start apart: equal components would stay equal."""
+        bias = keras.initializers.RandomNormal(stddev=0.3, seed=0)
+        return layers.Dense(self.outputs, dtype="float32", bias_initializer=bias, name=self.layer)(summary)
+
+    def encode(self, theta: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+        """u of the targets."""
+        return to_normal(theta, bounds).astype(np.float32)
+
+    def decode(self, raw: np.ndarray, bounds: np.ndarray) -> Mixtures:
+        """Mixtures in u."""
+        parts = unpack_mixture(raw, self.dim, self.components)
+        log_weights, means, factors = (ops.convert_to_numpy(part).astype(float) for part in parts)
+        return Mixtures(log_weights=log_weights, means=means, factors=factors)
+
+
+@dataclass(frozen=True)
+class PointHead:
+    """Point estimates of least mean square error, in units of half the prior's width from its middle."""
+
+    dim: int
+    layer: ClassVar[str] = "point"
+
+    @property
+    def outputs(self) -> int:
+        """One number for each target."""
+        return self.dim
+
+    @property
+    def loss(self) -> keras.losses.Loss:
+        """Mean square error."""
+        return keras.losses.MeanSquaredError()
+
+    def apply(self, summary: Any) -> Any:
+        """Points."""
+        return layers.Dense(self.outputs, dtype="float32", name=self.layer)(summary)
+
+    def encode(self, theta: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+        """Targets, -1 to 1 in the box."""
+        return (2 * (theta - bounds[:, 0]) / (bounds[:, 1] - bounds[:, 0]) - 1).astype(np.float32)
+
+    def decode(self, raw: np.ndarray, bounds: np.ndarray) -> Points:
+        """Targets."""
+        return Points(bounds.mean(axis=1) + raw.astype(float) * (bounds[:, 1] - bounds[:, 0]) / 2)
+
+
+HEAD_LAYERS = (MixtureHead.layer, PointHead.layer)  # names of the last layer
+
+
+def head_of(cfg: Config) -> Head:
+    """The head that `model.head` names, for the targets of `cfg`."""
+    d = len(cfg.targets)
+    heads: dict[str, Head] = {"posterior": MixtureHead(d, cfg.model.components), "mse": PointHead(d)}
+    return heads[cfg.model.head]

@@ -30,7 +30,7 @@ class Curves(keras.callbacks.Callback):
         home = state.folder / "live"
         shutil.rmtree(home, ignore_errors=True)
         self.live = Live(str(home), save_dvc_exp=False, dvcyaml=None, report=None)
-        for row in state.history:
+        for row in state.progress.history:
             self._log(row)
 
     def _log(self, row: dict[str, float]) -> None:
@@ -43,7 +43,7 @@ class Curves(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add the last line of the history."""
-        self._log(self.state.history[-1])
+        self._log(self.state.progress.history[-1])
 
 
 class WandbCurves(keras.callbacks.Callback):
@@ -60,7 +60,7 @@ class WandbCurves(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Send the last line of the history."""
-        row = self.state.history[-1]
+        row = self.state.progress.history[-1]
         self.run.log(row, step=int(row["epoch"]))
 
     def on_train_end(self, logs: Any = None) -> None:

@@ -8,7 +8,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -19,14 +18,15 @@ from cosmokeras.dataset.batches import fresh_maps, kept_maps
 from cosmokeras.dataset.pipeline import fixed_stream, observed, training_stream
 from cosmokeras.dataset.shards import Split
 from cosmokeras.models.backend import check_backend
-from cosmokeras.models.heads import MixtureLoss
+from cosmokeras.models.heads import head_of
 from cosmokeras.observation.observer import Observer
 from cosmokeras.params.config import Config
-from cosmokeras.training.checkpoint import RunState, load_variables
+from cosmokeras.training.checkpoint import Progress, RunState
 from cosmokeras.training.curves import Curves, WandbCurves, check_wandb
 from cosmokeras.training.devices import Devices, find_devices
 from cosmokeras.training.optimizer import ClippedAdamW, scaled_rate, schedule
 from cosmokeras.training.start import freeze, starting_model
+from cosmokeras.training.variables import load_variables
 
 STANDARDISE_MAPS = 2048  # training maps from which feature means and deviations are taken
 VALIDATION_NOISE = 1_000_003  # seed of the validation maps' noise: the same in every epoch
@@ -35,16 +35,17 @@ VALIDATION_BATCH = 256
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: the model with its best weights, on one device, and how it went."""
+    """A finished run: the model with its best weights, on one device, how it went, and the devices of this process."""
 
     model: keras.Model
-    history: list[dict[str, float]]
-    best_loss: float
-    best_epoch: int
-    maps_per_second: float
-    seconds: float
-    devices: Devices  # of this process
-    trained_on: dict[str, Any]  # those of the run: number, names, maps to a step, peak memory
+    progress: Progress
+    devices: Devices
+
+    @property
+    def maps_per_second(self) -> float:
+        """Of the steps of training alone."""
+        maps, seconds = self.progress.trained_steps * self.progress.trained_on["batch"], self.progress.trained_seconds
+        return maps / seconds if seconds else 0.0
 
 
 def train(cfg: Config, training: Split, validation: Split, work: Path, curves: Path | None = None) -> Trained:
@@ -69,15 +70,12 @@ def train(cfg: Config, training: Split, validation: Split, work: Path, curves: P
         )
     with locked(work) if devices.main else nullcontext(), precision(cfg.train.precision):
         state = RunState(work, steps, cfg.train.patience, cfg.train.checkpoint_minutes, devices.main)
-        state.trained_on = {"devices": devices.count, "device_names": list(devices.names), "batch": batch}
+        state.progress.trained_on = {"devices": devices.count, "device_names": list(devices.names), "batch": batch}
         fit(cfg, state, devices, training, validation, curves)
         model = models.build(cfg)
         if devices.main:
             load_variables(state.best_path, model.weights)
-    maps = state.trained_steps * state.trained_on["batch"]
-    rate = maps / state.trained_seconds if state.trained_seconds else 0.0
-    report = (rate, state.seconds, devices, state.trained_on)
-    return Trained(model, state.history, state.best, state.best_epoch, *report)
+    return Trained(model=model, progress=state.progress, devices=devices)
 
 
 def fit(
@@ -97,22 +95,23 @@ def fit(
             model.set_weights(start.get_weights())
         else:
             state.restore(model)
-            if state.epoch < cfg.train.epochs and not state.finished:
+            if state.unfinished(cfg.train.epochs):
                 check_batch(state, batch)
-            print(f"resumed at epoch {state.epoch + 1}, step {state.step} of {state.steps}", flush=True)
+            progress = state.progress
+            print(f"resumed at epoch {progress.epoch + 1}, step {progress.step} of {state.steps}", flush=True)
         callbacks: list[keras.callbacks.Callback] = [state]
         if devices.main:
             callbacks += [Curves(state, curves)] if curves else []
             callbacks += [WandbCurves(cfg, state)] if cfg.train.wandb else []
-        while state.epoch < cfg.train.epochs and not state.finished:
+        while state.unfinished(cfg.train.epochs):
             # the first round may be the rest of an epoch; the second goes to the end
-            rest = state.step > 0
-            done = state.epoch * state.steps + state.step
+            epoch, step = state.progress.epoch, state.progress.step
+            done, share = epoch * state.steps + step, devices.share(batch)
             model.fit(
-                training_stream(cfg, source, partial(models.encode, cfg), observer, batch, done, devices.share(batch)),
-                initial_epoch=state.epoch,
-                epochs=state.epoch + 1 if rest else cfg.train.epochs,
-                steps_per_epoch=state.steps - state.step,
+                training_stream(cfg, source, partial(models.encode, cfg), observer, batch, done, share),
+                initial_epoch=epoch,
+                epochs=epoch + 1 if step > 0 else cfg.train.epochs,
+                steps_per_epoch=state.steps - step,
                 validation_data=held_out,
                 callbacks=callbacks,
                 shuffle=False,  # the stream is already in random order
@@ -122,7 +121,7 @@ def fit(
 
 def check_batch(state: RunState, batch: int) -> None:
     """Refuse to go on with steps of another size: the place in the data and in the schedule would be lost."""
-    before = state.trained_on
+    before = state.progress.trained_on
     if before["batch"] != batch:
         raise UserError(
             f"{state.folder}: this run was begun with {before['batch']} maps to a step on {before['devices']} devices, "
@@ -138,11 +137,12 @@ def compiled_model(cfg: Config, steps: int, devices: int) -> keras.Model:
         schedule(scaled_rate(cfg.train.lr, cfg.train.lr_scaling, devices), cfg.train.epochs * steps, cfg.train.warmup),
         weight_decay=cfg.train.weight_decay,
         clip=cfg.train.clip,
+        name="adamw",  # by which its variables are kept: Keras would number the optimisers of a process
     )
-    loss = MixtureLoss(cfg.model.components) if cfg.model.head == "posterior" else "mse"
     # Keras' own choice, `auto`, is XLA on JAX and on a GPU, and none for several devices, where it fails. On CPUs it is
     # none too: it would be a tenth faster or slower, by network, after half a minute (metrics/bench_training.json)
-    model.compile(optimizer, loss=loss, jit_compile="auto" if cfg.train.xla == "auto" else cfg.train.xla == "on")
+    xla: bool | str = "auto" if cfg.train.xla == "auto" else cfg.train.xla == "on"
+    model.compile(optimizer, loss=head_of(cfg).loss, jit_compile=xla)
     return model
 
 

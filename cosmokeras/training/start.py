@@ -9,7 +9,8 @@ import numpy as np
 
 from cosmokeras import models
 from cosmokeras.common.errors import UserError
-from cosmokeras.models.blocks import HEAD_LAYERS, STEM
+from cosmokeras.models.blocks import STEM
+from cosmokeras.models.heads import HEAD_LAYERS
 from cosmokeras.params.config import Config
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cosmokeras.dataset import pipeline
 from cosmokeras.dataset.batches import ALL, fresh_maps, kept_maps
 from cosmokeras.dataset.pipeline import augment, fixed_stream, observed, training_stream
 from cosmokeras.dataset.shards import Split
 from cosmokeras.observation.observer import Observer
 from cosmokeras.params.config import Config
-from cosmokeras.simulators import simulator
 from cosmokeras.simulators.fields import wavenumbers
+from cosmokeras.theory.matter import power as power_spectrum
 
 MAPS, BATCH, SEED = 22, 4, 9
 STEPS = MAPS // BATCH
@@ -175,6 +176,19 @@ def test_no_stream_is_tuned_while_it_runs(
     assert not stream().options().autotune.enabled
 
 
+def test_maps_are_observed_in_small_blocks_whatever_the_batch(
+    split: Split, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = list(fixed_stream(split, TARGETS, observer, 3, 8).as_numpy_iterator())
+    monkeypatch.setattr(pipeline, "BLOCK", 3)
+    sizes: list[int] = []
+    read = Split.read
+    monkeypatch.setattr(Split, "read", lambda self, indices: (sizes.append(len(indices)), read(self, indices))[1])
+    for found, expected in zip(fixed_stream(split, TARGETS, observer, 3, 8), whole, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert sorted(sizes) == [2, 2, 3, 3, 3, 3, 3, 3]
+
+
 def test_fresh_maps_are_a_function_of_seed_and_step(load: Load) -> None:
     cfg = load({"data.kind": "grf"})
     (maps, theta), (again, theta_again) = (fresh_maps(cfg, 8, SEED)(5, ALL) for _ in range(2))
@@ -196,7 +210,7 @@ def test_fresh_maps_fill_the_prior_evenly_and_are_those_of_the_simulator(load: L
     # each map has the spectrum of its own parameters
     k = wavenumbers(16, cfg.pixel_side)
     power = np.abs(np.fft.rfft2(maps[..., 0])) ** 2 * cfg.grf.box_mpc_h**2 / 16**4
-    theory = simulator("grf").power(cfg, theta, k.ravel()).reshape(power.shape)
+    theory = power_spectrum(cfg, theta, k.ravel()).reshape(power.shape)
     ratio = (power / np.where(k > 0, theory, np.inf)).mean(axis=(1, 2)) * k.size / (k.size - 1)
     assert ratio.mean() == pytest.approx(1, abs=0.02)
     assert np.corrcoef(theory.sum(axis=(1, 2)), power.sum(axis=(1, 2)))[0, 1] > 0.3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmokeras.dataset.pipeline import observed
+from cosmokeras.dataset.pipeline import BATCH, observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference import shapes
 from cosmokeras.inference.features import observed_features, spectra
@@ -45,3 +46,15 @@ def test_each_seed_is_another_noise_draw(config: Callable[..., Config], tiny: di
     found = observed_features(split, Observer(cfg), partial(spectra, bins=4), [1, 2, 1])
     assert np.array_equal(found[0], found[2])
     assert np.abs(found[0] - found[1]).min() > 0
+
+
+def test_memory_is_that_of_a_block_and_not_of_all_maps(grf: Config) -> None:
+    maps = np.zeros((32 * BATCH, grf.data.size, grf.data.size, grf.channels), np.float16)
+    split = Split([maps], np.array([0]), np.zeros((len(maps), 1)), np.arange(len(maps)))
+    tracemalloc.start()
+    try:
+        observed_features(split, Observer(grf), lambda block: block.mean(axis=(1, 2)), [1, 2])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * BATCH * maps[0].size * 4  # of 32 blocks of float32

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from cosmokeras.inference.measures import Measures, kept_bands, spectrum_names
+from cosmokeras.inference.shapes import signal_weights, smoothed_channels
 from cosmokeras.params.config import Config
 
 RNG = np.random.default_rng(4)
+
+
+def weights(maps: np.ndarray) -> np.ndarray:
+    return signal_weights(smoothed_channels(maps))
 
 
 @pytest.mark.parametrize("kind", ["lensing", "grf"])
@@ -18,7 +23,7 @@ def test_features_sizes_and_names_agree(config: Callable[..., Config], kind: str
     cfg = config({"data.kind": kind, "data.size": 32, "model.spectrum_bins": 6})
     maps = RNG.standard_normal((40, 32, 32, cfg.channels)).astype(np.float32)
     summaries = RNG.standard_normal((40, 7))
-    measures = Measures.fit(maps, summaries, kept_bands(cfg))
+    measures = Measures.fit(weights(maps), summaries, kept_bands(cfg))
     found, sizes = measures(maps, summaries), measures.sizes
     assert found.shape == (40, sizes.sum())
     assert len(measures.names(cfg)) == sizes.sum()
@@ -37,7 +42,7 @@ def test_dead_and_repeated_summaries_are_left_out() -> None:
     maps = RNG.standard_normal((300, 16, 16, 1)).astype(np.float32)
     two = RNG.standard_normal((300, 2)) * [5.0, 0.5]
     summaries = np.column_stack([two, two @ [1.0, 2.0], np.full(300, 3.0)])
-    measures = Measures.fit(maps, summaries)
+    measures = Measures.fit(weights(maps), summaries, 4)
     assert measures.components.shape == (4, 2)
     learned = measures(maps, summaries)[:, -2:]
     assert np.cov(learned.T) == pytest.approx(np.eye(2), abs=1e-6)
@@ -54,6 +59,6 @@ def test_bands_beyond_the_lmax_of_the_maps_are_not_judged(config: Callable[..., 
     assert kept_bands(config({"data.kind": "grf"})) == 8
     rng = np.random.default_rng(0)
     maps, summaries = rng.normal(size=(64, size, size, 4)).astype(np.float32), rng.normal(size=(64, 5))
-    measures = Measures.fit(maps, summaries, kept)
+    measures = Measures.fit(weights(maps), summaries, kept)
     assert measures(maps, summaries).shape[1] == measures.sizes.sum()
     assert measures.sizes[0] == len(names)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from cosmokeras.inference.measures import Measures
+from cosmokeras.inference import shapes
+from cosmokeras.inference.measures import Measures, bands
 from cosmokeras.inference.misspecification import TESTS, MapReference, SurveyReference, Verdict
 from cosmokeras.models.layers import band_edges
 from study.null_test import BOUNDS, SIZE, simulate
@@ -34,7 +35,9 @@ class Judge:
     def trained(cls, rng: np.random.Generator, count: int = 4000) -> Judge:
         theta, held_out = prior(count, rng), prior(count // 2, rng)
         maps, others = simulate(theta, rng), simulate(held_out, rng)
-        measures = Measures.fit(maps, learned(maps))
+        measures = Measures.fit(
+            shapes.signal_weights(shapes.smoothed_channels(maps)), learned(maps), bands(maps.shape[1])
+        )
         x, y = measures(maps, learned(maps)), measures(others, learned(others))
         coefficients = np.linalg.lstsq(np.c_[np.ones(len(x)), x], theta, rcond=None)[0]
         sizes = measures.sizes

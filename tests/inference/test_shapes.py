@@ -78,5 +78,5 @@ def test_features_of_the_map_times_minus_one_follow_from_its_own(channels: int) 
 def test_weights_are_those_of_most_signal() -> None:
     signal = gaussian_filter(RNG.standard_normal((200, 32, 32)), (0, 3, 3)) * 10
     maps = signal[..., None] * np.array([0.0, 1.0, 2.0]) + RNG.standard_normal((200, 32, 32, 3))
-    weights = shapes.signal_weights(maps.astype(np.float32))
+    weights = shapes.signal_weights(shapes.smoothed_channels(maps.astype(np.float32)))
     assert weights == pytest.approx(np.array([0.0, 1.0, 2.0]) / np.sqrt(5), abs=0.03)

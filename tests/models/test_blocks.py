@@ -11,7 +11,6 @@ import pytest
 from scipy.special import erf
 
 from cosmokeras.models.blocks import (
-    HEAD_LAYERS,
     MOST_IN_GROUP,
     STEM,
     SUMMARY,
@@ -22,6 +21,7 @@ from cosmokeras.models.blocks import (
     halve,
     stem,
 )
+from cosmokeras.models.heads import HEAD_LAYERS
 from cosmokeras.params.config import Config
 
 RNG = np.random.default_rng(0)

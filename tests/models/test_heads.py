@@ -17,8 +17,9 @@ from scipy.stats import multivariate_normal, norm
 
 from cosmokeras.models.heads import (
     CLIP,
+    MixtureHead,
     MixtureLoss,
-    apply_head,
+    PointHead,
     from_normal,
     mixture_log_prob,
     mixture_sample,
@@ -117,17 +118,25 @@ def test_edges_of_the_box_are_finite_and_inside() -> None:
     assert (from_normal(np.array([[-50.0] * 3, [50.0] * 3]), BOUNDS) == BOUNDS.T).all()
 
 
-@pytest.mark.parametrize(("head", "dim", "units"), [("mse", 2, 2), ("posterior", 1, 12), ("posterior", 2, 24)])
-def test_heads_have_their_size_in_single_precision(head: str, dim: int, units: int) -> None:
+@pytest.mark.parametrize(("head", "units"), [(PointHead(2), 2), (MixtureHead(1, 4), 12), (MixtureHead(2, 4), 24)])
+def test_heads_have_their_size_in_single_precision(head: MixtureHead | PointHead, units: int) -> None:
     inputs = keras.Input((7,))
-    outputs = apply_head(inputs, head, dim, components=4)
+    outputs = head.apply(inputs)
+    assert head.outputs == units
     assert outputs.shape == (None, units)
     assert keras.backend.standardize_dtype(outputs.dtype) == "float32"
 
 
+def test_points_are_encoded_and_decoded() -> None:
+    theta = np.array([[0.1, 0.8, -0.5], [0.4, 1.0, -1.5]])
+    encoded = PointHead(3).encode(theta, BOUNDS)
+    assert encoded == pytest.approx(np.array([[-1, 0, 1], [0.5, 1, -1]]), abs=1e-6)
+    assert PointHead(3).decode(encoded, BOUNDS).theta == pytest.approx(theta, abs=1e-6)
+
+
 def test_components_start_apart() -> None:
     inputs = keras.Input((7,))
-    model = keras.Model(inputs, apply_head(inputs, "posterior", 1, components=4))
+    model = keras.Model(inputs, MixtureHead(1, components=4).apply(inputs))
     _, means, _ = unpack_mixture(model(np.zeros((1, 7), np.float32)), 1, 4)
     assert len(np.unique(keras.ops.convert_to_numpy(means))) == 4
 

@@ -19,7 +19,7 @@ ROWS = [{"epoch": i, "loss": 2.0 / i, "val_loss": 3.0 / i, "lr": 0.001} for i in
 
 def state_of(folder: Path, rows: list[dict[str, float]]) -> RunState:
     state = RunState(folder / "work-1", steps=4, patience=5, minutes=1.0)
-    state.history = list(rows)
+    state.progress.history = list(rows)
     return state
 
 
@@ -33,7 +33,7 @@ def test_a_line_for_each_epoch(tmp_path: Path) -> None:
     state = state_of(tmp_path, [])
     curves = Curves(state, tmp_path / "plots")
     for row in ROWS:
-        state.history.append(row)
+        state.progress.history.append(row)
         curves.on_epoch_end(int(row["epoch"]))
     assert {p.name for p in (tmp_path / "plots").iterdir()} == {"loss.tsv", "val_loss.tsv", "lr.tsv"}
     assert table(tmp_path / "plots" / "loss.tsv") == [[r["epoch"], pytest.approx(r["loss"])] for r in ROWS]
@@ -43,12 +43,12 @@ def test_a_resumed_run_has_each_epoch_once(tmp_path: Path) -> None:
     state = state_of(tmp_path, ROWS[:1])
     Curves(state, tmp_path / "plots")
     # an epoch was written whose state was lost with the process
-    state.history.append({**ROWS[1], "loss": 77.0})
+    state.progress.history.append({**ROWS[1], "loss": 77.0})
     Curves(state, tmp_path / "plots")
     resumed = state_of(tmp_path, ROWS[:1])
     curves = Curves(resumed, tmp_path / "plots")
     for row in ROWS[1:]:
-        resumed.history.append(row)
+        resumed.progress.history.append(row)
         curves.on_epoch_end(int(row["epoch"]))
     assert table(tmp_path / "plots" / "loss.tsv") == [[r["epoch"], pytest.approx(r["loss"])] for r in ROWS]
 
@@ -63,7 +63,7 @@ def test_wandb_gets_each_epoch_and_the_parameters(
     monkeypatch.setitem(sys.modules, "wandb", fake)
     state = state_of(tmp_path, [])
     curves = WandbCurves(lensing, state)
-    state.history.append(ROWS[0])
+    state.progress.history.append(ROWS[0])
     curves.on_epoch_end(0)
     curves.on_train_end()
     assert sent == [(1, ROWS[0]), "finished"]

@@ -71,7 +71,7 @@ def test_validation_maps_that_devices_cannot_share_are_refused() -> None:
 
 def test_a_run_goes_on_with_steps_of_the_same_size(tmp_path: Path) -> None:
     state = RunState(tmp_path, steps=4, patience=5, minutes=1.0)
-    state.trained_on = {"batch": 64, "devices": 4}
+    state.progress.trained_on = {"batch": 64, "devices": 4}
     check_batch(state, 64)
     with pytest.raises(UserError, match=r"begun with 64 maps to a step on 4 devices, now it would be 16; go on with"):
         check_batch(state, 16)
@@ -86,9 +86,9 @@ def test_a_run_that_was_saved_within_its_first_epoch_has_no_best_loss_yet(tmp_pa
     model.optimizer.build(model.trainable_variables)
     states[0].save()
     assert "Infinity" not in next(tmp_path.glob("state-*/state.json")).read_text()
-    states[1].best = 0.0
+    states[1].progress.best_loss = 0.0
     states[1].restore(model)
-    assert states[1].best == float("inf")
+    assert states[1].progress.best_loss == float("inf")
 
 
 def test_of_several_processes_only_the_main_one_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

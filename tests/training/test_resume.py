@@ -64,7 +64,7 @@ class Run:
 
         def watched(state: checkpoint.RunState, batch: int, logs: Any = None) -> None:
             nonlocal now
-            now = f"{state.epoch} {state._offset_steps + batch}"
+            now = f"{state.progress.epoch} {state._offset_steps + batch}"
             with open(self.out.with_suffix(".steps"), "a") as steps:
                 steps.write(now + "\n")
             if now == self.stop and not self.saving:
@@ -81,7 +81,8 @@ class Run:
         splits = [open_split(cfg, self.data, name) for name in ("train", "validation")]
         done = loop.train(cfg, *splits, self.work)
         np.savez(self.out, *[np.asarray(w) for w in done.model.get_weights()])
-        note = {"history": done.history, "best": done.best_loss, "best_epoch": done.best_epoch}
+        progress = done.progress
+        note = {"history": progress.history, "best": progress.best_loss, "best_epoch": progress.best_epoch}
         self.out.with_suffix(".json").write_text(json.dumps(note | {"devices": done.devices.count}))
 
 
@@ -227,7 +228,7 @@ def test_finished_run_is_not_trained_again(bench: Bench, undisturbed: Result, mo
     cfg = load_params(bench.params, bench.overrides)
     splits = [open_split(cfg, bench.folder / "data", name) for name in ("train", "validation")]
     done = train(cfg, *splits, bench.folder / "work-undisturbed")
-    assert done.history == undisturbed[1]["history"]
+    assert done.progress.history == undisturbed[1]["history"]
     for weight, want in zip(done.model.get_weights(), undisturbed[0], strict=True):
         assert (weight == want).all()
 

@@ -12,7 +12,7 @@ import pytest
 
 from cosmokeras import models
 from cosmokeras.common.errors import UserError
-from cosmokeras.models.blocks import HEAD_LAYERS
+from cosmokeras.models.heads import HEAD_LAYERS
 from cosmokeras.params.config import Config
 from cosmokeras.training.start import freeze, starting_model
 

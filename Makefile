@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install repro stale test test-slurm smoke lint report docs physics validate bench domain-gap fine-tuning clean
+.PHONY: help install repro stale check test test-slurm smoke lint report docs physics validate bench domain-gap fine-tuning clean
 
 EXTRAS ?=
 DEV := dev,sphere
@@ -40,6 +40,10 @@ SLURM_PARTS = (PATH=$$PATH:/usr/sbin:/sbin; command -v munged && command -v slur
 	command -v sbatch) >/dev/null
 INSTALL_SLURM = timeout 300 sh -c 'apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends slurm-wlm munge shellcheck'
+NO_SLURM := SKIPPED: the tests of Slurm jobs (tests/slurm), as slurm-wlm and munge are not installed here
+
+# Two workers; the tests of a file share what they make, and tests/conftest.py puts the longest files first.
+PYTEST := $(VENV) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 help:  ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -53,15 +57,19 @@ repro: $(BASE_STAMP)  ## the whole pipeline: data, maps, network, evaluation, po
 stale: $(BASE_STAMP)  ## for each stage whether its result, as dvc.lock has it, is that of today's inputs; changes nothing
 	@$(VENV) -m stages.inputs --stale
 
-test: $(DEV_STAMP) lint  ## linters and tests
+check: $(DEV_STAMP) lint  ## linters, types and the quick tests, in three minutes: before a commit
 	@$(DVC) pull data.dvc
-	@$(VENV) -m pytest -q -n 2 --dist loadfile --ignore tests/slurm
-	@$(MAKE) --no-print-directory test-slurm
+	@$(PYTEST) -m "not slow"
+
+test: $(DEV_STAMP) lint  ## linters and all tests
+	@$(DVC) pull data.dvc
+	@$(SLURM_PARTS) || { [ "$$(id -u)" = 0 ] && $(INSTALL_SLURM); } >/dev/null 2>&1 || true
+	@$(PYTEST) $$( $(SLURM_PARTS) || echo --ignore tests/slurm )
+	@$(SLURM_PARTS) || echo "$(NO_SLURM)"
 
 test-slurm: $(DEV_STAMP)  ## jobs on a Slurm of two nodes that it starts here (root on Debian: installed where it is missing)
 	@$(SLURM_PARTS) || { [ "$$(id -u)" = 0 ] && $(INSTALL_SLURM); } >/dev/null 2>&1 || true
-	@if $(SLURM_PARTS); then $(VENV) -m pytest -q -n 2 --dist loadfile tests/slurm; else \
-		echo "SKIPPED: the tests of Slurm jobs (tests/slurm), as slurm-wlm and munge are not installed here"; fi
+	@if $(SLURM_PARTS); then $(PYTEST) tests/slurm; else echo "$(NO_SLURM)"; fi
 
 lint: $(DEV_STAMP)  ## rules, formatting, types, spelling
 	@$(VENV) -m ruff check
@@ -85,7 +93,7 @@ physics: $(BASE_STAMP)  ## pictures of what each simulator makes, beside theory,
 	@$(DVC) pull data.dvc
 	@$(VENV) -m study.physics_check
 
-validate: $(DEV_STAMP)  ## slow checks of the whole road against their bars (two to three hours; needs `make repro` first)
+validate: $(DEV_STAMP)  ## slow checks of the whole pipeline against their bars (two to three hours; needs `make repro` first)
 	@$(VENV) -m benchmarks.validate
 
 bench: $(DEV_STAMP)  ## maps per second of simulators, training (beside other people's, where installed) and loading; learning rates of many devices

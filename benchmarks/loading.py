@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import ROOT, configure
-from benchmarks.simulators import _rounded as rounded
+from benchmarks import results
+from benchmarks.peers import configure
 from benchmarks.simulators import machine
 from cosmokeras.common import cli
 from cosmokeras.common.files import work_folder, write_json
@@ -68,7 +68,8 @@ def split(cfg: Config, paths: list[Path]) -> Split:
     arrays = [np.load(path, mmap_mode="r") for path in paths]
     counts = [len(array) for array in arrays]
     theta = np.full((sum(counts), 1), 0.3)
-    return Split(arrays, np.cumsum([0, *counts])[:-1], theta, np.arange(len(theta)))
+    offsets = np.cumsum([0, *counts])[:-1]
+    return Split(arrays=arrays, offsets=offsets, theta=theta, cosmology=np.arange(len(theta)))
 
 
 def ways(cfg: Config, paths: list[Path]) -> dict[str, Callable[[], Pass]]:
@@ -130,23 +131,20 @@ def measure(size: int, rounds: int, quick: bool) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure all sizes."""
-    parser = cli.Parser("benchmarks.loading", __doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, nothing written without --out")
+    parser = results.parser("benchmarks.loading", __doc__)
     parser.add_argument("--rounds", type=cli.count, help="of each measurement (default 5; with --quick 1)")
-    parser.add_argument("--out", type=Path, help="folder for metrics/ (default: the checkout)")
     options = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    out, rounds = options.out or (None if options.quick else ROOT), options.rounds or (1 if options.quick else 5)
-    if out:
-        cli.writable(out / "metrics" / "bench_loading.json")
+    rounds = options.rounds or (1 if options.quick else 5)
+    file = results.results_file(options, "bench_loading.json")
     result: dict[str, Any] = {"machine": machine(len(os.sched_getaffinity(0))) | {"load": os.getloadavg()[0]}}
     for size in SIZES:
         result[f"{size}^2"] = measure(size, rounds, options.quick)
         for name, row in result[f"{size}^2"]["ways"].items():
             rate, busy = row["maps_per_second"], 1e3 * row["core_seconds"]
             print(f"{size}^2, {name}: {rate:.0f} maps/s, {busy:.2f} core-milliseconds a map", flush=True)
-    if out:
-        write_json(out / "metrics" / "bench_loading.json", rounded(result))
+    if file:
+        write_json(file, results.rounded(result))
     return 0
 
 

@@ -121,15 +121,15 @@ def full_sky(cfg: Config, nside: int) -> tuple[Maker, float]:
     """Convergence of the survey's bins by GLASS with lmax = nside; spectra and weights are made before the clock."""
     import glass
 
-    from cosmokeras.simulators import sphere
+    from cosmokeras.simulators import glass_theory, sphere
 
-    flat = sphere.background(sphere.FIDUCIAL)
+    flat = glass_theory.background(sphere.FIDUCIAL)
     edges = np.arange(0, flat.comoving_distance(cfg.survey.z_max), cfg.lensing.shell_mpc_h / sphere.FIDUCIAL["h"])
     shells = glass.tophat_windows(np.concatenate([[0.0], flat.inv_comoving_distance(edges[1:])]))
     z = np.linspace(0.0, cfg.survey.z_max, 1501)
     weights = glass.multi_plane_weights(glass.partition(z, cfg.survey.n_z(z), shells, method="restrict"), shells, flat)
     fields = glass.lognormal_fields(shells)
-    gaussian = glass.solve_gaussian_spectra(fields, sphere.shell_spectra(flat, shells, nside))
+    gaussian = glass.solve_gaussian_spectra(fields, glass_theory.shell_spectra(flat, shells, nside))
 
     def make(seed: int) -> np.ndarray:
         kappa = np.zeros((cfg.channels, 12 * nside**2), np.float32)

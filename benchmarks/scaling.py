@@ -11,15 +11,14 @@ Means over seeds go to metrics/bench_scaling.json. `--quick` runs on tiny number
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.simulators import _rounded as rounded
+from benchmarks import results
 from cosmokeras.common import cli
 from cosmokeras.common.files import work_folder, write_json
-from study.runs import ROOT, changed_params, run_in
+from study.runs import changed_params, run_in
 
 DEVICES, SEEDS = (1, 4, 16), (1, 2)
 POWERS = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}
@@ -39,13 +38,8 @@ def loss(devices: int, factor: float, seed: int, data: dict[str, Any], train: di
 
 def main(arguments: list[str] | None = None) -> int:
     """Train them all."""
-    parser = cli.Parser("benchmarks.scaling", __doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, nothing written without --out")
-    parser.add_argument("--out", type=Path, help="folder for metrics/ (default: the checkout)")
-    options = parser.parse_args(arguments)
-    out = options.out or (None if options.quick else ROOT)
-    if out:
-        cli.writable(out / "metrics" / "bench_scaling.json")
+    options = results.parser("benchmarks.scaling", __doc__).parse_args(arguments)
+    file = results.results_file(options, "bench_scaling.json")
     data, train = (TINY, TRAIN | {"epochs": 2}) if options.quick else (DATA, TRAIN)
     seeds, most = (SEEDS[:1], 4) if options.quick else (SEEDS, max(DEVICES))
     result: dict[str, Any] = {"data": data, "train": train, "seeds": len(seeds), "loss": {}}
@@ -57,8 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
             case = "1 device" if devices == 1 else f"{devices} devices, {name}"
             result["loss"][case] = {"mean": float(np.mean(runs)), "scatter": float(np.std(runs)), "runs": runs}
             print(f"{case}: validation loss {np.mean(runs):.4f}, scatter of seeds {np.std(runs):.4f}", flush=True)
-    if out:
-        write_json(out / "metrics" / "bench_scaling.json", rounded(result))
+    if file:
+        write_json(file, results.rounded(result))
     return 0
 
 

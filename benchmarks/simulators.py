@@ -1,8 +1,8 @@
 """How fast maps are made: `make bench`, or `python -m benchmarks.simulators [--quick] [KIND ...]`.
 
-- Throughput: `cosmokeras.dataset.shards.generate` from parameters to checked files on the disk of the work folder, on
-  all cores, start of the worker processes included; noise-free maps as they are stored (float16). The theory table is
-  made before the clock starts, what it took is told apart. `steady` leaves out what a run of six tiny maps takes.
+- Throughput: `cosmokeras.dataset.generation.generate` from parameters to checked files on the disk of the work folder,
+  on all cores, start of the worker processes included; noise-free maps as they are stored (float16). The theory table
+  is made before the clock starts, its time is given separately. `steady` leaves out what a run of six tiny maps takes.
 - Peers: the same work by other people's code, on one core each, in turns: see `benchmarks.peers`.
 
 Medians go to metrics/bench_simulators.json and plots/bench_simulators.png; exit status 1 if a bar is missed. The bars
@@ -28,10 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import OURS, PEERS, ROOT, compare, configure, installed
+from benchmarks import results
+from benchmarks.peers import OURS, PEERS, compare, configure, installed
 from cosmokeras.common import cli
 from cosmokeras.common.files import read_json, work_folder, write_json
-from cosmokeras.dataset.shards import generate
+from cosmokeras.dataset.generation import generate
 from cosmokeras.params.config import Config
 from cosmokeras.params.registry import KINDS
 from cosmokeras.simulators import simulator
@@ -152,7 +153,7 @@ def machine(cores: int) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name, where the system gives it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
@@ -177,33 +178,33 @@ def report(kind: str, found: dict[str, Any]) -> bool:
 
 def picture(path: Path, result: dict[str, Any]) -> None:
     """Draw the rates on all cores with their bars, and how many times as fast as others one core is."""
-    from cosmokeras.report import figures
+    from cosmokeras.report import style
 
     cases = {name: row for found in result.values() for name, row in found["throughput"]["cases"].items()}
     peers = [(name, row) for found in result.values() for name, row in found["peers"].items() if row["ratio"]]
     codes = list(dict.fromkeys(who for _, row in peers for who in row["ratio"]))
-    with figures.canvas(path, 11, 1.4 + 0.36 * max(len(cases), len(peers))) as figure:
+    with style.canvas(path, 11, 1.4 + 0.36 * max(len(cases), len(peers))) as figure:
         left, right = figure.subplots(1, 2)
         rates = [row["maps_per_second"] for row in cases.values()]
-        left.barh(range(len(cases)), rates, color=figures.BLUE, height=0.6)
+        left.barh(range(len(cases)), rates, color=style.BLUE, height=0.6)
         for y, (rate, row) in enumerate(zip(rates, cases.values(), strict=True)):
             left.text(rate * 1.1, y, f"{rate:.3g}" if rate < 1000 else f"{rate:.0f}", va="center", fontsize=8)
             if "bar" in row:
-                left.plot([row["bar"]] * 2, [y - 0.42, y + 0.42], color=figures.RUST, lw=2.5)
-        left.plot([], [], color=figures.RUST, lw=2.5, label="bar")
+                left.plot([row["bar"]] * 2, [y - 0.42, y + 0.42], color=style.RUST, lw=2.5)
+        left.plot([], [], color=style.RUST, lw=2.5, label="bar")
         left.set_yticks(range(len(cases)), list(cases))
         cores = "/".join(str(n) for n in sorted({found["machine"]["cores"] for found in result.values()}))
         left.set(xscale="log", xlim=(min(rates) / 3, max(rates) * 8), xlabel=f"maps a second, {cores} cores, to disk")
         left.legend(loc="lower right")
-        right.axvline(1, color=figures.GREY, lw=1)
+        right.axvline(1, color=style.GREY, lw=1)
         for i, who in enumerate(codes):
             rows = [(y, row["ratio"][who]) for y, (_, row) in enumerate(peers) if who in row["ratio"]]
             y, ratio = np.array(rows).T
-            right.plot(ratio, y, "osD^"[i % 4], color=figures.COLOURS[i % len(figures.COLOURS)], ms=8, label=who)
+            right.plot(ratio, y, "osD^"[i % 4], color=style.COLOURS[i % len(style.COLOURS)], ms=8, label=who)
         right.set_yticks(range(len(peers)), [name for name, _ in peers])
         right.set(xscale="log", ylim=(-0.6, len(peers) - 0.4), xlabel="times as fast as others, one core each")
         right.xaxis.set(major_formatter="{x:g}", minor_formatter="")
-        right.grid(axis="x", which="both", color=figures.PALE, lw=0.6)
+        right.grid(axis="x", which="both", color=style.PALE, lw=0.6)
         if codes:
             right.legend(loc="best")
         for axes in (left, right):
@@ -212,23 +213,17 @@ def picture(path: Path, result: dict[str, Any]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure the kinds that are asked for; exit 1 if a bar is missed."""
-    parser = cli.Parser("benchmarks.simulators", __doc__)
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(KINDS)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, no bars, nothing written without --out")
+    parser = results.parser("benchmarks.simulators", __doc__, "metrics/ and plots/")
+    parser.add_subset("kinds", "kind", list(KINDS))
     parser.add_argument("--runs", type=cli.count, help="timed runs of each (default 5; with --quick 1)")
-    parser.add_argument("--out", type=Path, help="folder for metrics/ and plots/ (default: the checkout)")
     options = parser.parse_args(arguments)
-    if unknown := set(options.kinds) - set(KINDS):
-        parser.error(f"no kind named {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
-    out, runs = options.out or (None if options.quick else ROOT), options.runs or (1 if options.quick else 5)
-    file = out / "metrics" / "bench_simulators.json" if out else None
-    if file:
-        cli.writable(file)
+    runs = options.runs or (1 if options.quick else 5)
+    file = results.results_file(options, "bench_simulators.json")
     result = read_json(file) if file else {}
     cores, good = len(os.sched_getaffinity(0)), []
     if missing := [name for name in PEERS if not installed(name)]:
         print(f"not installed and left out: {', '.join(missing)} (pip install -c constraints.txt -e '.[bench]')")
-    for kind in options.kinds or KINDS:
+    for kind in options.kinds:
         found = {"machine": machine(cores), "throughput": throughput(kind, cores, runs, options.quick)}
         # a process of its own, that nothing else has started threads in
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -237,18 +232,9 @@ def main(arguments: list[str] | None = None) -> int:
         if file:
             result[kind] = found
             ordered = {name: result[name] for name in KINDS if name in result}
-            write_json(file, _rounded(ordered))
-            picture(out / "plots" / "bench_simulators.png", ordered)
+            write_json(file, results.rounded(ordered))
+            picture(file.parents[1] / "plots" / "bench_simulators.png", ordered)
     return 0 if all(good) else 1
-
-
-def _rounded(node: Any) -> Any:
-    """Four digits of every float."""
-    if isinstance(node, dict):
-        return {key: _rounded(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_rounded(value) for value in node]
-    return float(f"{node:.4g}") if isinstance(node, float) else node
 
 
 if __name__ == "__main__":

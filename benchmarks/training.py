@@ -21,13 +21,12 @@ from importlib.util import find_spec
 from itertools import zip_longest
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.peers import ROOT, configure, installed
-from benchmarks.simulators import _rounded as rounded
+from benchmarks import results
+from benchmarks.peers import configure, installed
 from benchmarks.simulators import machine
 from cosmokeras.common import cli
 from cosmokeras.common.files import read_json, write_json
@@ -180,32 +179,25 @@ def report(name: str, row: dict[str, Any], quick: bool) -> bool:
 def main(arguments: list[str] | None = None) -> int:
     """Compare the networks that are asked for; exit 1 if one of ours is slower."""
     networks = list(dict.fromkeys(case.network for case in CASES))
-    parser = cli.Parser("benchmarks.training", __doc__)
-    parser.add_argument("networks", nargs="*", metavar="NAME", help=f"{', '.join(networks)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, no bars, nothing written without --out")
+    parser = results.parser("benchmarks.training", __doc__)
+    parser.add_subset("networks", "network", networks, "NAME")
     parser.add_argument("--rounds", type=cli.count, help="turns of each contender (default 7; with --quick 1)")
     parser.add_argument("--steps", type=cli.count, help="steps to a turn (default 16; with --quick 2)")
-    parser.add_argument("--out", type=Path, help="folder for metrics/ (default: the checkout)")
     options = parser.parse_args(arguments)
-    if unknown := set(options.networks) - set(networks):
-        parser.error(f"no network named {', '.join(sorted(unknown))}; there are {', '.join(networks)}")
     if find_spec("torch") is None:
         parser.error("torch is not installed (https://pytorch.org)")
-    out, rounds = options.out or (None if options.quick else ROOT), options.rounds or (1 if options.quick else 7)
-    steps = options.steps or (2 if options.quick else 16)
-    file = out / "metrics" / "bench_training.json" if out else None
-    if file:
-        cli.writable(file)
+    rounds, steps = options.rounds or (1 if options.quick else 7), options.steps or (2 if options.quick else 16)
+    file = results.results_file(options, "bench_training.json")
     result = read_json(file) if file else {}
     good = []
     for case in CASES:
-        if case.network not in (options.networks or networks):
+        if case.network not in options.networks:
             continue
         found = compare(case, rounds, steps, options.quick)
         good.append(report(case.name, found, options.quick))
         result[case.name] = {**found, "machine": _machine()}
         if file:
-            write_json(file, rounded({each.name: result[each.name] for each in CASES if each.name in result}))
+            write_json(file, results.rounded({each.name: result[each.name] for each in CASES if each.name in result}))
     return 0 if all(good) else 1
 
 

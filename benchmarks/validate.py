@@ -1,4 +1,4 @@
-"""Slow checks of the whole road, `make validate`: each figure beside its bar, and all of them in metrics/validate.json.
+"""Slow checks from maps to posteriors, `make validate`: each figure beside its bar, all in metrics/validate.json.
 
 Each check is a module of `benchmarks.checks`; `python -m benchmarks.validate NAME ...` runs some of them.
 """
@@ -33,13 +33,11 @@ CHECKS = (
 def main() -> int:
     """Run the checks that are asked for; exit 1 if a bar is missed."""
     parser = cli.Parser("benchmarks.validate", __doc__)
-    parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"{' or '.join(CHECKS)} (default: all)")
+    parser.add_subset("checks", "check", CHECKS)
     options = parser.parse_args()
-    if unknown := set(options.checks) - set(CHECKS):
-        parser.error(f"no check named {', '.join(sorted(unknown))}; there are {', '.join(CHECKS)}")
     result = read_json(RESULT)
     passed = True
-    for name in options.checks or CHECKS:
+    for name in options.checks:
         result[name], good = import_module(f"benchmarks.checks.{name}").check()
         passed &= good
         write_json(RESULT, result)

@@ -1,4 +1,7 @@
-"""What `make docs` does beside MkDocs: pictures of the repository, links out of docs/, formulas without a script."""
+"""What `make docs` does beside MkDocs: pictures of the repository, links out of docs/, formulas without a script.
+
+Drawings (`docs/assets/*.svg`) are put into their page, where they take its colours.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = re.compile(r"(!?)\[([^\]]*)\]\(\.\./([^)#]+)(#[^)]*)?\)")
+DRAWING = re.compile(r'<p><img[^>]* src="(assets/[^"]+\.svg)"[^>]*></p>')
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
 
@@ -37,10 +41,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_page_content(content: str, page: Any, config: Any, files: Files) -> str:
-    """LaTeX becomes MathML, which browsers draw by themselves."""
+    """LaTeX becomes MathML, which browsers draw by themselves; drawings come into the page."""
 
     def mathml(match: re.Match[str]) -> str:
         display = "block" if match[2] == "[" else "inline"
         return convert(html.unescape(match[3]).strip(), display=display)
 
+    content = DRAWING.sub(lambda match: (ROOT / "docs" / match[1]).read_text(), content)
     return FORMULA.sub(mathml, content)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+import numpy as np
+
 from cosmokeras import load_params
-from cosmokeras.common import cli
+from cosmokeras.common import cli, figure_data
 from cosmokeras.common.files import write_json
 from cosmokeras.dataset.shards import open_split
 from cosmokeras.models.backend import select_backend
 from cosmokeras.provenance.statements import check_record
-from cosmokeras.report import figures
 
 
 def main(args: Namespace) -> None:
@@ -35,23 +36,23 @@ def main(args: Namespace) -> None:
         begin("what moves the answer")
         k, slopes = sensitivity(estimator, result.obs, cfg.evaluate.spectrum_bins)
 
-        begin("pictures")
+        begin("metrics")
         names, metrics = estimator.parameters, result.metrics
         write_json(cli.METRICS / "evaluate.json", metrics)
         shown = {"prior": "prior_rmse", "power spectrum": "baseline_rmse", "exact limit": "limit_rmse"}
-        references = {p: {k: metrics[p][v] for k, v in shown.items() if v in metrics[p]} for p in names}
+        references = {p: {key: metrics[p][v] for key, v in shown.items() if v in metrics[p]} for p in names}
         rmse = {p: metrics[p]["rmse"] for p in names}
-        numbers = (result.truth, result.mean, result.std)
-        figures.predicted_true(cli.PLOTS / "predicted_true.png", *numbers, names, rmse, references)
-        figures.residuals(cli.PLOTS / "residuals.png", *numbers, names)
-        figures.coverage(cli.PLOTS / "coverage.png", result.pit, result.credibility, result.cosmology, names)
-        figures.saliency(cli.PLOTS / "saliency.png", k, slopes, names, simulator(cfg.data.kind).LABELS[0])
+        arrays = ("truth", "mean", "std", "pit", "credibility", "cosmology")
+        numbers = {name: np.asarray(getattr(result, name)) for name in arrays}
+        words = {"names": names, "rmse": rmse, "references": references}
+        xlabel = simulator(cfg.data.kind).LABELS[0]
+        figure_data.save("evaluate", k=np.asarray(k), slopes=np.asarray(slopes), xlabel=xlabel, **numbers, **words)
     for p in names:
         m = metrics[p]
         limit = f", {m['efficiency']:.1%} of the exact limit" if "efficiency" in m else ""
         print(
             f"{p}: rmse {m['rmse']:.4f} (prior {m['prior_rmse']:.4f}, power spectrum {m['baseline_rmse']:.4f}{limit}), "
-            f"68 % interval covers {m['coverage_68']:.1%}; see {cli.PLOTS}/predicted_true.png"
+            f"68 % interval covers {m['coverage_68']:.1%}"
         )
 
 

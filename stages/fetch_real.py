@@ -7,14 +7,15 @@ from argparse import Namespace
 import numpy as np
 
 from cosmokeras import load_params
-from cosmokeras.common import cli
-from cosmokeras.common.files import atomic, write_json, write_text
+from cosmokeras.common import cli, figure_data
+from cosmokeras.common.files import write_json
 from cosmokeras.observation.observer import USED, pixel_noise
 from cosmokeras.provenance.statements import NOTE, statement
-from cosmokeras.report import sky_figures
 from cosmokeras.surveys import fetch
 from cosmokeras.surveys.field_mean import check_mean, mean_words
+from cosmokeras.surveys.pixel_histograms import pixel_histograms
 from cosmokeras.surveys.sky import label
+from cosmokeras.surveys.stored_sky import write_sky
 
 
 def main(args: Namespace) -> None:
@@ -24,13 +25,8 @@ def main(args: Namespace) -> None:
     sky = fetch(cfg)
     check_mean(cfg, sky)
     (cli.REAL / NOTE).unlink(missing_ok=True)  # until all files are there nothing says what they were made with
-    with atomic(cli.REAL / "patches.npz") as handle:
-        np.savez(handle, maps=sky.maps, coverage=sky.coverage)
-    rows = [f"{i},{ra:.6f},{dec:.6f}" for i, (ra, dec) in enumerate(zip(sky.ra, sky.dec, strict=True))]
-    write_text(cli.REAL / "positions.csv", "\n".join(["patch,ra_deg,dec_deg", *rows]) + "\n")
     provenance = sky.provenance | ({"mean": mean_words(cfg)} if cfg.kind.observed == "survey" else {})
-    note = {"source": sky.name, "observed": sky.observed, "truth": sky.truth, "provenance": provenance}
-    write_json(cli.REAL / "provenance.json", note)
+    note = write_sky(cli.REAL, sky, provenance)
     metrics = {
         "source": sky.name,
         "observed": sky.observed,
@@ -44,11 +40,13 @@ def main(args: Namespace) -> None:
     write_json(cli.REAL / NOTE, made_with)
     title = label(note)
     noise = pixel_noise(cfg) if cfg.kind.observed == "survey" else None
-    picture = cli.PLOTS / "null_tests.png"
-    sky_figures.null_tests(picture, sky.maps, sky.coverage, (sky.ra, sky.dec), noise, sky.null_tests, title)
+    pixels = vars(pixel_histograms(sky.maps, sky.coverage, noise))
+    parts = 1 - np.mean(sky.coverage, axis=(1, 2), dtype=float)
+    numbers = {name: float(value) for name, value in sky.null_tests.items()}
+    figure_data.save("fetch_real", title=title, null_tests=numbers, ra=sky.ra, dec=sky.dec, masked=parts, **pixels)
     masked = metrics["masked_fraction"]
     used = next((f" ({step})" for step in sky.provenance.get("steps", []) if "of the observed sky" in step), "")
-    print(f"{title}: {len(sky.maps)} patches, {masked:.1%} masked{used}; see {picture} and {cli.REAL}/provenance.json")
+    print(f"{title}: {len(sky.maps)} patches, {masked:.1%} masked{used}; see {cli.REAL}/provenance.json")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ from argparse import Namespace
 import numpy as np
 
 from cosmokeras import UserError, load_params
-from cosmokeras.common import cli
+from cosmokeras.common import cli, figure_data
 from cosmokeras.common.files import write_json
 from cosmokeras.dataset.check import spectrum_check
-from cosmokeras.dataset.shards import generate, generate_part, open_split
-from cosmokeras.report import figures
+from cosmokeras.dataset.generation import generate, generate_part
+from cosmokeras.dataset.shards import open_split
 
 
 def main(args: Namespace) -> None:
@@ -28,9 +28,11 @@ def main(args: Namespace) -> None:
     order = np.argsort(test.theta[:, 0])[[0, len(test) // 2, len(test) - 1]]
     name = cfg.parameter_names[0]
     titles = [f"{name} = {value:.3f}" for value in test.theta[order, 0]]
-    figures.example_maps(cli.PLOTS / "example_maps.png", test.read(order), titles, cfg.kind.unit)
     check = spectrum_check(cfg, test)
-    figures.spectra(cli.PLOTS / "spectrum.png", *check.curves, check.labels, check.xlabel, check.ylabel)
+    curves = dict(zip(("x", "measured", "error", "theory"), check.curves, strict=True))
+    words = {"titles": titles, "unit": cfg.kind.unit, "labels": check.labels}
+    axes = {"xlabel": check.xlabel, "ylabel": check.ylabel}
+    figure_data.save("generate", maps=test.read(order), **curves, **words, **axes)
 
     metrics = {
         "maps": made["maps"],
@@ -41,7 +43,7 @@ def main(args: Namespace) -> None:
     write_json(cli.METRICS / "generate.json", metrics)
     print(
         f"{made['maps']} maps ({made['maps_made']} made now, {rate:.0f} a second); measured / theory spectrum "
-        f"{check.ratio:.3f}; see {cli.PLOTS}/spectrum.png"
+        f"{check.ratio:.3f}"
     )
 
 

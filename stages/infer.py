@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cosmokeras import UserError, load_params
-from cosmokeras.common import cli
+from cosmokeras.common import cli, figure_data
 from cosmokeras.common.files import write_json, write_text
-from cosmokeras.evaluation.jackknife import jackknife
+from cosmokeras.evaluation.jackknife import Jackknife, jackknife
 from cosmokeras.inference.derived import with_s8
 from cosmokeras.models.backend import select_backend
 from cosmokeras.provenance.statements import check_record
-from cosmokeras.report import figures, page, sky_figures
+from cosmokeras.report import summary
 from cosmokeras.report.published import compare
 from cosmokeras.surveys.sky import label
+from cosmokeras.surveys.stored_sky import StoredSky, read_sky
 
-SAMPLES = 4000
+if TYPE_CHECKING:
+    from cosmokeras.inference.estimator import Estimator
+
+SAMPLES, PATCH_SAMPLES = 4000, 1000  # of the posterior of all patches together, and of each in the picture
+SHOWN = 12  # patches in the picture
 
 
 def main(args: Namespace) -> None:
     """Infer the parameters of outputs/real with outputs/model."""
     cfg = load_params(args.params)
-    notes = (cli.REAL / "provenance.json", cli.METRICS / "real.json")
-    note, real = (cli.read(path, lambda path: json.loads(path.read_text()), "fetch_real") for path in notes)
-    maps, coverage = cli.read(cli.REAL / "patches.npz", patches, "fetch_real")
-    ra, dec = cli.read(cli.REAL / "positions.csv", positions, "fetch_real")
+    sky = read_sky(cli.REAL)
+    real = cli.read(cli.METRICS / "real.json", lambda path: json.loads(path.read_text()), "fetch_real")
     check_record(cli.REAL, cfg, "sky", "fetch_real")
+    title, truth = label(sky.note), sky.note["truth"]
 
     with cli.steps("infer", 3) as begin:
         begin("loading the network")
@@ -38,69 +42,80 @@ def main(args: Namespace) -> None:
         cli.import_quietly("tensorflow")
         from cosmokeras.inference.estimator import Estimator
 
-        est, title = Estimator.load(cli.MODEL), label(note)
+        est = Estimator.load(cli.MODEL)
         begin("preparing patches")
-        obs = est.prepare(maps, coverage)
+        obs = est.prepare(sky.maps, sky.coverage)
         begin("comparing patches with training maps")
         verdict, p_patch = est.judge(obs), est.surprise(obs)
-    p_survey, likely = verdict.p, verdict.p >= cfg.infer.threshold
+    off = dict(verdict.worst(est.feature_names))
+    likely = bool(verdict.p >= cfg.infer.threshold)
     if not likely:
-        off = ", ".join(f"{name} ({pull:+.1f} sigma)" for name, pull in verdict.worst(est.feature_names))
-        warning = f"{title} does not look like the training set: p = {p_survey:.2g} < {cfg.infer.threshold}; off: {off}"
-        if cfg.infer.refuse:
-            raise UserError(f"infer.refuse=true: {warning}; see outputs/real and the survey preset")
-        print(f"WARNING: {warning}; take the posterior with care")
+        warn_of_unlikely(f"{title} does not look like the training set", verdict.p, cfg.infer, off)
+    warn_of_other_values(sky.note, est)
 
+    with cli.steps("infer", 2) as begin:
+        begin("posteriors")
+        posterior, combined = est.posterior(obs), est.combine(obs, SAMPLES, seed=0)
+        begin("leaving out parts of the sky in turn")
+        result = summary.summary(est.parameters, combined, truth, spread_of_means(est, posterior.mean(), sky))
+
+    metrics = result | {
+        "source": sky.note["source"],
+        "observed": sky.note["observed"],
+        "n_patches": len(obs),
+        "surprise_p": round(verdict.p, 6),
+        "in_distribution": likely,
+        "surprise_tests": {name: round(p, 6) for name, p in verdict.tests.items()},
+        "surprise_features": {name: round(pull, 2) for name, pull in off.items()},
+    }
+    if sky.note["observed"]:
+        metrics["compared"] = compare(result)
+    write_json(cli.METRICS / "infer.json", metrics)
+    table = summary.patch_table(est.parameters, posterior, combined, (sky.ra, sky.dec), p_patch, verdict.p)
+    write_text("outputs/posterior.csv", table)
+    figure_data.save(
+        "infer", title=title, names=est.parameters, bounds=np.asarray(est.bounds), unit=est.cfg.kind.unit,
+        patch_samples=drawn_samples(posterior, len(est.parameters)), combined=combined, maps=sky.maps[:SHOWN],
+        coverage=sky.coverage[:SHOWN], ra=sky.ra, dec=sky.dec, reference=est.reference.distances,
+        distances=est.distance(obs), surprise_p=verdict.p, threshold=cfg.infer.threshold, result=result,
+        metrics=metrics, note=sky.note, real=real, assumed=summary.assumptions(est.cfg),
+        max_masked=cfg.real.max_masked,
+    )  # fmt: skip
+    for name, m in result.items():
+        pull = f", truth {m['truth']:.4f}, pull {m['pull']:+.2f}" if "truth" in m else ""
+        print(f"{title}: {name} = {m['mean']:.4f} +- {m['std']:.4f} from {len(obs)} patches{pull}")
+
+
+def warn_of_unlikely(words: str, p: float, settings: Any, off: dict[str, float]) -> None:
+    """Say that the sky is not like the training maps, and which features are off; stop there with infer.refuse."""
+    listed = ", ".join(f"{name} ({pull:+.1f} sigma)" for name, pull in off.items())
+    warning = f"{words}: p = {p:.2g} < {settings.threshold}; off: {listed}"
+    if settings.refuse:
+        raise UserError(f"infer.refuse=true: {warning}; see outputs/real and the survey preset")
+    print(f"WARNING: {warning}; take the posterior with care")
+
+
+def warn_of_other_values(note: dict[str, Any], est: Estimator) -> None:
+    """Say where a simulated sky has other values than those that the network takes for fixed."""
     for name, value in (note["truth"] or {}).items():
         assumed = getattr(est.cfg.prior, name, None)  # None: one of several bins, and free
         if isinstance(assumed, float) and name in est.cfg.kind.parameters and assumed != value:
             whose = "the mock has" if note["source"] == "mock" else "the maps have"
             print(f"WARNING: {whose} {name} = {value}, the network was trained with {name} = {assumed}")
 
-    with cli.steps("infer", 2) as begin:
-        begin("posteriors")
-        posterior, combined = est.posterior(obs), est.combine(obs, SAMPLES, seed=0)
-        means = posterior.mean()
 
-        def together(some: np.ndarray) -> np.ndarray:
-            return with_s8(est.parameters, est.combine_means(means[some], SAMPLES, seed=0)).mean(axis=0)
+def spread_of_means(est: Estimator, means: np.ndarray, sky: StoredSky) -> Jackknife | None:
+    """Jack-knife of the combined posterior's mean, S8 with it, over blocks of neighbouring patches."""
 
-        begin("leaving out parts of the sky in turn")
-        result = page.summary(est.parameters, combined, note["truth"], jackknife(together, ra, dec))
+    def together(some: np.ndarray) -> np.ndarray:
+        return with_s8(est.parameters, est.combine_means(means[some], SAMPLES, seed=0)).mean(axis=0)
 
-    metrics = result | {"source": note["source"], "observed": note["observed"], "n_patches": len(obs)}
-    metrics |= {"surprise_p": round(p_survey, 6), "in_distribution": bool(likely)}
-    metrics["surprise_tests"] = {name: round(p, 6) for name, p in verdict.tests.items()}
-    metrics["surprise_features"] = {name: round(pull, 2) for name, pull in verdict.worst(est.feature_names)}
-    if note["observed"]:
-        metrics["compared"] = compare(result)
-    write_json(cli.METRICS / "infer.json", metrics)
-    write_text("outputs/posterior.csv", page.table(est.parameters, posterior, combined, ra, dec, p_patch, p_survey))
-    known, limits = page.assumptions(est.cfg), (cfg.real.max_masked, cfg.infer.threshold)
-    write_text("outputs/inference.md", page.text(note, metrics, known, real, *limits))
-
-    samples = posterior.sample(1000, seed=0)
-    figures.posterior(cli.PLOTS / "posterior.png", samples, combined, est.parameters, est.bounds, note["truth"], title)
-    figures.gallery(cli.PLOTS / "real_maps.png", maps, coverage, ra, dec, title, est.cfg.kind.unit)
-    reference, found = est.reference.distances, est.distance(obs)
-    figures.surprise(cli.PLOTS / "surprise.png", reference, found, p_survey, cfg.infer.threshold, title)
-    truth = {name: m["truth"] for name, m in result.items() if "truth" in m}
-    sky_figures.comparison(cli.PLOTS / "comparison.png", page.beside(result, note["observed"]), truth, title)
-    for name, m in result.items():
-        pull = f", truth {m['truth']:.4f}, pull {m['pull']:+.2f}" if "truth" in m else ""
-        answer = f"{title}: {name} = {m['mean']:.4f} +- {m['std']:.4f} from {len(obs)} patches"
-        print(f"{answer}{pull}; see {cli.PLOTS}/posterior.png and outputs/inference.md")
+    return jackknife(together, sky.ra, sky.dec)
 
 
-def patches(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Maps and coverage of the patches."""
-    with np.load(path, allow_pickle=False) as stored:
-        return stored["maps"], stored["coverage"]
-
-
-def positions(path: Path) -> np.ndarray:
-    """Right ascension and declination of the patches, (2, n) [deg]."""
-    return np.loadtxt(path, delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2).T
+def drawn_samples(posterior: Any, parameters: int) -> np.ndarray:
+    """Samples (n_patches, n, 1) of each patch's posterior; none where it is not drawn, of several parameters."""
+    return posterior.sample(PATCH_SAMPLES, seed=0) if parameters == 1 else np.empty((0, 0, parameters))
 
 
 if __name__ == "__main__":

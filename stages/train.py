@@ -7,13 +7,12 @@ from argparse import Namespace
 import numpy as np
 
 from cosmokeras import load_params
-from cosmokeras.common import cli
+from cosmokeras.common import cli, figure_data
 from cosmokeras.common.files import work_folder, write_json
 from cosmokeras.dataset.shards import open_split, simulation_folder
 from cosmokeras.models.backend import select_backend
 from cosmokeras.params.config import fingerprint
 from cosmokeras.provenance.statements import NOTE, statement
-from cosmokeras.report import figures
 
 
 def main(args: Namespace) -> None:
@@ -46,7 +45,7 @@ def main(args: Namespace) -> None:
         (cli.MODEL / NOTE).unlink(missing_ok=True)  # until the model is whole nothing says what it was made with
         estimator.save(cli.MODEL)
         write_json(cli.MODEL / NOTE, made_with["model"])
-        figures.training_curves(cli.PLOTS / "training.png", progress.history)
+        figure_data.save("train", history=progress.history)
         begin("validation error")
         error = validation_rmse(estimator, validation)
     metrics = {
@@ -65,7 +64,7 @@ def main(args: Namespace) -> None:
     listed = ", ".join(f"{k} {v:.4f}" for k, v in error.items()) if isinstance(error, dict) else f"{error:.4f}"
     print(
         f"trained {metrics['weights']} weights for {metrics['epochs']} epochs, best {progress.best_epoch}: "
-        f"validation rmse {listed}; see {cli.PLOTS}/training.png"
+        f"validation rmse {listed}; curves are in {cli.PLOTS}/training"
     )
 
 

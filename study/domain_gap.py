@@ -33,6 +33,7 @@ from cosmokeras.params.prior import sample_prior
 from cosmokeras.project import load_params
 from cosmokeras.provenance.statements import NOTE, check_record, statement
 from study import gap_pictures, variants
+from study.options import parser as study_parser
 from study.runs import run_in
 from study.setting import ROOT, STANDARD
 
@@ -167,7 +168,7 @@ def ask(est: Estimator, skies: list[np.ndarray], theta: np.ndarray, group: int) 
     obs = np.concatenate(skies)
     posterior = est.posterior(obs)
     parts = [sky[i : i + group] for sky in skies for i in range(0, len(sky) - group + 1, group)]
-    # far from home a claimed error may come out as 0
+    # far from the training distribution a claimed error may come out as 0
     least = CLAIMED_FLOOR * np.ptp(est.bounds[column])
     return Answers(
         posterior.mean()[:, column] - truth,
@@ -192,13 +193,13 @@ def row(name: str, effort: Effort) -> dict[str, dict[str, Any]]:
         found[cell] = answers.summary(reference)
         print(f"{name} network, {cell}: {found[cell]}", flush=True)
 
-    own = shown(variants.home)
+    own = shown(variants.as_trained)
     note(HOME, own, own)
     for cell, variant in tests(name, effort).items():
         note(cell, shown(variant), own)
     if name == "lensing":
         theta, skies = glass(est.cfg, effort)
-        same = [variants.home(est.cfg, row[None], len(sky), SEED) for row, sky in zip(theta, skies, strict=True)]
+        same = [variants.as_trained(est.cfg, row[None], len(sky), SEED) for row, sky in zip(theta, skies, strict=True)]
         note("glass", *(ask(est, maps, theta, effort.maps) for maps in (skies, same)))
     return found
 
@@ -222,19 +223,14 @@ def glass(cfg: Config, effort: Effort) -> tuple[np.ndarray, list[np.ndarray]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = cli.Parser("study.domain_gap", __doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"of {', '.join(NETWORKS)} (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("plots/domain_gap.png"), help="the picture")
-    parser.add_argument("--metrics", type=Path, default=Path("metrics/domain_gap.json"), help="file of the figures")
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it runs")
+    parser = study_parser("study.domain_gap", __doc__, "plots/domain_gap.png", "metrics/domain_gap.json")
+    parser.add_subset("networks", "network", list(NETWORKS))
     options = parser.parse_args(arguments)
-    if unknown := set(options.networks) - set(NETWORKS):
-        parser.error(f"no network named {', '.join(sorted(unknown))}; there are {', '.join(NETWORKS)}")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     effort = QUICK if options.quick else FULL
     cli.writable(options.metrics, options.out)
     table = read_json(options.metrics)
-    for name in options.networks or NETWORKS:
+    for name in options.networks:
         table[name] = row(name, effort)  # networks that are not asked for keep their earlier figures
         table = {one: table[one] for one in NETWORKS if one in table}
         write_json(options.metrics, table)

@@ -9,11 +9,11 @@ metrics/fine_tuning.json, and a picture of it. Networks and maps are those of `s
 kept in the work folder.
 
 The scales of the maps: grf maps are shown each in units of its own standard deviation, 2lpt maps as they are, since
-their amplitude tells Omega_m. To a network of the first the second are of another scale. Here 2lpt maps are divided by
-one number, the same for all maps and all ways of training: the rms of the first 50 training maps (`unit`). That is the
-same as dividing the filters of the first layers by it: nothing is lost, and differences in amplitude stay. With 0 maps
-the network of Gaussian fields is asked as it is, in these units. `models.standardise` sets the offset and scale of
-features from the first maps; `starting_model` then takes those of the grf network with its weights.
+their amplitude depends on Omega_m. To a network of the first the second are of another scale. Here 2lpt maps are
+divided by one number, the same for all maps and all ways of training: the rms of the first 50 training maps (`unit`).
+That is the same as dividing the filters of the first layers by it: nothing is lost, and differences in amplitude stay.
+With 0 maps the network of Gaussian fields is asked as it is, in these units. `models.standardise` sets the offset and
+scale of features from the first maps; `starting_model` then takes those of the grf network with its weights.
 
 Of N maps four fifths are trained on, a fifth chooses the epoch: no way of training sees more than N maps. A cosmology
 has four maps, so that 50 maps are 13 cosmologies.
@@ -39,6 +39,7 @@ from cosmokeras.dataset.shards import Split, open_split
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.provenance.statements import statement
 from study import domain_gap, gap_pictures
+from study.options import parser as study_parser
 from study.variants import changed
 
 UNIT_MAPS = 50  # from which the unit of 2lpt maps is taken
@@ -93,7 +94,7 @@ def in_memory(maps: Maps, indices: np.ndarray) -> Split:
     """Training maps by index, in their unit."""
     part = maps.training
     array = part.read(indices) / np.float32(maps.unit)
-    return Split([array], np.array([0]), part.theta[indices], part.cosmology[indices])
+    return Split(arrays=[array], offsets=np.array([0]), theta=part.theta[indices], cosmology=part.cosmology[indices])
 
 
 def settings(maps: Maps, trained: Path, way: str, count: int, seed: int, effort: Effort) -> Config:
@@ -155,10 +156,7 @@ def curve(effort: Effort) -> Iterator[dict[str, Any]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = cli.Parser("study.fine_tuning", __doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("plots/fine_tuning.png"), help="the picture")
-    parser.add_argument("--metrics", type=Path, default=Path("metrics/fine_tuning.json"), help="file of the figures")
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it runs")
+    parser = study_parser("study.fine_tuning", __doc__, "plots/fine_tuning.png", "metrics/fine_tuning.json")
     options = parser.parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     cli.writable(options.metrics, options.out)

@@ -10,17 +10,17 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from cosmokeras.report.figures import GREY, INK, canvas
+from cosmokeras.report.style import GREY, INK, canvas
 from study.pictures import look_of
 
 CELLS = {  # figures of a cell: heading, colours (each from light to dark), and the place in them, 0 to 1
     "bias_sigma": ("bias /\nclaimed error", "Blues", lambda x: abs(x) / 2),
-    "rmse_ratio": ("error /\nerror at home", "Blues", lambda x: x - 1),
-    "detected": ("groups that\nraise an alarm", "Oranges", lambda x: x),
-    "detected_single": ("single maps that\nraise an alarm", "Oranges", lambda x: x),
+    "rmse_ratio": ("error / error\non own kind", "Blues", lambda x: x - 1),
+    "detected": ("groups\ndetected", "Oranges", lambda x: x),
+    "detected_single": ("single maps\ndetected", "Oranges", lambda x: x),
 }
 TRAINED_ON, TESTED_ON = -2.4, -0.6  # where names stand, in widths of a cell from the first of them
-SILENT = (1.1, 0.5)  # a framed row: the error grows by more than this, and fewer groups than this raise an alarm
+SILENT = (1.1, 0.5)  # a framed row: the error grows by more than this, and fewer groups than this are detected
 WORDS = {
     "home": "own kind", "gaussian": "Gaussian shells", "aligned": r"alignments, $A_{IA}$ = 1",
     "noisier": "noise up by 20 %", "unmasked": "no mask", "periodic": "periodic maps", "glass": "GLASS full sky",
@@ -32,7 +32,7 @@ WAYS = {"scratch": "from scratch", "fine_tuned": "from the grf network", "frozen
 def domain_gap(path: Path, table: dict[str, dict[str, dict[str, Any]]]) -> None:
     """Draw what networks say of maps that they do not know: trained on -> tested on -> figures (CELLS).
 
-    Numbers stand in the cells; the darker, the larger. A frame: the error has grown and the network did not notice.
+    Numbers stand in the cells; the darker, the larger. A frame: the error has grown, and no test detects why.
     """
     rows = [(name, test, figures) for name, tests in table.items() for test, figures in tests.items()]
     with canvas(path, 8, 0.32 * len(rows) + 1.9) as figure:
@@ -49,7 +49,7 @@ def domain_gap(path: Path, table: dict[str, dict[str, dict[str, Any]]]) -> None:
             _cells(axes, y, figures)
         _networks(axes, [name for name, _, _ in rows])
         growth, part = 100 * (SILENT[0] - 1), 100 * SILENT[1]
-        axes.set_xlabel(f"Framed: error up by more than {growth:.0f} %, alarm in fewer than {part:.0f} % of groups")
+        axes.set_xlabel(f"Framed: error up by more than {growth:.0f} %, fewer than {part:.0f} % of groups detected")
 
 
 def _cells(axes: Axes, y: int, figures: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from cosmokeras.common.files import read_json, write_json
 from cosmokeras.simulators import grf, lensing, lpt, realisations
 from cosmokeras.theory.table import theory_table
 from study import kappa, matter, pictures
+from study.options import parser as study_parser
 from study.setting import FULL, MIDDLE, OMEGA_M, QUICK, Effort, Notes, config
 
 SEED = 11  # of the maps shown
@@ -111,16 +112,13 @@ def check(out: Path, metrics: Path, effort: Effort, parts: list[str]) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = cli.Parser("study.physics_check", __doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("plots/physics"), help="folder of the pictures")
-    parser.add_argument("--metrics", type=Path, default=Path("metrics/physics.json"), help="file of the figures")
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, in seconds: to see that it runs")
+    parser = study_parser(
+        "study.physics_check", __doc__, "plots/physics", "metrics/physics.json", "folder of the pictures"
+    )
+    parser.add_subset("parts", "part", list(PARTS))
     options = parser.parse_args(arguments)
-    if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"no part named {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     cli.writable(options.metrics, options.out / "picture.png")
-    good = check(options.out, options.metrics, QUICK if options.quick else FULL, options.parts or list(PARTS))
+    good = check(options.out, options.metrics, QUICK if options.quick else FULL, options.parts)
     return 0 if good else 1
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the physics check, in the project's style: `cosmokeras.report.figures` has the canvas and the colours."""
+"""Pictures of the physics check, in the project's style: `cosmokeras.report.style` has the canvas and the colours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.stats import norm
 
-from cosmokeras.report.figures import COLOURS, GREY, INK, PALE, canvas
+from cosmokeras.report.style import COLOURS, GREY, INK, PALE, canvas
 
 Array = np.ndarray
 MARKERS = "osD^vP"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from cosmokeras.report.figures import BLUE, COLOURS, GREEN, GREY, INK, ORANGE, canvas
+from cosmokeras.report.style import BLUE, COLOURS, GREEN, GREY, INK, ORANGE, canvas
 from study.pictures import decades
 
 Array = np.ndarray

@@ -23,10 +23,10 @@ from cosmokeras.simulators import SPLITS, lensing, lpt, realisations, simulator
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
 from cosmokeras.simulators.mesh import project
 
-Draw = Callable[[int], np.random.Generator]
-Maker = Callable[[Config, Any, np.ndarray, Draw, int], np.ndarray]  # `maps` of a simulator
+Generators = Callable[[int], np.random.Generator]
+Maker = Callable[[Config, Any, np.ndarray, Generators, int], np.ndarray]  # `maps` of a simulator
 Variant = Callable[[Config, np.ndarray, int, int], np.ndarray]
-NOISE = 1.2  # the noise of `noisier` in units of that which the network knows
+NOISE = 1.2  # the noise of `noisier` in units of that of the training maps
 BATCH = 256  # maps that are observed together
 
 
@@ -45,12 +45,12 @@ def clean(
     """Noise-free maps by a simulator's `maps`, or by another `maker` with the same arguments."""
     module = simulator(cfg.data.kind)
     maker, prepared = maker or module.maps, prepared or module.prepare(cfg)
-    draws = (realisations(seed, SPLITS["user"], i) for i in range(len(theta)))
-    return np.concatenate([maker(cfg, prepared, row, draw, count) for row, draw in zip(theta, draws, strict=True)])
+    maps = [maker(cfg, prepared, row, realisations(seed, SPLITS["user"], i), count) for i, row in enumerate(theta)]
+    return np.concatenate(maps)
 
 
-def home(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Maps as the network knows them, which it has not seen."""
+def as_trained(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Maps of the distribution that the network was trained on, which it has not seen."""
     return observed_by(Observer(cfg), clean(cfg, theta, count, seed), seed)
 
 
@@ -60,12 +60,12 @@ def gaussian(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarra
 
 
 def aligned(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Lensing with intrinsic alignments of A_IA = 1, which nobody told the network of."""
+    """Lensing with intrinsic alignments of A_IA = 1, which are not in the training maps."""
     return observed_by(Observer(cfg), clean(changed(cfg, {"prior.a_ia": 1.0}), theta, count, seed), seed)
 
 
 def noisier(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Lensing with NOISE times the shape noise, still given in units of that which the network knows."""
+    """Lensing with NOISE times the shape noise, still given in units of that of the training maps."""
     observer = Observer(cfg)
     observer.mass_mapping.sigma = observer.mass_mapping.sigma * NOISE
     return observed_by(observer, clean(cfg, theta, count, seed), seed)
@@ -88,15 +88,15 @@ def zeldovich(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarr
 
 
 def of_kind(other: Config) -> Variant:
-    """Maps of another simulator, with the rms of each channel that home maps of the same cosmology have.
+    """Maps of another simulator, with the rms of each channel that training maps have at the same cosmology.
 
     Units of different kinds do not compare (convergence, the mean density of a slab, a field of unit amplitude): what
     is tested is the shape of spectra and the distribution of pixels.
     """
 
     def variant(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
-        known, foreign = clean(cfg, theta, count, seed), clean(other, theta, count, seed)
-        return observed_by(Observer(cfg), foreign * (_rms(known, len(theta)) / _rms(foreign, len(theta))), seed)
+        own, foreign = clean(cfg, theta, count, seed), clean(other, theta, count, seed)
+        return observed_by(Observer(cfg), foreign * (_rms(own, len(theta)) / _rms(foreign, len(theta))), seed)
 
     return variant
 
@@ -107,7 +107,7 @@ def _rms(maps: np.ndarray, cosmologies: int) -> np.ndarray:
     return np.repeat(groups.std(axis=(1, 2, 3)), groups.shape[1], axis=0)[:, None, None]
 
 
-def gaussian_maps(cfg: Config, grid: lensing.Grid, theta: np.ndarray, draw: Draw, count: int) -> np.ndarray:
+def gaussian_maps(cfg: Config, grid: lensing.Grid, theta: np.ndarray, generators: Generators, count: int) -> np.ndarray:
     """`lensing.maps` without the exponential: shells are Gaussian and have the spectra that lognormal ones had."""
     size, n, planes = cfg.data.size, grid.n, lensing.shells(cfg, grid, theta)
     power = planes.amplitudes.astype(float) ** 2 / n**2
@@ -117,7 +117,7 @@ def gaussian_maps(cfg: Config, grid: lensing.Grid, theta: np.ndarray, draw: Draw
     amplitudes = mode_amplitude(np.maximum(contrast, 0.0) * n**2)
     weights, out = planes.weights.astype(np.float32), []
     for r in range(count):
-        modes = normal_modes(draw(r), amplitudes.shape) * amplitudes
+        modes = normal_modes(generators(r), amplitudes.shape) * amplitudes
         kappa = np.einsum("bs,syx->byx", weights, fft.irfft2(modes, s=(n, n), workers=1))
         if cfg.survey.lmax is not None:
             kept = wavenumbers(n, cfg.pixel_side) <= cfg.survey.lmax
@@ -126,7 +126,7 @@ def gaussian_maps(cfg: Config, grid: lensing.Grid, theta: np.ndarray, draw: Draw
     return np.array(out, np.float32)
 
 
-def zeldovich_maps(cfg: Config, grid: lpt.Grid, theta: np.ndarray, draw: Draw, count: int) -> np.ndarray:
+def zeldovich_maps(cfg: Config, grid: lpt.Grid, theta: np.ndarray, generators: Generators, count: int) -> np.ndarray:
     """`lpt.maps` of the first order: the same initial field, moved by `lpt.density` with order 1."""
     box, n, values = cfg.lpt.box_mpc_h, cfg.lpt.particles, cfg.cosmology(theta)
     k = 2 * np.pi / box * np.sqrt(np.arange(1, grid.number.max() + 1))
@@ -135,7 +135,7 @@ def zeldovich_maps(cfg: Config, grid: lpt.Grid, theta: np.ndarray, draw: Draw, c
     grown, omega_m_z = grid.table.grown(values, cfg.lpt.redshift)
     slabs, out = lpt.slab_count(cfg), []
     for first in range(0, count, 3 * slabs):
-        modes = lpt.gaussian_modes(draw(first // (3 * slabs)), amplitude)
+        modes = lpt.gaussian_modes(generators(first // (3 * slabs)), amplitude)
         field = lpt.density(fft.irfftn(modes, s=(n, n, n), workers=1), box, grown, 1, omega_m_z)
         out.append(project(field, slabs, cfg.data.size)[: count - first])
     return np.concatenate(out)[..., None].astype(np.float32)
@@ -150,7 +150,7 @@ def glass_sky(cfg: Config, theta: np.ndarray, nside: int, seed: int) -> np.ndarr
     Parameters
     ----------
     theta : (p,) one cosmology
-    nside : of the sky; the survey's, for noise as the network knows it
+    nside : of the sky; the survey's, for the noise of the training maps
 
     Returns
     -------
@@ -165,9 +165,7 @@ def glass_sky(cfg: Config, theta: np.ndarray, nside: int, seed: int) -> np.ndarr
     key = {"cosmology": cosmology, "nside": nside, "seed": seed, "pixel": cfg.pixel_arcmin, "size": cfg.data.size}
     key |= {"survey": cfg.survey.model_dump(mode="json"), "max_masked": cfg.real.max_masked}
     key["files"] = statement(cfg, "maps")["files"]
-    key["code"] = code_fingerprint(
-        "cosmokeras.simulators.sphere", "cosmokeras.surveys.footprint", "cosmokeras.sky.patches"
-    )
+    key["code"] = code_fingerprint("cosmokeras.simulators.sphere", "cosmokeras.sky.footprint", "cosmokeras.sky.patches")
     path = work_folder("glass", fingerprint(key)) / "patches.npz"
     if not path.exists():
         rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,8 +21,22 @@ def clone_as_it_stands(folder: Path) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)  # wrappers stay executable
+    take_caches(folder)
     for key in ("user.name", "user.email"):
         git("config", key, "tester")
     git("add", "-A")
     git("commit", "-q", "--allow-empty", "-m", "as it stands")
     return folder
+
+
+def take_caches(folder: Path) -> None:
+    """What Python and Numba have compiled here of files that are the same there: else each clone does it again."""
+    for package in ("cosmokeras", "stages"):
+        for path in (ROOT / package).rglob("*.py"):
+            copy = folder / path.relative_to(ROOT)
+            if copy.is_file() and filecmp.cmp(path, copy, shallow=False):
+                shutil.copystat(path, copy)  # caches are of a file of this age
+        for cache in (ROOT / package).rglob("__pycache__"):
+            if (home := folder / cache.relative_to(ROOT)).parent.is_dir():
+                unfinished = shutil.ignore_patterns("*.tmp.*", "*.pyc.*")  # another worker may be writing
+                shutil.copytree(cache, home, ignore=unfinished, dirs_exist_ok=True)

@@ -17,19 +17,35 @@ from cosmokeras.params.config import Config
 from cosmokeras.project import load_params
 
 ROOT = Path(__file__).parents[1]
-pytest_plugins = ("tests.skies", "tests.networks")
+pytest_plugins = ("tests.shared", "tests.skies", "tests.networks")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One work folder for all tests, so that CCL's theory table is built once."""
-    folder = tmp_path_factory.mktemp("work")
+def work(run_folder: Path) -> Iterator[Path]:
+    """One work folder for all tests and workers, so that a theory table is built and a network trained once."""
+    folder = run_folder / "work"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COSMOKERAS_WORK", str(folder))
         # child processes import the package from anywhere, and share the cores fairly
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
         patch.delenv("COSMOKERAS_STOP_FILE", raising=False)
         yield folder
+
+
+# Files that take longest, first: whoever is done takes the next one, and no worker begins a long one at the end.
+LONG = (
+    "slurm/test_chain.py", "pipeline/test_pipeline.py", "docs/test_run.py", "training/test_resume.py",
+    "models/test_backends.py", "study/test_physics_check.py", "slurm/test_nodes.py", "docs/test_extend.py",
+    "slurm/test_wrappers.py", "study/test_domain_gap.py", "inference/test_estimator.py", "evaluation/test_metrics.py",
+    "docs/test_commands.py", "pipeline/test_new_simulator.py", "simulators/test_resolution.py", "theory/test_table.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; tests of a file stay together, in their order."""
+    place = {ROOT / "tests" / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 
 def copy_params(folder: Path) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,8 +47,20 @@ def splits(grf: Config, make_split: MakeSplit) -> dict[str, Split]:
 
 
 @pytest.fixture(scope="session")
-def estimator(grf: Config, splits: dict[str, Split]) -> Estimator:
-    """Trained for a few epochs, calibrated."""
+def estimator(grf: Config, splits: dict[str, Split], once: Callable[..., Path]) -> Estimator:
+    """Trained for a few epochs, calibrated; once for all workers."""
+
+    def make(folder: Path) -> None:
+        made = trained(grf, splits)
+        made.save(folder)
+        maps = splits["test"].head(8).read(np.arange(8))
+        assert np.array_equal(Estimator.load(folder).mean(maps), made.mean(maps))
+
+    return replace(Estimator.load(once("estimator", make)), cfg=grf)
+
+
+def trained(grf: Config, splits: dict[str, Split]) -> Estimator:
+    """The estimator, in memory."""
     import keras
 
     from cosmokeras import models

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from docs.imports import LAYERS, circles, layer, module_graph
+from docs.imports import LAYERS, PICTURE, circles, drawing, layer, module_graph
 
 ROOT = Path(__file__).parents[1]
-BELOW = {"cosmokeras": (), "stages": ("cosmokeras",), "study": ("cosmokeras",), "benchmarks": ("cosmokeras", "study")}
 GRAPH = module_graph(ROOT, "cosmokeras")
 
 
@@ -42,6 +42,12 @@ def test_the_package_does_not_import_scripts_nor_studies_the_slow_checks() -> No
         }
         top = name.split(".")[0]
         assert {other.split(".")[0] for other in imported} <= {top, *below[top]}, name
+
+
+def test_the_picture_is_that_of_the_imports_of_today() -> None:
+    """But for numbers of lines, which change all the time."""
+    then, now = (re.sub(r"[\d,]+ lines", "lines", text) for text in (PICTURE.read_text(), drawing(ROOT)))
+    assert then == now, "draw it again: python -m docs.imports"
 
 
 def test_a_circle_and_an_arrow_upwards_are_seen(tmp_path: Path) -> None:

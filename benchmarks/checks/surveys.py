@@ -2,7 +2,7 @@
 
 Does the combined posterior of 4, 16 and 64 patches hold the truth as often as it says, and does a survey of 16 patches
 raise an alarm when, and only when, its maps are of another kind? Non-Gaussianity fades with the signal: `ceiling` is
-what a test could detect that is told the cosmology and what to look for.
+the power of the best linear test with the cosmology and the alternative given (Fisher 1936, Ann. Eugenics 7, 179).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 SKIES, PATCHES = 400, (4, 16, 64)
 TOGETHER = 20  # skies simulated at once
 SEED = 31_000_003
-JUDGED, OF_PATCHES = 200, 16  # skies whose surprise is asked for
-FAINT = 0.25  # Omega_m below which 16 patches of DES noise say little about non-Gaussianity
+TESTED, OF_PATCHES = 200, 16  # skies whose p-value is computed
+FAINT = 0.25  # Omega_m below which 16 patches of DES noise hardly constrain non-Gaussianity
 COSMOLOGIES = 400  # of the maps that say how far apart Gaussian and lognormal maps are
 LEVEL = 0.01
 
@@ -35,15 +35,15 @@ def check() -> tuple[dict[str, Any], bool]:
     found: dict[str, Any] = {}
     good = covered(est, theta, found)
     column = est.cfg.parameter_names.index("omega_m")
-    bright = theta[:JUDGED, column] > FAINT
-    for name, variant in (("home", variants.home), ("gaussian", variants.gaussian), ("noise", variants.noisier)):
-        p = verdicts(est, theta[:JUDGED], variant)
+    bright = theta[:TESTED, column] > FAINT
+    for name, variant in (("home", variants.as_trained), ("gaussian", variants.gaussian), ("noise", variants.noisier)):
+        p = p_values(est, theta[:TESTED], variant)
         found[name] = {f"alarms_{level}": round(float(np.mean(p < level)), 4) for level in (0.01, 0.05)}
         found[name]["alarms_0.01_bright"] = round(float(np.mean(p[bright] < 0.01)), 4)
     good.append(bar("skies like those of training: alarms at 0.05", found["home"]["alarms_0.05"], 0.0, 0.1))
     good.append(bar("noise up by 20 %: alarms at 0.01", found["noise"]["alarms_0.01"], 0.9, 1))
-    found["gaussian"]["ceiling"] = round(ceiling(est, variants.home, variants.gaussian), 4)
-    reason = f"a test that is told cosmology and alternative would detect {found['gaussian']['ceiling']:.1%}"
+    found["gaussian"]["ceiling"] = round(linear_power(est, variants.as_trained, variants.gaussian), 4)
+    reason = f"the power of the best linear test is {found['gaussian']['ceiling']:.1%}"
     good.append(bar("Gaussian shells: alarms at 0.01", found["gaussian"]["alarms_0.01"], 0.9, 1, reason))
     good.append(bar(f"the same above Omega_m {FAINT}", found["gaussian"]["alarms_0.01_bright"], 0.9, 1))
     return found, all(good)
@@ -58,7 +58,7 @@ def covered(est: Any, theta: np.ndarray, found: dict[str, Any]) -> list[bool]:
     pit: dict[int, list[np.ndarray]] = {count: [] for count in PATCHES}
     for first in tqdm(range(0, len(theta), TOGETHER), desc="skies"):
         rows = theta[first : first + TOGETHER]
-        estimates = est.mean(variants.home(est.cfg, rows, most, SEED + first)).reshape(len(rows), most, -1)
+        estimates = est.mean(variants.as_trained(est.cfg, rows, most, SEED + first)).reshape(len(rows), most, -1)
         for row, each in zip(rows, estimates, strict=True):
             for count in PATCHES:
                 samples = est.response.posterior(each[:count], 2000, seed=0)[:, columns]
@@ -74,7 +74,7 @@ def covered(est: Any, theta: np.ndarray, found: dict[str, Any]) -> list[bool]:
     return good
 
 
-def verdicts(est: Any, theta: np.ndarray, variant: Any) -> np.ndarray:
+def p_values(est: Any, theta: np.ndarray, variant: Any) -> np.ndarray:
     """p-values of surveys of OF_PATCHES maps."""
     p = []
     for first in range(0, len(theta), TOGETHER):
@@ -84,11 +84,11 @@ def verdicts(est: Any, theta: np.ndarray, variant: Any) -> np.ndarray:
     return np.array(p)
 
 
-def ceiling(est: Any, home: Any, other: Any) -> float:
-    """Part of the surveys of the prior that the best linear test of all features would detect at LEVEL.
+def linear_power(est: Any, null: Any, alternative: Any) -> float:
+    """Power at LEVEL, over the prior, of the best linear test of all features: Fisher's discriminant, one-sided.
 
-    It is told the cosmology and both kinds of maps, and looks one way only (Fisher's discriminant). The squared
-    distance of their means comes from two halves of the cosmologies, so that the noise of the means does not add to it.
+    Cosmology and both kinds of maps are given. The squared Mahalanobis distance of their means comes from two halves of
+    the cosmologies, so that the noise of the means does not add to it.
     """
     from scipy.stats import norm
 
@@ -98,13 +98,13 @@ def ceiling(est: Any, home: Any, other: Any) -> float:
 
     cfg, degree = est.cfg, DEGREE.get(len(est.cfg.parameter_names), 2)
     theta = sample_prior(cfg, COSMOLOGIES, SEED + 1)
-    known, foreign = (est.features(make(cfg, theta, OF_PATCHES, SEED + 9)) for make in (home, other))
+    features, others = (est.features(make(cfg, theta, OF_PATCHES, SEED + 9)) for make in (null, alternative))
     each = np.repeat(theta, OF_PATCHES, axis=0)
     halves = [np.arange(len(each)) // OF_PATCHES % 2 == i for i in (0, 1)]
-    _, log_variance, standard = regression.fit(known, each, cfg.bounds, degree)
+    _, log_variance, standard = regression.fit(features, each, cfg.bounds, degree)
     inverse = np.linalg.inv(regression.shrunk(standard.T @ standard / len(standard), len(standard)))
     design = regression.polynomial(theta, cfg.bounds, degree)
-    shift = [design @ regression.fit((known - foreign)[h], each[h], cfg.bounds, degree)[0] for h in halves]
+    shift = [design @ regression.fit((features - others)[h], each[h], cfg.bounds, degree)[0] for h in halves]
     first, second = (one / regression.sigma(theta, cfg.bounds, log_variance) for one in shift)
     square = OF_PATCHES * np.einsum("ni,ij,nj->n", first, inverse, second)
     return float(np.mean(norm.cdf(np.sqrt(np.maximum(square, 0.0)) - norm.isf(LEVEL))))

@@ -183,7 +183,7 @@ def pair_sums(
 
 def draw(path: Path, observed: Observed, mean: np.ndarray, error: np.ndarray) -> None:
     """Published points with their errors beside those of simulated patches (n,), for each pair of bins."""
-    from cosmokeras.report.figures import BLUE, RUST, canvas
+    from cosmokeras.report.style import BLUE, RUST, canvas
 
     sigma = np.sqrt(np.diag(observed.covariance))
     pairs = np.unique(observed.bins, axis=0)

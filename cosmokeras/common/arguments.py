@@ -10,14 +10,11 @@ import operator
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cosmokeras.common.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 # An edge of the prior box is still the edge after it was stored as float32.
 ROUNDING = float(np.finfo(np.float32).eps)

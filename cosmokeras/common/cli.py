@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from importlib import import_module
@@ -35,7 +35,7 @@ MODEL = Path("outputs/model")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 
-BROKEN_PIPE = 141  # exit code of a program whose reader has left: 128 + SIGPIPE
+BROKEN_PIPE = 141  # exit code of a program whose output is no longer read: 128 + SIGPIPE
 INTERRUPTED = 130  # exit code of a program that Ctrl-C stopped: 128 + SIGINT
 # what TensorFlow's C++ says on import, whatever TF_CPP_MIN_LOG_LEVEL asks for: notes, not warnings
 CHATTER = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLog")
@@ -43,8 +43,21 @@ CHATTER = re.compile(rb"I\d{4} |WARNING: All log messages before absl::Initializ
 STEPS = "{desc}, {n_fmt} of {total_fmt} steps done [{elapsed}<{remaining}, {rate_fmt}]"
 
 
+class _Subset(argparse.Action):
+    """Positional arguments, each one of `names`; all of them where none is given."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, names: Sequence[str], what: str, **rest: Any) -> None:
+        super().__init__(option_strings, dest, **rest)
+        self.names, self.what = names, what
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        if unknown := set(values) - set(self.names):
+            parser.error(f"no {self.what} named {', '.join(sorted(unknown))}; there are {', '.join(self.names)}")
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
-    """One whose complaints are one line; --help says the rest."""
+    """A parser whose errors are one line; --help says the rest."""
 
     def __init__(self, name: str, description: str | None = None, **keywords: Any) -> None:
         keywords.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -53,6 +66,27 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with code 2."""
         self.exit(2, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
+
+    def add_subset(self, dest: str, what: str, names: Sequence[str], metavar: str | None = None) -> None:
+        """Positional arguments that are some of `names`, by default all; `what` one of them is, for messages."""
+        listed = f"{', '.join(names)} (default: all)"
+        self.add_argument(
+            dest, action=_Subset, names=names, what=what, metavar=metavar or what.upper(), nargs="*",
+            default=list(names), help=listed,
+        )  # fmt: skip
+
+    def add_patch(self, size: int = 64, pixel: float | None = None, max_masked: float | None = None) -> None:
+        """Options of flat patches, as in params.yaml; those whose default is None are left out."""
+        self.add_argument("--size", type=count, default=size, help="pixels along a side (data.size)")
+        if pixel is not None:
+            self.add_argument("--pixel", type=positive, default=pixel, help="pixel [arcmin] (lensing.pixel_arcmin)")
+        if max_masked is not None:
+            masked = "largest masked part of a patch (real.max_masked)"
+            self.add_argument("--max-masked", type=fraction, default=max_masked, help=masked)
+
+    def add_output(self, option: str = "--mask", metavar: str = "OUT.npy") -> None:
+        """The option that names the file to write, which must be given; to be checked by `output_file`."""
+        self.add_argument(option, required=True, type=Path, metavar=metavar, help="file to write")
 
 
 def run(stage: Callable[[argparse.Namespace], None], **options: dict[str, Any]) -> None:
@@ -94,7 +128,7 @@ def one_line_errors(name: str) -> Iterator[None]:
         yield
     except UserError as error:
         _fail(str(error))
-    except BrokenPipeError:  # who read the output has left: `... | head`
+    except BrokenPipeError:  # the reader of the output has ended: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(BROKEN_PIPE) from None
     except OSError as error:
@@ -135,6 +169,14 @@ def writable(*paths: Path | str) -> None:
         if not folder.is_dir() or system or not os.access(folder, os.W_OK | os.X_OK):
             reason = "is no folder" if not folder.is_dir() else "may not be written in"
             raise UserError(f"cannot write {path}: {folder} {reason}; choose another folder")
+
+
+def output_file(option: str, path: Path, suffix: str = ".npy") -> Path:
+    """The path that an option gives, if it has the suffix of what is written there and can be written."""
+    if path.suffix != suffix:
+        raise UserError(f"{option} {path}: must end in {suffix}")
+    writable(path)
+    return path
 
 
 def count(text: str) -> int:

@@ -81,19 +81,19 @@ def _holds_itself(content: Any) -> bool:
     above: set[int] = set()
     done: set[int] = set()
 
-    def found(node: Any) -> bool:
+    def contains_itself(node: Any) -> bool:
         if not isinstance(node, dict | list) or id(node) in done:
             return False
         if id(node) in above:
             return True
         above.add(id(node))
-        if any(found(part) for part in (node.values() if isinstance(node, dict) else node)):
+        if any(contains_itself(part) for part in (node.values() if isinstance(node, dict) else node)):
             return True
         above.remove(id(node))
         done.add(id(node))
         return False
 
-    return found(content)
+    return contains_itself(content)
 
 
 def _place(error: Exception) -> str:

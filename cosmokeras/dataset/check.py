@@ -1,4 +1,4 @@
-"""Spectra of simulated maps beside theory."""
+"""Check of simulated maps: their mean power spectra against those of theory."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def spectrum_check(cfg: Config, split: Split) -> SpectrumCheck:
     labels = [f"bin {c + 1}" for c in range(cfg.channels)] if cfg.channels > 1 else ["map"]
     overall = float(np.average(measured / model, weights=weight))
     xlabel, ylabel = module.LABELS
-    return SpectrumCheck((x, measured, error, model), labels, xlabel, ylabel, overall)
+    curves = (x, measured, error, model)
+    return SpectrumCheck(curves=curves, labels=labels, xlabel=xlabel, ylabel=ylabel, ratio=overall)
 
 
 def _over_modes(

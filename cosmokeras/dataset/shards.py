@@ -1,45 +1,25 @@
-"""Simulated maps on disk: shards that can be made anywhere, in any order, bit for bit, and checked.
+"""Simulated maps on disk: which shards a run has, and the maps of a split opened after all checks.
 
-A shard is one `.npy` array of maps (n, size, size, channels) with a `.json` beside it that holds its checksum. Shards
-are made in a work folder named by a fingerprint of all that the maps depend on; what is there and whole is kept.
+A shard is one `.npy` array of maps (n, size, size, channels) with a `.json` beside it that holds its checksum.
+`cosmokeras.dataset.generation` makes them.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
-import os
-import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from functools import cache
-from io import BytesIO, StringIO
-from multiprocessing import get_context
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from cosmokeras.common.errors import UserError
-from cosmokeras.common.files import (
-    EXIT_STOPPED,
-    atomic,
-    locked,
-    place,
-    sha256,
-    stop_asked,
-    work_folder,
-    write_json,
-    write_text,
-)
+from cosmokeras.common.files import sha256, work_folder
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.params.prior import sample_prior
 from cosmokeras.provenance.statements import must_be_of_today, statement
-from cosmokeras.simulators import SPLITS, realisations, simulator
+from cosmokeras.simulators import SPLITS
 
 FORMAT = 2  # of the folder
 NOTE = "simulation.json"
@@ -81,40 +61,11 @@ def plan(cfg: Config) -> list[Shard]:
     for split, count in split_sizes(cfg).items():
         per_shard = max(1, min(SHARD_BYTES // map_bytes, -(-count // SHARDS)))
         starts = range(0, count, per_shard)
-        out += [Shard(split, i, start, min(start + per_shard, count)) for i, start in enumerate(starts)]
+        out += [
+            Shard(split=split, number=i, start=start, stop=min(start + per_shard, count))
+            for i, start in enumerate(starts)
+        ]
     return out
-
-
-def make_shard(cfg: Config, prepared: Any, shard: Shard, theta: np.ndarray, folder: Path) -> int:
-    """Simulate one shard, whose cosmologies have the parameters theta (n, p), and write it; the number of maps.
-
-    `folder` is named by the fingerprint of all that the maps depend on; the shard's note keeps it.
-    """
-    module, count = simulator(cfg.data.kind), cfg.data.realisations
-    shape = ((shard.stop - shard.start) * count, cfg.data.size, cfg.data.size, cfg.channels)
-    stored, largest = np.empty(shape, cfg.data.dtype), 0.0
-    # one thread: sums in another order would change the last bit, and the cores are busy with other shards
-    with threadpool_limits(1):
-        for i in range(shard.start, shard.stop):
-            draw = realisations(cfg.data.seed, SPLITS[shard.split], i)
-            first = (i - shard.start) * count
-            made = module.maps(cfg, prepared, theta[i - shard.start], draw, count)
-            largest = np.maximum(largest, np.abs(made).max())  # NaN if one is
-            with np.errstate(over="ignore"):  # what does not fit is found below
-                stored[first : first + count] = made
-    if not largest <= np.finfo(stored.dtype).max:
-        raise UserError(f"data.dtype={cfg.data.dtype}: maps of {shard.name} do not fit; use float32")
-    # as np.save writes it, hashed on the way
-    header = BytesIO()
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(stored))
-    path, digest = folder / f"{shard.name}.npy", hashlib.sha256()
-    with atomic(path) as handle:
-        for part in (header.getbuffer(), stored.reshape(-1).view(np.uint8).data):
-            handle.write(part)
-            digest.update(part)
-    note = {"maps": len(stored), "sha256": digest.hexdigest(), "inputs": folder.name}
-    write_json(path.with_suffix(".json"), note)
-    return len(stored)
 
 
 def is_whole(path: Path) -> bool:
@@ -128,130 +79,9 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-@cache
-def _prepared(cfg_json: str) -> tuple[Config, Any]:
-    cfg = Config.model_validate_json(cfg_json)
-    return cfg, simulator(cfg.data.kind).prepare(cfg)
-
-
-def _work(cfg_json: str, shard: Shard, theta: np.ndarray, folder: Path) -> int:
-    cfg, prepared = _prepared(cfg_json)
-    return make_shard(cfg, prepared, shard, theta, folder)
-
-
-def _start_worker() -> None:
-    """No worker outlives a parent that was killed."""
-    import ctypes
-    import signal
-    import sys
-
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-
 def simulation_folder(cfg: Config) -> Path:
     """Work folder in which the maps are made, named by the fingerprint of all that they depend on."""
     return work_folder("generate", fingerprint(statement(cfg, "maps")))
-
-
-def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool = True) -> dict[str, float]:
-    """Make what is missing of all shards and put them into `out`, with cosmologies.csv and simulation.json.
-
-    Returns
-    -------
-    dict with `maps`, `maps_made` in this run, `seconds` and `bytes`
-    """
-    folder, shards = simulation_folder(cfg), plan(cfg)
-    with locked(folder):
-        found = _fill(cfg, folder, shards, workers, progress)
-        (out / NOTE).unlink(missing_ok=True)  # until all shards are there nothing says what the folder holds
-        for shard in shards:
-            for ending in (".npy", ".json"):
-                place(folder / f"{shard.name}{ending}", out / f"{shard.name}{ending}")
-    _describe(cfg, folder.name, out)
-    return found | {"bytes": sum((out / f"{s.name}.npy").stat().st_size for s in shards)}
-
-
-def generate_part(cfg: Config, part: int, parts: int, workers: int | None = None) -> dict[str, float]:
-    """Make what is missing of every `parts`-th shard, from number `part` on, in the work folder and nowhere else.
-
-    Any number of processes may do so at once, each its own part: `generate` then finds all that they have made.
-    """
-    folder = simulation_folder(cfg)
-    with locked(folder, shared=True), locked(folder, f".part-{part}-of-{parts}.lock"):
-        found = _fill(cfg, folder, plan(cfg)[part::parts], workers, progress=False)
-    _describe(cfg, folder.name, folder)
-    return found
-
-
-def _fill(cfg: Config, folder: Path, shards: list[Shard], workers: int | None, progress: bool) -> dict[str, float]:
-    workers = workers or len(os.sched_getaffinity(0))
-    missing = [s for s in shards if not _report_whole(folder, s)]
-    total, made = (sum(s.stop - s.start for s in some) * cfg.data.realisations for some in (shards, missing))
-    started = time.perf_counter()
-    with tqdm(total=total, unit="map", desc=f"simulate {cfg.data.kind}", disable=not progress, mininterval=1) as bar:
-        bar.update(total - made)
-        for count in _make_all(cfg, missing, folder, workers, progress):
-            bar.update(count)
-    return {"maps": total, "maps_made": made, "seconds": time.perf_counter() - started}
-
-
-def _describe(cfg: Config, key: str, folder: Path) -> None:
-    write_text(folder / COSMOLOGIES, cosmologies_csv(cfg))
-    write_json(folder / NOTE, simulation_note(cfg, key, sha256(folder / COSMOLOGIES)))
-
-
-def _report_whole(folder: Path, shard: Shard) -> bool:
-    path = folder / f"{shard.name}.npy"
-    whole = is_whole(path)
-    if path.exists() and not whole:
-        tqdm.write(f"{path} is damaged: made again")
-    return whole
-
-
-def _make_all(cfg: Config, missing: list[Shard], folder: Path, workers: int, progress: bool) -> Iterator[int]:
-    if not missing:
-        return
-    prepared = simulator(cfg.data.kind).prepare(cfg, progress=progress)
-    splits = {split: split_theta(cfg, split) for split in split_sizes(cfg)}
-    theta = {shard: splits[shard.split][shard.start : shard.stop] for shard in missing}
-    if workers == 1 or len(missing) == 1:
-        for shard in missing:
-            _leave_if_asked()
-            yield make_shard(cfg, prepared, shard, theta[shard], folder)
-        return
-    dumped = cfg.model_dump_json()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
-        tasks = [pool.submit(_work, dumped, shard, theta[shard], folder) for shard in missing]
-        for task in as_completed(tasks):
-            if stop_asked():
-                pool.shutdown(cancel_futures=True)  # shards that are being made are finished
-            _leave_if_asked()
-            yield task.result()
-
-
-def _leave_if_asked() -> None:
-    if stop_asked():
-        print("asked to stop: finished shards are kept; run again to go on", flush=True)
-        raise SystemExit(EXIT_STOPPED)
-
-
-def cosmologies_csv(cfg: Config) -> str:
-    """One line for each cosmology: split, index, free parameters."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["split", "cosmology", *cfg.parameter_names])
-    for split in split_sizes(cfg):
-        for i, row in enumerate(split_theta(cfg, split)):
-            writer.writerow([split, i, *(repr(float(x)) for x in row)])
-    return text.getvalue()
-
-
-def simulation_note(cfg: Config, key: str, cosmologies: str) -> dict[str, Any]:
-    """What the folder holds, for people and for the stages after this one; `cosmologies` is the sha256 of that file."""
-    head = {"format": FORMAT, "fingerprint": key, "parameters": list(cfg.parameter_names), "cosmologies": cosmologies}
-    return {**head, **statement(cfg, "maps")}
 
 
 @dataclass(frozen=True)
@@ -268,7 +98,7 @@ class Split:
 
     def head(self, count: int) -> Split:
         """The first `count` maps."""
-        return Split(self.arrays, self.offsets, self.theta[:count], self.cosmology[:count])
+        return replace(self, theta=self.theta[:count], cosmology=self.cosmology[:count])
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Maps by index, float32."""
@@ -296,7 +126,12 @@ def open_split(cfg: Config, folder: Path, split: str) -> Split:
         raise UserError(f"{folder / NOTE} is missing; run `dvc repro generate`")
     offsets = np.cumsum([0] + [len(a) for a in arrays])[:-1]
     theta = _written_theta(cfg, folder, split, note)
-    return Split(arrays, offsets, np.repeat(theta, per, axis=0), np.repeat(np.arange(len(theta)), per))
+    return Split(
+        arrays=arrays,
+        offsets=offsets,
+        theta=np.repeat(theta, per, axis=0),
+        cosmology=np.repeat(np.arange(len(theta)), per),
+    )
 
 
 def _note(cfg: Config, folder: Path) -> dict[str, Any] | None:
@@ -304,12 +139,12 @@ def _note(cfg: Config, folder: Path) -> dict[str, Any] | None:
     path, remedy = folder / NOTE, "run `dvc repro generate`"
     try:
         note = json.loads(path.read_text())
-        known = note["format"] == FORMAT and {"fingerprint", "cosmologies"} <= note.keys()
+        supported = note["format"] == FORMAT and {"fingerprint", "cosmologies"} <= note.keys()
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         raise UserError(f"{path} is damaged; delete {folder} and {remedy}") from None
-    if not known:
+    if not supported:
         raise UserError(f"{folder} was made by another version of this program; {remedy}")
     must_be_of_today(note, cfg, "maps", folder, "generate")
     return dict(note)

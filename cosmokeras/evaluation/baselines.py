@@ -17,7 +17,7 @@ from cosmokeras.observation.observer import Observer
 
 NOISE = 4_000_037  # seeds of noise that nothing else uses
 NOISE_REALISATIONS = 8  # of each training map
-UNIT_MAPS = 1024  # training maps that set the unit of the l1-norm
+UNIT_MAPS = 1024  # training maps that set the units of the l1-norm, constants of any value
 
 
 def baseline_estimates(

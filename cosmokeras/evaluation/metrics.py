@@ -70,8 +70,8 @@ def evaluate(
     samples = posterior.sample(settings.samples, seed=0)
 
     baselines = baseline_estimates(est, training, validation, obs, settings.spectrum_bins)
-    answers = {"mean": mean, "pit": pit, "samples": samples}
-    metrics: dict[str, Any] = parameter_metrics(est, truth, answers, baselines, test.cosmology)
+    posteriors = {"mean": mean, "pit": pit, "samples": samples}
+    metrics: dict[str, Any] = parameter_metrics(est, truth, posteriors, baselines, test.cosmology)
     metrics["nll"] = round(float(-np.mean(posterior.log_prob(truth))), 6)
     if est.stretch is not None:
         metrics["before_stretch"] = before_stretch(est, obs, truth)
@@ -109,7 +109,7 @@ def before_stretch(est: Estimator, obs: np.ndarray, truth: np.ndarray) -> dict[s
 def parameter_metrics(
     est: Estimator,
     truth: np.ndarray,
-    answers: dict[str, np.ndarray],
+    posteriors: dict[str, np.ndarray],
     baselines: dict[str, np.ndarray],
     cosmology: np.ndarray,
 ) -> dict[str, dict[str, float]]:
@@ -118,15 +118,15 @@ def parameter_metrics(
     Parameters
     ----------
     truth : (n, d)
-    answers : `mean` (n, d), `pit` (n, d) and `samples` (n, s, d) of the network's posteriors
+    posteriors : `mean` (n, d), `pit` (n, d) and `samples` (n, s, d) of the network's posteriors
     baselines : estimates that the network is compared with, (n, q) with S8 behind the targets; see `baseline_estimates`
     cosmology : (n,) whose map it is
     """
     d, names = len(est.parameters), (*est.parameters, "S8")
-    true, samples = with_s8(est.parameters, truth), with_s8(est.parameters, answers["samples"])
+    true, samples = with_s8(est.parameters, truth), with_s8(est.parameters, posteriors["samples"])
     # the marginal posterior of S8 is that of its samples
-    mean = np.hstack([answers["mean"], samples[..., d:].mean(axis=1)])
-    pit = np.hstack([answers["pit"], np.mean(samples[..., d:] < true[:, None, d:], axis=1)])
+    mean = np.hstack([posteriors["mean"], samples[..., d:].mean(axis=1)])
+    pit = np.hstack([posteriors["pit"], np.mean(samples[..., d:] < true[:, None, d:], axis=1)])
     error = rmse(mean, true)
     other = {name: rmse(estimates, true) for name, estimates in baselines.items()}
     best = {

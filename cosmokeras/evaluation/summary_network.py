@@ -13,6 +13,11 @@ from cosmokeras.inference.posterior import MixturePosterior
 from cosmokeras.models.heads import MixtureHead
 from cosmokeras.params.config import Config
 
+# Small: the noise realisations of a map are few and its cosmology is one, which a larger network overfits.
+UNITS, DROPOUT = 64, 0.1
+EPOCHS, PATIENCE, BATCH = 20, 8, 256
+LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2
+
 
 def network_means(
     cfg: Config,
@@ -33,17 +38,16 @@ def network_means(
 
     keras.utils.set_random_seed(cfg.train.seed)
     given = keras.Input((len(mean),), name="statistics")
-    # the noise realisations of a map are few and its cosmology is one: a larger network overfits them
-    hidden = keras.layers.Dropout(0.1, seed=0, name="dropout")(given)
-    hidden = keras.layers.Dense(64, activation="gelu", name="hidden")(hidden)
+    hidden = keras.layers.Dropout(DROPOUT, seed=0, name="dropout")(given)
+    hidden = keras.layers.Dense(UNITS, activation="gelu", name="hidden")(hidden)
     model = keras.Model(given, head.apply(hidden))
-    epochs, batch = 20, min(256, len(training[0]))
-    steps = epochs * -(-len(training[0]) // batch)
-    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps, alpha=0.01)
-    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-2), loss=head.loss)
-    stop = keras.callbacks.EarlyStopping(patience=8, restore_best_weights=True)
+    batch = min(BATCH, len(training[0]))
+    steps = EPOCHS * -(-len(training[0]) // batch)
+    rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps, alpha=0.01)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY), loss=head.loss)
+    stop = keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True)
     held_out = (inputs(validation[0]), head.encode(validation[1], bounds))
     x, y = inputs(training[0]), head.encode(training[1], bounds)
-    model.fit(x, y, batch_size=batch, epochs=epochs, validation_data=held_out, callbacks=[stop], verbose=0)
+    model.fit(x, y, batch_size=batch, epochs=EPOCHS, validation_data=held_out, callbacks=[stop], verbose=0)
     mixtures = head.decode(model.predict(inputs(test), batch_size=1024, verbose=0), bounds)
     return MixturePosterior(**vars(mixtures), bounds=bounds).mean()

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 from scipy.stats import qmc
 
 from cosmokeras.inference import regression
 
-MAX_DEGREE = (8, 7, 5, 3, 2)  # of the mean for 1, 2, 3, ... parameters: 9, 36, 56, 35, 21 coefficients
+MAX_DEGREE = (8, 7, 5, 3, 2)  # tried for 1, 2, 3, ... parameters by cross-validation: 9, 36, 56, 35, 21 coefficients
 MAPS_PER_TERM = 10  # validation maps for each coefficient, at least
 SOBOL = 14  # 2^14 importance samples in each round
 ROUNDS = 4  # of importance sampling, each in the box of the last one's weight; the first in the prior box
@@ -63,14 +62,13 @@ class Response:
     @property
     def degree(self) -> int:
         """Of the polynomial of the mean, from the number of its terms."""
-        return next(d for d in itertools.count() if comb(len(self.bounds) + d, d) >= len(self.mean))
+        return next(d for d in itertools.count() if regression.terms(len(self.bounds), d) >= len(self.mean))
 
     def log_likelihood(self, statistic: np.ndarray, patches: int, theta: np.ndarray) -> np.ndarray:
         """Log likelihood (m,) of the mean estimate (d,) of `patches` maps at theta (m, p)."""
         design = regression.polynomial(theta, self.bounds, self.degree)
         sigma = regression.sigma(theta, self.bounds, self.log_scatter)
-        mean_variance = np.einsum("mi,ij,mj->m", design, self.covariance, design)
-        sigma = sigma * np.sqrt(1 / patches + mean_variance)[:, None]
+        sigma = sigma * np.sqrt(1 / patches + regression.mean_variance(design, self.covariance))[:, None]
         z = (statistic - design @ self.mean) / sigma
         chi2 = np.einsum("mi,ij,mj->m", z, np.linalg.inv(self.correlation), z)
         return -0.5 * chi2 - np.log(sigma).sum(axis=1)
@@ -104,8 +102,7 @@ def _best_degree(estimates: np.ndarray, theta: np.ndarray, bounds: np.ndarray) -
     is what counts: a polynomial that is too stiff shifts posteriors of large skies, one that is too free widens them.
     """
     largest = MAX_DEGREE[min(theta.shape[1], len(MAX_DEGREE)) - 1]
-    while largest > 1 and comb(theta.shape[1] + largest, largest) > len(theta) / MAPS_PER_TERM:
-        largest -= 1
+    largest = regression.degree_for(len(theta), theta.shape[1], largest, MAPS_PER_TERM)
     log_variance = regression.fit(estimates, theta, bounds, largest)[1]
     weight = 1 / regression.sigma(theta, bounds, log_variance)
     scores = []

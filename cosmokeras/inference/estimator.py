@@ -21,7 +21,7 @@ from cosmokeras.models.heads import Head, Mixtures, head_of
 from cosmokeras.observation.observer import Observer, in_batches
 from cosmokeras.params import checked
 from cosmokeras.params.config import Config
-from cosmokeras.surveys import images
+from cosmokeras.surveys import image_checks
 from cosmokeras.surveys.field_mean import must_have_mean
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ class Estimator:
         """
         maps = checked.maps(self.cfg, maps, varied=self.cfg.kind.observed == "standardised")
         coverage = checked.coverage(self.cfg, coverage, len(maps))
-        images.must_be_data(self.cfg, maps, coverage, "maps", NO_DATA)
+        image_checks.must_be_data(self.cfg, maps, coverage, "maps", NO_DATA)
         if self.cfg.kind.observed == "survey":
-            images.must_not_be_quiet(self.cfg, maps, coverage, "maps", NO_DATA)
+            image_checks.must_not_be_noiseless(self.cfg, maps, coverage, "maps", NO_DATA)
             must_have_mean(self.cfg, maps, coverage, "maps")
         return in_batches(self._observer.finish, (maps, coverage), 256)
 

@@ -6,6 +6,8 @@ Econometrica 44, 461).
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 
 SCATTER_DEGREE = 2  # of the log variance
@@ -21,6 +23,23 @@ def polynomial(theta: np.ndarray, bounds: np.ndarray, degree: int) -> np.ndarray
         frontier = [(value * unit[:, j], j) for value, first in frontier for j in range(first, unit.shape[1])]
         columns += [value for value, _ in frontier]
     return np.array(columns).T
+
+
+def terms(parameters: int, degree: int) -> int:
+    """Number of coefficients of a polynomial of total `degree` in so many parameters."""
+    return comb(parameters + degree, degree)
+
+
+def degree_for(maps: int, parameters: int, degree: int, maps_per_term: int) -> int:
+    """`degree`, or the largest one below it, but 1 at least, with so many maps for each coefficient."""
+    while degree > 1 and maps_per_term * terms(parameters, degree) > maps:
+        degree -= 1
+    return degree
+
+
+def mean_variance(design: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Variance (n,) of the fitted mean at the points of a design matrix, from the covariance of its coefficients."""
+    return np.einsum("ni,ij,nj->n", design, covariance, design)
 
 
 def fit(

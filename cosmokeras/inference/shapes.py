@@ -1,8 +1,8 @@
 """Non-Gaussian statistics: skewness and kurtosis (moments), peak and trough counts of smoothed maps.
 
 Moments of mass maps as in Gatti et al. 2020, MNRAS 498, 4060; peaks by height as in Dietrich & Hartlap 2010, MNRAS 402,
-1049. Both are in units of the smoothed map's own standard deviation, so that they say little about amplitudes, which
-spectra measure.
+1049. Both are in units of the smoothed map's own standard deviation, so that they depend little on amplitudes,
+which spectra measure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def smoothed_channels(obs: np.ndarray, scale: float = SCALES[-1]) -> np.ndarray:
 
 
 def signal_weights(smooth: np.ndarray) -> np.ndarray:
-    """Weights (channels,) of the channels in the sum that stands out most against their noise.
+    """Weights (channels,) of the channels in the sum of highest signal-to-noise ratio.
 
     Noise is independent from channel to channel and of the same size in observed maps: the leading eigenvector of the
     covariance of smoothed maps is the Karhunen-Loeve mode of most signal (Tegmark, Taylor & Heavens 1997,

@@ -1,4 +1,4 @@
-"""Libraries of masks: what a survey sees of patches, and how deep, to put on simulated maps.
+"""Libraries of masks: coverage and relative noise of patches of a survey, to put on simulated maps.
 
 A file holds the observed part of each pixel of many patches, .npy; with the noise of each pixel over the survey's, it
 is an .npz. `cosmokeras.surveys.footprint` makes them.
@@ -6,6 +6,7 @@ is an .npz. `cosmokeras.surveys.footprint` makes them.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,10 @@ from cosmokeras.readers.array_files import DAMAGED
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config
 
-USUAL_NOISE = 3.0  # by this factor the noise of most pixels may differ from the survey's
+# Factor by which the median of the relative noise may differ from 1: nine times more or fewer galaxies than n_eff.
+# Noise in absolute units is refused by it: sigma_e / sqrt(n_eff A) of the presets is 0.01 to 0.08
+# (`observer.noise_sigma`).
+MEDIAN_NOISE_FACTOR = 3.0
 
 
 def mask_file(config: Config) -> Path | None:
@@ -36,8 +40,8 @@ def survey_masks(config: Config, margin: int = 0) -> np.ndarray:
 
     Returns
     -------
-    (n, size + 2 margin, size + 2 margin), what the survey sees of the maps and of `margin` pixels around them; where
-    the masks do not tell, the surroundings are the mirror image
+    (n, size + 2 margin, size + 2 margin), coverage of the maps and of `margin` pixels around them; beyond the pixels of
+    the library it is the mirror image
     """
     size = config.data.size
     library = _library(config)
@@ -65,10 +69,8 @@ def _library(config: Config) -> tuple[np.ndarray, np.ndarray | None] | None:
         "; in a run with --temp or --queue a new file must be tracked: `dvc add data`" if in_temporary_run() else ""
     )
     try:
-        masks, noise = np.load(path, allow_pickle=False), None
-        if not isinstance(masks, np.ndarray):
-            with masks as both:
-                masks, noise = both["coverage"], both["noise"]
+        file = path.stat()
+        masks, noise = _arrays(path, (file.st_mtime_ns, file.st_size))
     except FileNotFoundError:
         raise UserError(f"{key}: {path} is missing; {remedy}") from None
     except KeyError:
@@ -112,14 +114,24 @@ def _library(config: Config) -> tuple[np.ndarray, np.ndarray | None] | None:
             )
         if not (np.isfinite(noise) & (noise > 0))[masks > 0].all():
             raise UserError(f"{key}: {path} holds `noise` that is not above 0 in observed pixels; {remedy}")
-        usual = float(np.median(noise[masks > 0]))
-        if not 1 / USUAL_NOISE <= usual <= USUAL_NOISE:
+        median = float(np.median(noise[masks > 0]))
+        if not 1 / MEDIAN_NOISE_FACTOR <= median <= MEDIAN_NOISE_FACTOR:
             raise UserError(
-                f"{key}: {path} holds `noise` of {usual:.3g} in most pixels; it is the noise of a pixel over the "
+                f"{key}: {path} holds `noise` of {median:.3g} in most pixels; it is the noise of a pixel over the "
                 "survey's, 1 where that is sigma_e / sqrt(n_eff A): divide it by the survey's"
             )
         noise = np.where(masks > 0, noise, np.float32(1))
     return masks, noise
+
+
+@lru_cache(maxsize=4)
+def _arrays(path: Path, version: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Coverage and relative noise in a file, as they stand; read once for each `version` (time and size) of it."""
+    array = np.load(path, allow_pickle=False)
+    if isinstance(array, np.ndarray):
+        return array, None
+    with array as archive:
+        return archive["coverage"], archive["noise"]
 
 
 def _around(masks: np.ndarray, size: int, margin: int) -> np.ndarray:

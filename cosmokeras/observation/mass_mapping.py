@@ -1,7 +1,7 @@
-"""How a survey's noisy convergence comes about from a noise-free one: a class for each `made_from` of a preset.
+"""Mass mapping, from noise-free to noisy convergence: a class for each `made_from` of a preset.
 
 TensorFlow operations on batches, (n, size, size, channels) float32, so that the input pipeline applies them afresh in
-every epoch. Each also tells the mean power of its noise.
+every epoch. Each also holds the mean power spectrum of its noise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class MassMapping(Protocol):
-    """How noisy convergence is made of noise-free convergence."""
+    """Makes noisy convergence of noise-free convergence."""
 
     noise_power: np.ndarray  # (size, size) in fft2 order, over that of white noise in flat pixels
 
@@ -46,7 +46,7 @@ def mass_mapping(cfg: Config, sigma: np.ndarray) -> MassMapping:
     """That of the survey of `cfg`; `sigma` (bins,) is the shape noise of a flat pixel."""
     if cfg.survey.made_from == "healpix" and cfg.survey.lmax is not None:
         return SphericalKaiserSquires(cfg, sigma)
-    ways: dict[str, Callable[[Config, np.ndarray], MassMapping]] = {
+    classes: dict[str, Callable[[Config, np.ndarray], MassMapping]] = {
         "healpix": HealpixNoise, "shear": FlatKaiserSquires, "flat": WhiteNoise,
     }  # fmt: skip
-    return ways[cfg.survey.made_from](cfg, sigma)
+    return classes[cfg.survey.made_from](cfg, sigma)

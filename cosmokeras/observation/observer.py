@@ -1,4 +1,4 @@
-"""What a survey does to a map: pixel averages, shape noise, mask, Kaiser-Squires, smoothing, scaling.
+"""The forward model of a survey: shape noise, mask, mass mapping, smoothing, scaling.
 
 The steps are TensorFlow operations, so that the input pipeline applies them afresh in every epoch; `observe` and the
 real maps go through the same code. Noise depends on the seed alone, on every device.
@@ -77,19 +77,19 @@ class Observer:
         """A survey's coverage (n, size, size) and noisy maps (n, size, size, channels), before the last steps."""
         import tensorflow as tf
 
-        pick, draw = tf.unstack(tf.random.split(seed, 2, alg="philox"))
-        which = integer_rows(pick, first, tf.shape(maps)[0], (), len(self.masks))
+        mask_seed, noise_seed = tf.unstack(tf.random.split(seed, 2, alg="philox"))
+        which = integer_rows(mask_seed, first, tf.shape(maps)[0], (), len(self.masks))
         coverage = tf.gather(tf.constant(self.masks), which)
         depth = None if self.depth is None else tf.gather(tf.constant(self.depth), which)
         inner = slice(self.mass_mapping.margin, self.mass_mapping.margin + self.size)
-        return coverage[:, inner, inner], self.mass_mapping(maps, coverage, draw, first, depth)
+        return coverage[:, inner, inner], self.mass_mapping(maps, coverage, noise_seed, first, depth)
 
     def finish(self, maps: tf.Tensor, coverage: tf.Tensor) -> tf.Tensor:
         """Last steps, which simulated and real maps share: mask, mean, smooth, mask, scale.
 
         The mean of the observed pixels goes where the survey's inversion of each patch left it undetermined.
         Maps are scaled up by the root of the observed part of their area: the power of a masked map goes with that
-        part, and a network that is not told it would take a full map for one with more signal.
+        part, and a network without the scaling would take a full map for one with more signal.
         """
         import tensorflow as tf
 
@@ -104,8 +104,8 @@ class Observer:
             maps = (maps - tf.reduce_sum(maps, axis=(1, 2), keepdims=True) / seen) * used
         if self.beam is not None:
             maps = tf.math.real(filter_complex(maps, self.beam)) * used
-        part = tf.reduce_mean(used, axis=(1, 2, 3), keepdims=True)
-        return maps * tf.constant(self.scale, tf.float32) * tf.math.rsqrt(tf.maximum(part, 1 / self.size**2))
+        fraction = tf.reduce_mean(used, axis=(1, 2, 3), keepdims=True)
+        return maps * tf.constant(self.scale, tf.float32) * tf.math.rsqrt(tf.maximum(fraction, 1 / self.size**2))
 
     def _standardise(self, maps: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Operations on batches of maps that several ways of mass mapping share."""
+"""Operations on batches of maps that the mass mappings share."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cosmokeras.sky import pixels
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-USED = 0.5  # a pixel counts as observed when at least this part of it is
+USED = pixels.USED
 
 
 def filter_complex(maps: tf.Tensor, transfer: np.ndarray) -> tf.Tensor:

@@ -1,8 +1,8 @@
-"""Random numbers by rows: those of row i follow from the seed and i, whoever draws which rows together.
+"""Counter-based random numbers by rows: those of row i follow from the seed and i alone, in batches of any size.
 
-So a map has the same noise in a batch of any size, and of several processes each draws what belongs to its own part of
-a batch. The Philox generator (Salmon et al. 2011, SC'11, doi:10.1145/2063384.2063405) counts its blocks of four 32-bit
-words; rows are whole numbers of blocks, and to begin at another row is to begin at another count.
+So a map has the same noise in every batch, and of several processes each generates its own part of a batch. The Philox
+generator (Salmon et al. 2011, SC'11, doi:10.1145/2063384.2063405) counts its blocks of four 32-bit words; rows are
+whole numbers of blocks, and to begin at another row is to begin at another count.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def integer_rows(
 
 
 def _rows(
-    draw: Callable[..., tf.Tensor],
+    generator: Callable[..., tf.Tensor],
     seed: tf.Tensor,
     first: tf.Tensor | int,
     count: tf.Tensor | int,
@@ -57,7 +57,7 @@ def _rows(
     key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
     # the lower of the counter's two words is 0 at the start: no row is far enough away to carry into the upper one
     counter += tf.stack([tf.cast(first, tf.uint64) * tf.constant(blocks, tf.uint64), tf.constant(0, tf.uint64)])
-    drawn = draw(
+    values = generator(
         shape=tf.stack([tf.cast(count, tf.int32), BLOCK * blocks]), key=key, counter=counter, alg=PHILOX, **more
     )
-    return tf.reshape(drawn[:, :numbers], [-1, *shape])
+    return tf.reshape(values[:, :numbers], [-1, *shape])

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class FlatKaiserSquires:
     """Shear in flat pixels, with shape noise and mask, and back by Kaiser-Squires.
 
-    Each patch is inverted by itself, or out of a field that goes on around it: by its mirror images, `margin` pixels
-    wide, so that what wraps around stays outside. Of such a patch the mean is a long wave of the field.
+    Each patch is inverted by itself, or as part of a field that continues beyond it: padded by its mirror images,
+    `margin` pixels wide, so that the periodic boundary stays outside. The mean of such a patch is a mode of the field
+    longer than the patch.
     """
 
     def __init__(self, cfg: Config, sigma: np.ndarray) -> None:

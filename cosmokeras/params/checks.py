@@ -11,14 +11,14 @@ import numpy as np
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.own_maps import check_truth
 from cosmokeras.params.registry import KINDS, MODELS, RANGES, SOURCES
-from cosmokeras.params.survey import MOST, NEAREST
+from cosmokeras.params.survey import MAX_OUTSIDE, MIN_MEAN_Z
+from cosmokeras.sky.patches import MAX_SIDE_DEG
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config
 
 SIMULATED = ("hsc_y3", "quijote")  # sources of simulated maps that may be the user's own
 OWN = tuple(name for name, source in SOURCES.items() if source.own)
-MAX_PATCH_DEG = 30.0  # beyond this a tangent plane distorts a patch by more than 4 %
 
 
 def check(config: Config, origin: str) -> None:
@@ -104,10 +104,10 @@ def _check_lpt(config: Config, fail: Callable[[str], None]) -> None:
 
 def _check_lensing(config: Config, fail: Callable[[str], None]) -> None:
     side = config.data.size * config.pixel_arcmin / 60
-    if side > MAX_PATCH_DEG:
+    if side > MAX_SIDE_DEG:
         fail(
             f"data.size={config.data.size}: a patch of {side:.0f} deg (lensing.pixel_arcmin={config.pixel_arcmin}) is "
-            f"larger than the tangent plane allows; size * pixel must be at most {MAX_PATCH_DEG:.0f} deg"
+            f"larger than the tangent plane allows; size * pixel must be at most {MAX_SIDE_DEG:.0f} deg"
         )
     if config.mean == "removed_field" and config.field_deg is None:
         fail("lensing.mean=removed_field: needs lensing.field_deg, the side [deg] of the field whose mean is removed")
@@ -133,16 +133,16 @@ def _check_shift(config: Config, fail: Callable[[str], None]) -> None:
     before = survey.n_z_inside()[0]
     for shift in shifts:
         part, mean = survey.n_z_inside(float(shift))
-        if (lost := 1 - part / before).max() > MOST:
+        if (lost := 1 - part / before).max() > MAX_OUTSIDE:
             number = lost.argmax() + 1
             fail(
                 f"{key}: a shift of {shift:g} takes {lost.max():.0%} of n(z) of bin {number} of {survey.name} out of "
-                f"0 < z < {survey.z_max:g}; at most {MOST:.0%} is allowed"
+                f"0 < z < {survey.z_max:g}; at most {MAX_OUTSIDE:.0%} is allowed"
             )
-        if mean.min() < NEAREST:
+        if mean.min() < MIN_MEAN_Z:
             fail(
                 f"{key}: a shift of {shift:g} takes bin {mean.argmin() + 1} of {survey.name} to a mean redshift of "
-                f"{mean.min():.2g}; at least {NEAREST:g} is allowed"
+                f"{mean.min():.2g}; at least {MIN_MEAN_Z:g} is allowed"
             )
 
 

@@ -1,4 +1,4 @@
-"""What a user says of maps of their own: whether they were observed, and the truth of simulated ones."""
+"""Metadata of the user's own maps: whether they were observed, and the truth of simulated ones."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def stated(cfg: Config) -> Stated:
         True: ("observed", "Maps given by the user, who states that they are observed"),
         False: ("simulated", "Maps given by the user, who states that they are simulated"),
     }[observed]
-    return Stated(observed, kind, words, truth)
+    return Stated(observed=observed, kind=kind, statement=words, truth=truth)
 
 
 def whole_truth(truth: Mapping[str, float]) -> dict[str, float]:
-    """A truth with what S8 = sigma8 sqrt(omega_m / 0.3) makes known of omega_m and sigma8.
+    """A truth with what follows for omega_m and sigma8 from S8 = sigma8 sqrt(omega_m / 0.3).
 
     Examples
     --------

@@ -1,8 +1,6 @@
-"""Cosmologies out of the prior box."""
+"""Samples of the prior box, by a Sobol sequence (1967, USSR Comput. Math. Math. Phys. 7, 86)."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,14 +8,12 @@ from cosmokeras.common import arguments
 from cosmokeras.params import checked
 from cosmokeras.params.config import Config
 
-if TYPE_CHECKING:
-    pass
-
 
 def sample_prior(cfg: Config, n: int, seed: int) -> np.ndarray:
-    """Draw `n` cosmologies from the prior box, shape (n, p) float64, columns `cfg.parameter_names`.
+    """Sample `n` cosmologies from the prior box, shape (n, p) float64, columns `cfg.parameter_names`.
 
-    A scrambled Sobol sequence (scipy.stats.qmc): every draw is uniform in the box, and together they fill it evenly.
+    Scrambled as in scipy.stats.qmc (Matousek 1998, J. Complexity 14, 527): every sample is uniform in the box, and
+    together they fill it evenly.
     """
     from scipy.stats import qmc  # takes a second, which the processes that make maps do without
 

@@ -52,15 +52,16 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "lensing": Kind(
-        "cosmokeras.simulators.lensing", tuple(RANGES), "survey", False, r"convergence $\kappa$", "lensing"
+        "cosmokeras.simulators.lensing", parameters=tuple(RANGES), observed="survey", periodic=False,
+        unit=r"convergence $\kappa$", section="lensing",
     ),
     "2lpt": Kind(
-        "cosmokeras.simulators.lpt", tuple(COSMOLOGY), "plain", True, "mean overdensity of a slab", "lpt",
-        matter="linear",
+        "cosmokeras.simulators.lpt", parameters=tuple(COSMOLOGY), observed="plain", periodic=True,
+        unit="mean overdensity of a slab", section="lpt", matter="linear",
     ),
     "grf": Kind(
-        "cosmokeras.simulators.grf", ("omega_m", "h", "n_s"), "standardised", True,
-        "density contrast (arbitrary units)", "grf", fresh=True, matter="bbks",
+        "cosmokeras.simulators.grf", parameters=("omega_m", "h", "n_s"), observed="standardised", periodic=True,
+        unit="density contrast (arbitrary units)", section="grf", fresh=True, matter="bbks",
     ),
 }  # fmt: skip
 

@@ -19,13 +19,18 @@ from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import in_temporary_run
 from cosmokeras.redshifts import integrals
 from cosmokeras.redshifts.terms import Bin, Frozen, Integrals
-from cosmokeras.sky.pixels import healpix_side
+from cosmokeras.sky.pixels import full_lmax, healpix_side
 from cosmokeras.sky.spherical_ks import highest_lmax
 
 SURVEY_FOLDER = Path("data/surveys")
-MOST = 0.5  # part of n(z) that may lie outside of 0 < z < z_max, or be shifted out of it
-BEYOND = 0.03  # part of n(z) beyond z_max that is worth a word
-NEAREST = 0.02  # mean redshift of a bin: nearer sources are lensed by next to nothing, and the grid in z is too coarse
+# Part of n(z) that may lie outside of 0 < z < z_max, or be shifted out of it. A choice: with less than half of its
+# galaxies a bin is no longer the one that n_eff and sigma_e describe.
+MAX_OUTSIDE = 0.5
+# Part of n(z) beyond z_max that is warned of. Presets have 0.4 % at most, `1 - load_survey(name).n_z_inside()[0]`.
+WARN_OUTSIDE = 0.03
+# Least mean redshift of a bin: 13 steps of the grid in z that distances are tabulated on (`Background.z`, z_max / 2000
+# = 0.0015 for z_max = 3); a nearer bin would not be resolved.
+MIN_MEAN_Z = 0.02
 
 Mean = Literal["kept", "removed_field", "removed_patch"]
 Pixels = Literal["centres", "kappa", "shear", "cut"]
@@ -54,7 +59,7 @@ class Survey(Frozen):
     HEALPix transforms; published maps of more than 2.5 nside have (13 % in kappa_E at 3 nside - 1), and none such are
     made here. HEALPix pixels look different at each latitude: `sky` says in boxes where the survey lies.
 
-    Shear does not tell the mean of the convergence. `inversion` says what a catalogue's shear is inverted in: each
+    Shear does not determine the mean of the convergence. `inversion` says what a catalogue's shear is inverted in: each
     `patch` by itself, or a whole `field` that patches are cut out of. `mean` says what maps are without: nothing
     (`kept`, as simulations are, and patches of a sky that was inverted as a whole), the mean of a square field of side
     `field_deg` (`removed_field`), or each patch's own (`removed_patch`).
@@ -82,7 +87,7 @@ class Survey(Frozen):
         if self.made_from == "healpix" and self.nside is None:
             msg = "made_from healpix needs the nside of the maps that patches are cut out of"
             raise ValueError(msg)
-        if self.lmax is not None and (self.nside is None or not self.nside <= self.lmax < 3 * self.nside):
+        if self.lmax is not None and (self.nside is None or not self.nside <= self.lmax <= full_lmax(self.nside)):
             msg = f"lmax {self.lmax} must be from nside to 3 nside - 1, and nside is {self.nside}"
             raise ValueError(msg)
         if self.mean == "removed_field" and self.field_deg is None:
@@ -135,7 +140,7 @@ class Survey(Frozen):
         return self.n_z_weights(z) * 2 / (np.append(step, 0.0) + np.insert(step, 0, 0.0))
 
     def n_z_nodes(self, grid: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
-        """Redshifts (n,), in no order, that `n_z` has to be looked at on besides those of an ascending `grid`."""
+        """Redshifts (n,), in no order, that `n_z` has to be sampled at besides those of an ascending `grid`."""
         moved = [s + term.nodes(grid) for i, s in enumerate(self._shifts(shift)) for term in self.bins[i].n_z]
         z = np.concatenate(moved)
         return z[(z > 0) & (z < self.z_max)]
@@ -155,8 +160,8 @@ class Survey(Frozen):
     def _integrals(self, number: int, z: ArrayLike, shift: float) -> Integrals:
         """Mass and moment up to `z` of a bin's n(z - shift), cut off at z = 0 and z_max."""
         low = max(0.0, shift)
-        places = np.clip(z, low, max(low, self.z_max)) - shift
-        terms = np.array([term.integrals(places) for term in self.bins[number].n_z])
+        limits = np.clip(z, low, max(low, self.z_max)) - shift
+        terms = np.array([term.integrals(limits) for term in self.bins[number].n_z])
         mass, moment = terms.sum(axis=0)
         return mass, moment + shift * mass
 
@@ -190,13 +195,20 @@ class Survey(Frozen):
                 raise UserError(f"{where}: {above / whole:.0%} of n(z) lies above z = 0; give redshifts of sources")
             part, mean = (float(one[i]) for one in self.n_z_inside())
             beyond = 1 - part
-            if beyond > MOST:
+            if beyond > MAX_OUTSIDE:
                 raise UserError(f"{where}: {beyond:.0%} of n(z) lies beyond z_max={self.z_max:g}; set a higher z_max")
-            if mean < NEAREST:
-                raise UserError(f"{where}: mean redshift {mean:.2g}; sources nearer than {NEAREST} are not allowed")
-            if beyond > BEYOND:
+            if mean < MIN_MEAN_Z:
+                raise UserError(f"{where}: mean redshift {mean:.2g}; sources nearer than {MIN_MEAN_Z} are not allowed")
+            if beyond > WARN_OUTSIDE:
                 lines.append(f"{where}: {beyond:.1%} of n(z) lies beyond z_max={self.z_max:g} and is left out")
         return lines
+
+    @property
+    def healpix_nside(self) -> int:
+        """NSIDE of the maps that patches are cut out of; refused where the preset has none."""
+        if self.nside is None:
+            raise UserError(f"survey {self.name}: nside is missing; patches are cut out of HEALPix maps of it")
+        return self.nside
 
     @property
     def n_eff(self) -> np.ndarray:
@@ -218,7 +230,7 @@ class Survey(Frozen):
 
         Our own inversions go up to 2.5 nside, see `spherical_ks`; published maps may have another lmax.
         """
-        if self.lmax is None or self.lmax < 3 * nside:
+        if self.lmax is None or self.lmax <= full_lmax(nside):
             return self.lmax
         return highest_lmax(nside)
 
@@ -234,11 +246,11 @@ def load_survey(name: str, folder: Path | str = SURVEY_FOLDER) -> Survey:
     folder = Path(folder)
     path = folder / f"{name}.yaml"
     if not path.exists():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none (run `dvc pull data.dvc`)"
+        available = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none (run `dvc pull data.dvc`)"
         track = (
             "; in a run with --temp or --queue a new one must be tracked: `dvc add data`" if in_temporary_run() else ""
         )
-        raise UserError(f"lensing.survey: no preset {name!r} in {folder}; known: {known}{track}")
+        raise UserError(f"lensing.survey: no preset {name!r} in {folder}; known: {available}{track}")
     try:
         raw = yaml12.read(path)
         for one in raw["bins"]:
@@ -253,11 +265,11 @@ def load_survey(name: str, folder: Path | str = SURVEY_FOLDER) -> Survey:
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a survey preset ({error!r}); see data/surveys/des_y3.yaml for one") from None
     for line in survey.check_n_z():
-        _say(f"{path}: {line}")
+        _warn_once(f"{path}: {line}")
     return survey
 
 
 @cache
-def _say(line: str) -> None:
-    """Once in a process: presets are read often."""
+def _warn_once(line: str) -> None:
+    """A line on stderr, once in a process: presets are read often."""
     print(f"WARNING: {line}", file=sys.stderr, flush=True)

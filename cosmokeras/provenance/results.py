@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from cosmokeras.common.code import ROOT
 from cosmokeras.observation.masks import mask_file
 from cosmokeras.params.config import Config
 from cosmokeras.params.registry import SOURCES
@@ -17,6 +18,7 @@ from cosmokeras.redshifts.terms import Table
 from cosmokeras.surveys.download.manifest import MANIFEST, load_manifest
 
 Files = dict[str, Path]
+LITERATURE = "cosmokeras/report/published.yaml"
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,14 @@ class Result:
         return Result(*(tuple(dict.fromkeys(a + b)) for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
-def _survey(cfg: Config) -> bool:
+def has_survey(cfg: Config) -> bool:
+    """Whether maps are those of a survey, with noise and a mask of its preset."""
     return cfg.kind.observed == "survey"
 
 
 def _words(cfg: Config) -> dict[str, Any]:
     """What a trained model says of its survey."""
-    texts = {name: getattr(cfg.survey, name) for name in ("name", "title", "citation")} if _survey(cfg) else {}
+    texts = {name: getattr(cfg.survey, name) for name in ("name", "title", "citation")} if has_survey(cfg) else {}
     return {"survey": texts} if texts else {}
 
 
@@ -54,7 +57,7 @@ def _inference(cfg: Config) -> dict[str, Any]:
 
 def _redshift_files(cfg: Config) -> Files:
     """Tables of n(z)."""
-    terms = [term for one in cfg.survey.bins for term in one.n_z] if _survey(cfg) else []
+    terms = [term for one in cfg.survey.bins for term in one.n_z] if has_survey(cfg) else []
     names = [term.file for term in terms if isinstance(term, Table)]
     return {_named(SURVEY_FOLDER / name): Path(cfg.root) / SURVEY_FOLDER / name for name in names}
 
@@ -72,7 +75,7 @@ def _starting_weights(cfg: Config) -> Files:
 def _sky_files(cfg: Config) -> Files:
     """The mock sky, or the user's own maps and mask; what is published has its checksums in the manifest."""
     found: Files = {}
-    if cfg.real.source == "mock" and _survey(cfg) and cfg.survey.mock is not None:
+    if cfg.real.source == "mock" and has_survey(cfg) and cfg.survey.mock is not None:
         found[_named(SURVEY_FOLDER / cfg.survey.mock)] = Path(cfg.root) / SURVEY_FOLDER / cfg.survey.mock
     paths = (cfg.real.path,) if isinstance(cfg.real.path, str) else cfg.real.path or ()
     for given in filter(None, (*paths, cfg.real.mask)):
@@ -86,7 +89,12 @@ def _sky_files(cfg: Config) -> Files:
     return found
 
 
-def _published(cfg: Config) -> dict[str, Any]:
+def _literature(cfg: Config) -> Files:
+    """Values that results are compared with."""
+    return {LITERATURE: ROOT / LITERATURE}
+
+
+def _manifest_entries(cfg: Config) -> dict[str, Any]:
     """What the manifest says of the files of the source."""
     path, group = Path(cfg.root) / MANIFEST, f"{cfg.real.source}/"
     if SOURCES[cfg.real.source].module == "cosmokeras.surveys.sources.mock" or not path.exists():
@@ -110,10 +118,10 @@ def _named(path: Path) -> str:
 MAPS = ("kind",), (Config.simulation_key,), (_redshift_files,)
 SEEN = ("kind",), (Config.simulation_key, Config.observation_key), (_redshift_files, _masks)
 TRAINED = ("kind", "model"), (*SEEN[1], Config.training_key), (*SEEN[2], _starting_weights)
-SKY = ("source",), (Config.sky_key, _published), (_masks, _sky_files)
-# Stages have all that they import; what is kept of them has the code that its numbers come from, without pictures.
+SKY = ("source",), (Config.sky_key, _manifest_entries), (_masks, _sky_files)
+# Stages have all that they import, and none but `plots` imports what draws.
 RESULTS = {
-    "maps": Result(("cosmokeras.dataset.shards",), *MAPS),
+    "maps": Result(("cosmokeras.dataset.generation",), *MAPS),
     "generate": Result(("stages.generate",), *MAPS),
     "sky": Result(("cosmokeras.surveys", "cosmokeras.params.config"), *SKY),
     "fetch_real": Result(("stages.fetch_real",), *SKY),
@@ -123,5 +131,6 @@ RESULTS = {
     ),
     "train": Result(("stages.train",), TRAINED[0], (*TRAINED[1], _words), TRAINED[2]),
     "evaluate": Result(("stages.evaluate",), ("kind", "model"), (_evaluation,), ()),
-    "infer": Result(("stages.infer",), ("kind", "model"), (_inference,), ()),
+    "infer": Result(("stages.infer",), ("kind", "model"), (_inference,), (_literature,)),
+    "plots": Result(("stages.plots",), (), (), (_literature,)),
 }

@@ -19,9 +19,9 @@ from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import sha256
 from cosmokeras.params.config import Config
 from cosmokeras.params.registry import KINDS, MODELS, SOURCES
-from cosmokeras.provenance.results import RESULTS, SEEN, Result, _survey
+from cosmokeras.provenance.results import RESULTS, SEEN, Result, has_survey
 
-STAGES = ("generate", "fetch_real", "train", "evaluate", "infer")
+STAGES = ("generate", "fetch_real", "train", "evaluate", "infer", "plots")
 FOLDER = Path("outputs/inputs")  # of the statements of all stages, for DVC
 NOTE = "inputs.json"  # the statement in an output folder
 SHOWN = 4  # differences in one line
@@ -102,7 +102,7 @@ def check_record(folder: Path, cfg: Config, name: str, stage: str) -> None:
 
 def _is_simulated_here(cfg: Config) -> bool:
     """Whether the sky is made by the simulator of the training maps (see `surveys.mock`)."""
-    return cfg.real.source == "mock" and not (_survey(cfg) and cfg.survey.mock is not None)
+    return cfg.real.source == "mock" and not (has_survey(cfg) and cfg.survey.mock is not None)
 
 
 def _digest(path: Path) -> str | None:

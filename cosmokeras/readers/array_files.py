@@ -62,10 +62,10 @@ def respelt(path: Path | str) -> str | None:
     ('maps.fits[KAPPA]', 'maps.npz:kappa', 'maps.npy', None)
     """
     endings = "|".join(map(re.escape, sorted(SUFFIXES, key=len, reverse=True)))
-    found = re.fullmatch(rf"(.+?(?:{endings}))(?::|\[)([^\[\]]*)\]?", str(path), re.IGNORECASE)
-    if not found or not found[2]:
+    match = re.fullmatch(rf"(.+?(?:{endings}))(?::|\[)([^\[\]]*)\]?", str(path), re.IGNORECASE)
+    if not match or not match[2]:
         return None
-    file, key = found[1], found[2]
+    file, key = match[1], match[2]
     if file.lower().endswith(".npy"):
         return file
     return f"{file}[{key}]" if file.lower().endswith(FITS) else f"{file}:{key}"

@@ -29,16 +29,16 @@ PLAIN = ("", "1", "NONE", "N/A", "KAPPA", "CONVERGENCE", "DIMENSIONLESS", "UNITL
 
 
 def nside(path: Path | str, header: Mapping[str, Any]) -> int | None:
-    """NSIDE of a HEALPix header, also where it is written as text; None where it is not told."""
-    told = header.get("NSIDE")
-    if told is None:
+    """NSIDE of a HEALPix header, also where it is written as text; None where there is none."""
+    value = header.get("NSIDE")
+    if value is None:
         return None
     try:
-        number = float(str(told).strip())
+        number = float(str(value).strip())
     except ValueError:
         number = 0.5
-    if number != int(number) or number < 1 or isinstance(told, bool):
-        raise UserError(f"{path}: header NSIDE is {told!r}; it must be a whole number, 12 NSIDE^2 pixels make a map")
+    if number != int(number) or number < 1 or isinstance(value, bool):
+        raise UserError(f"{path}: header NSIDE is {value!r}; it must be a whole number, 12 NSIDE^2 pixels make a map")
     return int(number)
 
 
@@ -102,12 +102,12 @@ def must_have_no_unit(path: Path | str, unit: object, key: str) -> None:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore")
-            known = units.Unit(text)
+            unit_read = units.Unit(text)
     except (ValueError, TypeError):
         return  # words
-    if known == units.dimensionless_unscaled:
+    if unit_read == units.dimensionless_unscaled:
         return
-    what = "is in per cent" if known == units.percent else f"is in {text}"
+    what = "is in per cent" if unit_read == units.percent else f"is in {text}"
     raise UserError(
         f"{path}: header {key} = {text!r} says that the map {what}; give a plain number, and take {key} out of the "
         "header if it is wrong"
@@ -115,7 +115,7 @@ def must_have_no_unit(path: Path | str, unit: object, key: str) -> None:
 
 
 def pixel_arcmin(path: Path | str, header: Mapping[str, Any]) -> float | None:
-    """Pixel side [arcmin] that the header of a flat map tells; None where it does not."""
+    """Pixel side [arcmin] in the header of a flat map; None where there is none."""
     from astropy.wcs import WCS
     from astropy.wcs.utils import proj_plane_pixel_scales
 
@@ -147,7 +147,7 @@ def pixel_arcmin(path: Path | str, header: Mapping[str, Any]) -> float | None:
 
 
 def corners(header: Mapping[str, Any], height: int, width: int) -> np.ndarray | None:
-    """Unit vectors (3, 3) to the first, the last and the upper left pixel of a flat map; None where it tells no sky."""
+    """Unit vectors (3, 3) to the first, the last and the upper left pixel of a flat map; None without coordinates."""
     from astropy.wcs import WCS
 
     if not str(header.get("CTYPE1", "")).strip() or "CRVAL1" not in header:
@@ -165,12 +165,13 @@ def corners(header: Mapping[str, Any], height: int, width: int) -> np.ndarray | 
     return vectors if np.isfinite(vectors).all() else None
 
 
-def must_have_pixel(path: Path | str, header: Mapping[str, Any], told: float) -> None:
-    """Refuse flat maps whose header has another pixel than `told` [arcmin] in real.pixel_arcmin."""
-    found = pixel_arcmin(path, header)
-    if found is not None and abs(found / told - 1) > PIXEL_TOLERANCE:
+def must_have_pixel(path: Path | str, header: Mapping[str, Any], expected: float) -> None:
+    """Refuse flat maps whose header has another pixel than `expected` [arcmin], that of real.pixel_arcmin."""
+    side = pixel_arcmin(path, header)
+    if side is not None and abs(side / expected - 1) > PIXEL_TOLERANCE:
         raise UserError(
-            f"{path}: header says pixels of {found:.4g} arcmin, but real.pixel_arcmin={told:g}; correct one of the two"
+            f"{path}: header says pixels of {side:.4g} arcmin, but real.pixel_arcmin={expected:g}; "
+            "correct one of the two"
         )
 
 

@@ -48,9 +48,9 @@ def read_healpix(
             table = file[_table(path, file, key, hdu)]
             header, names = table.header, list(table.columns.names)
             whole = [table.data.dtype[name].kind in "iu" for name in names]
-            place = headers.index_column(header, names, whole, len(table.data))
-            maps = [name for i, name in enumerate(names) if i != place]
-            index = None if place is None else np.asarray(table.data[names[place]]).ravel()
+            number_column = headers.index_column(header, names, whole, len(table.data))
+            maps = [name for i, name in enumerate(names) if i != number_column]
+            index = None if number_column is None else np.asarray(table.data[names[number_column]]).ravel()
             chosen = maps if fields is None else [_column(path, maps, f) for f in np.atleast_1d(fields).tolist()]
             columns = [np.asarray(table.data[name]).ravel() for name in chosen]
             if not maps and index is not None:

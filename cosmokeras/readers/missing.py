@@ -1,8 +1,8 @@
 """Pixels without data that are not marked as such: values that no noisy observation has.
 
-Noise never gives one number again and again: it gives each number that a file can hold about as often as others near
-it. A value far more frequent than those (0 in star holes, the fill value of a strip) stands for missing data, and so
-does one far beyond all others (-99). Maps stored in coarse steps repeat all their values alike.
+Noise does not repeat one number: each number that a file can hold is about as frequent as its neighbours. A value far
+more frequent than those (0 in star holes, the fill value of a strip) stands for missing data, and so does one far
+beyond all others (-99). Maps stored in coarse steps repeat all their values alike.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from cosmokeras.common.errors import UserError
 
 Missing = float | Literal["nan"] | None
 
-PART = 1e-4  # of the observed pixels of a file; fewer are too few to shift a result
-LEAST = 4  # pixels
-NEAR = 64  # values on either side; sums of rounded numbers, as float16 of signal and noise, favour one in some
-FACTOR = 4.0  # a value more frequent than this factor times the most frequent of those near it is none of noise
-CHANCE = 8  # pixels more, by chance
-ZERO_SLACK = 1.1  # in coarse steps, by this factor 0 may be more frequent than the values around it foretell
-COUNTED = 200  # pixels around 0 that foretell how often it is
-FAR = 30.0  # standard deviations from the median
-LARGE = 10.0  # no convergence is as large in one pixel
+MIN_FRACTION = 1e-4  # of the observed pixels of a file; fewer are too few to shift a result
+MIN_PIXELS = 4
+NEIGHBOURS = 64  # values on either side; sums of rounded numbers, as float16 of signal and noise, favour one in some
+EXCESS = 4.0  # a value more frequent than this factor times the most frequent of its neighbours is none of noise
+SCATTER = 8  # pixels more, by chance
+ZERO_EXCESS = 1.1  # in coarse steps, by this factor 0 may be more frequent than the values around it predict
+MIN_COUNT = 200  # pixels around 0, for that prediction
+OUTLIER = 30.0  # standard deviations from the median
+MAX_KAPPA = 10.0  # no convergence is as large in one pixel
 BLOCK = 8  # pixels along the side of the squares whose noise is looked at
-NOISY = 0.5  # maps of which most squares have less than this part of the expected noise have none of it
-QUIET = 0.2  # a square with less than this part of the expected noise holds no data
+WITH_NOISE = 0.5  # maps of which most squares have less than this part of the expected noise have none of it
+NOISELESS = 0.2  # a square with less than this part of the expected noise holds no data
 
 
-class Found(NamedTuple):
-    """A value that stands for missing data, and its pixels among the observed ones."""
+class RepeatedValue(NamedTuple):
+    """A value that stands for missing data, and how many of the observed pixels have it."""
 
     value: float
     pixels: int
@@ -48,7 +48,7 @@ def is_missing(maps: np.ndarray, value: Missing) -> np.ndarray:
     return same
 
 
-def repeated(values: np.ndarray, noise: bool = True) -> list[Found]:
+def repeated_values(values: np.ndarray, noise: bool = True) -> list[RepeatedValue]:
     """Values of noisy pixels that stand for missing data, the most frequent first.
 
     Parameters
@@ -60,58 +60,58 @@ def repeated(values: np.ndarray, noise: bool = True) -> list[Found]:
     --------
     >>> pixels = np.random.default_rng(0).normal(size=1000)
     >>> pixels[:30] = 0
-    >>> repeated(pixels), repeated(np.round(8 * pixels[30:]) / 8)
-    ([Found(value=0.0, pixels=30)], [])
+    >>> repeated_values(pixels), repeated_values(np.round(8 * pixels[30:]) / 8)
+    ([RepeatedValue(value=0.0, pixels=30)], [])
     """
     if values.dtype == np.float16:
         values = values.astype(np.float32)  # numpy 2.4.6 leaves millions of float16 numbers out of order
-    found, counts = np.unique(values, return_counts=True)
-    if len(found) < 2:
-        return [Found(float(found[0]), int(counts[0]))] if len(found) and (noise or found[0] == 0) else []
-    bad = np.zeros(len(found), bool)
-    often = np.flatnonzero((counts >= LEAST) & ((counts > FACTOR + CHANCE) | (found == 0)))
-    steps = np.delete(np.arange(-NEAR, NEAR + 1), NEAR)
-    near = np.pad(counts, NEAR)[NEAR + often[:, None] + steps].max(axis=1)
-    bad[often] = counts[often] > FACTOR * near + np.where(found[often] == 0, 0, CHANCE)
+    levels, counts = np.unique(values, return_counts=True)
+    if len(levels) < 2:
+        return [RepeatedValue(float(levels[0]), int(counts[0]))] if len(levels) and (noise or levels[0] == 0) else []
+    bad = np.zeros(len(levels), bool)
+    frequent = np.flatnonzero((counts >= MIN_PIXELS) & ((counts > EXCESS + SCATTER) | (levels == 0)))
+    steps = np.delete(np.arange(-NEIGHBOURS, NEIGHBOURS + 1), NEIGHBOURS)
+    expected = np.pad(counts, NEIGHBOURS)[NEIGHBOURS + frequent[:, None] + steps].max(axis=1)
+    bad[frequent] = counts[frequent] > EXCESS * expected + np.where(levels[frequent] == 0, 0, SCATTER)
     middle = float(np.median(values))
     sigma = 1.4826 * float(np.median(np.abs(values - middle)))
-    zero = int(np.searchsorted(found, 0))
-    if zero < len(found) and found[zero] == 0:
-        bad[zero] |= _too_many_zeros(found, counts, zero, sigma)
+    zero = int(np.searchsorted(levels, 0))
+    if zero < len(levels) and levels[zero] == 0:
+        bad[zero] |= _too_many_zeros(levels, counts, zero, sigma)
     if noise:
-        bad |= _far(found, counts, middle, sigma)
+        bad |= _outliers(levels, counts, middle, sigma)
     else:
-        bad &= found == 0
+        bad &= levels == 0
     order = np.flatnonzero(bad)[np.argsort(-counts[bad], kind="stable")]
-    return [Found(float(found[i]), int(counts[i])) for i in order]
+    return [RepeatedValue(float(levels[i]), int(counts[i])) for i in order]
 
 
-def _too_many_zeros(found: np.ndarray, counts: np.ndarray, zero: int, sigma: float) -> bool:
+def _too_many_zeros(levels: np.ndarray, counts: np.ndarray, zero: int, sigma: float) -> bool:
     """Whether 0, among values in equal steps, is more frequent than those around it say."""
-    if not 2 <= zero < len(found) - 2:
+    if not 2 <= zero < len(levels) - 2:
         return False
-    step = float(found[zero + 1])
-    reach = int(np.clip(sigma / (2 * step), 2, NEAR))  # over half a sigma a Gaussian changes by 12 %
-    if not reach <= zero < len(found) - reach:
+    step = float(levels[zero + 1])
+    reach = int(np.clip(sigma / (2 * step), 2, NEIGHBOURS))  # over half a sigma a Gaussian changes by 12 %
+    if not reach <= zero < len(levels) - reach:
         return False
-    steps = np.diff(found[zero - reach : zero + reach + 1].astype(np.float64))
+    steps = np.diff(levels[zero - reach : zero + reach + 1].astype(np.float64))
     around = np.delete(counts[zero - reach : zero + reach + 1], reach)
-    if np.ptp(steps) > 0.02 * step or around.sum() < COUNTED:
+    if np.ptp(steps) > 0.02 * step or around.sum() < MIN_COUNT:
         return False
     count = int(counts[zero])
     if reach > 2:
-        foretold, variance = float(np.log(around.mean())), 1 / around.sum()
+        predicted, variance = float(np.log(around.mean())), 1 / around.sum()
     else:  # of a parabola in ln(count), which a Gaussian is
         weights = np.array([-1, 4, 4, -1]) / 6
-        foretold, variance = float(weights @ np.log(around)), float(weights**2 @ (1 / around))
-    return bool(np.log(count) - foretold > np.log(ZERO_SLACK) + 6 * np.sqrt(1 / count + variance))
+        predicted, variance = float(weights @ np.log(around)), float(weights**2 @ (1 / around))
+    return bool(np.log(count) - predicted > np.log(ZERO_EXCESS) + 6 * np.sqrt(1 / count + variance))
 
 
-def _far(found: np.ndarray, counts: np.ndarray, middle: float, sigma: float) -> np.ndarray:
-    """Values FAR standard deviations from the median, if they are repeated or too large for a convergence."""
+def _outliers(levels: np.ndarray, counts: np.ndarray, middle: float, sigma: float) -> np.ndarray:
+    """Values OUTLIER standard deviations from the median, if they are repeated or too large for a convergence."""
     with np.errstate(over="ignore"):
-        far = np.abs(found.astype(np.float64) - middle) > FAR * sigma
-    return far & (sigma > 0) & ((counts > 1) | (np.abs(found) >= LARGE))
+        far = np.abs(levels.astype(np.float64) - middle) > OUTLIER * sigma
+    return far & (sigma > 0) & ((counts > 1) | (np.abs(levels) >= MAX_KAPPA))
 
 
 def must_be_marked(maps: np.ndarray, observed: np.ndarray, where: str, advice: str, noise: bool = True) -> None:
@@ -125,14 +125,14 @@ def must_be_marked(maps: np.ndarray, observed: np.ndarray, where: str, advice: s
     noise : False for maps in which values may repeat, of which only zeros are looked for
     """
     total: dict[float, int] = {}
-    far = False
+    outlier = False
     for one, seen in zip(maps, observed, strict=True):
         for channel in range(one.shape[-1]):
-            for value, pixels in repeated(one[seen, channel], noise):
+            for value, pixels in repeated_values(one[seen, channel], noise):
                 total[value] = total.get(value, 0) + pixels
-                far |= abs(value) >= LARGE
+                outlier |= abs(value) >= MAX_KAPPA
     pixels, of = sum(total.values()), int(np.count_nonzero(observed)) * maps.shape[-1]
-    if not total or (not far and pixels < max(LEAST, PART * of)):
+    if not total or (not outlier and pixels < max(MIN_PIXELS, MIN_FRACTION * of)):
         return
     value = max(total, key=lambda one: total[one])
     name = str(maps.dtype.type(value) + 0).removesuffix(".0")  # as few digits as tell it from others
@@ -160,7 +160,7 @@ def must_differ(maps: np.ndarray, observed: np.ndarray, where: str) -> None:
                 )
 
 
-def quiet_pixels(maps: np.ndarray, observed: np.ndarray, sigma: np.ndarray) -> int:
+def noiseless_pixels(maps: np.ndarray, observed: np.ndarray, sigma: np.ndarray) -> int:
     """Observed pixels in squares that have hardly any noise: filled, smoothed or beyond the footprint.
 
     Parameters
@@ -181,19 +181,19 @@ def quiet_pixels(maps: np.ndarray, observed: np.ndarray, sigma: np.ndarray) -> i
     count = np.maximum(hits, 1)[..., None]
     scatter = np.sqrt(np.maximum(second / count - (first / count) ** 2, 0))
     good = hits >= BLOCK**2 // 2
-    quiet = np.zeros(hits.shape, bool)
+    noiseless = np.zeros(hits.shape, bool)
     for channel, one in enumerate(sigma):
-        quiet |= is_quiet(scatter[..., channel], good, float(one))
-    return int(hits[quiet].sum())
+        noiseless |= lacks_noise(scatter[..., channel], good, float(one))
+    return int(hits[noiseless].sum())
 
 
-def is_quiet(scatter: np.ndarray, good: np.ndarray, sigma: float) -> np.ndarray:
+def lacks_noise(scatter: np.ndarray, good: np.ndarray, sigma: float) -> np.ndarray:
     """Squares whose scatter is none of noise `sigma`, of those that are `good` to judge.
 
     Of maps without noise, of which most squares have little scatter, there are none.
     """
-    usual = float(np.median(scatter[good])) if good.any() else 0.0
-    if usual < NOISY * sigma:
+    typical = float(np.median(scatter[good])) if good.any() else 0.0
+    if typical < WITH_NOISE * sigma:
         return np.zeros(scatter.shape, bool)
-    quiet: np.ndarray = good & (scatter < QUIET * min(sigma, usual))
-    return quiet
+    noiseless: np.ndarray = good & (scatter < NOISELESS * min(sigma, typical))
+    return noiseless

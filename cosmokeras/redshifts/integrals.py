@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammainc, gammaincinv, gammaln, ndtr
 
-SPREAD = np.linspace(-6.0, 6.0, 97)  # where a bell curve is looked at, in standard deviations
+SIGMAS = np.linspace(-6.0, 6.0, 97)  # nodes on a Gaussian, in standard deviations: 8 in each
 
 
 def step_at(grid: np.ndarray, z: float) -> float:

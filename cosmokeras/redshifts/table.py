@@ -18,8 +18,8 @@ from cosmokeras.common.errors import UserError
 ZIs = Literal["centre", "low_edge"]
 ROWS = 2  # at least
 LARGEST = 1e100  # number that sums of it can hold
-LEVEL = 0.999  # part of its height; bins that end sharply, even at their peak, still rise there
-FEW = 4  # rows that tell nothing of what columns are by their values
+PLATEAU = 0.999  # part of its height that a cumulative distribution has reached; n(z) that ends at its peak has not
+MIN_ROWS = 4  # to judge by its values what a column is
 
 
 def read_table(path: Path | str, z_column: int = 0, n_column: int = 1, z_is: ZIs = "centre") -> np.ndarray:
@@ -88,14 +88,14 @@ def _beside(z: np.ndarray, other: np.ndarray) -> float:
     step = np.diff(z)
     part = (other - z) / np.append(step, step[-1])
     part = part if part[0] > 0 else -part
-    near = len(z) >= FEW and ((part > 0.01) & (part < 1.01)).all()
+    near = len(z) >= MIN_ROWS and ((part > 0.01) & (part < 1.01)).all()
     return float(np.median(other - z) / np.median(step)) if near else 0.0
 
 
 def _cumulative(n_z: np.ndarray) -> bool:
     """Whether n(z) never falls and has reached its height in the last fifth of the rows."""
-    rises = len(n_z) > FEW and bool((np.diff(n_z) >= 0).all())
-    return rises and n_z[0] < 0.1 * n_z[-1] and n_z[len(n_z) * 4 // 5] > LEVEL * n_z[-1]
+    rises = len(n_z) > MIN_ROWS and bool((np.diff(n_z) >= 0).all())
+    return rises and n_z[0] < 0.1 * n_z[-1] and n_z[len(n_z) * 4 // 5] > PLATEAU * n_z[-1]
 
 
 def _check_centres(rows: np.ndarray, z_column: int, n_column: int, z_is: ZIs, where: str) -> None:
@@ -106,15 +106,15 @@ def _check_centres(rows: np.ndarray, z_column: int, n_column: int, z_is: ZIs, wh
     if not parts:
         return
     if below == 0.0:
-        found, remedy = "lower edges", "z_is: low_edge, or the column of centres in z_column"
+        held, remedy = "lower edges", "z_is: low_edge, or the column of centres in z_column"
     elif below < 0.9 and above < 1.5 * below:
-        found, remedy = "centres", "z_is: centre, or the column of lower edges in z_column"
+        held, remedy = "centres", "z_is: centre, or the column of lower edges in z_column"
     else:
-        found, remedy = "upper edges", "the column of centres in z_column"
-    if found != {"centre": "centres", "low_edge": "lower edges"}[z_is]:
+        held, remedy = "upper edges", "the column of centres in z_column"
+    if held != {"centre": "centres", "low_edge": "lower edges"}[z_is]:
         columns = " and ".join(str(c) for c in parts)
         raise UserError(
-            f"{where}: column {z_column} (counted from 0) holds {found}, judging by column {columns}, "
+            f"{where}: column {z_column} (counted from 0) holds {held}, judging by column {columns}, "
             f"but z_is is {z_is}; give {remedy}"
         )
 

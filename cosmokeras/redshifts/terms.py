@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from cosmokeras.redshifts import integrals
 from cosmokeras.redshifts.table import ZIs, read_table
 
-EDGE = 1e-6  # in z: how close to a jump of n(z) it is looked at
+EDGE = 1e-6  # in z: distance of the node beside a jump of n(z)
 
 
 class Frozen(BaseModel):
@@ -43,9 +43,9 @@ class Gaussian(Frozen):
         return self.weight * mass, self.weight * moment
 
     def nodes(self, grid: np.ndarray) -> np.ndarray:
-        """Redshifts that it has to be looked at on, where an ascending `grid` is too coarse for it."""
+        """Redshifts that it has to be sampled at, where an ascending `grid` is too coarse for it."""
         narrow = self.sigma < 2 * integrals.step_at(grid, self.mean)
-        return self.mean + self.sigma * integrals.SPREAD if narrow else np.empty(0)
+        return self.mean + self.sigma * integrals.SIGMAS if narrow else np.empty(0)
 
 
 class Smail(Frozen):
@@ -67,9 +67,9 @@ class Smail(Frozen):
         return self.weight * mass, self.weight * moment
 
     def nodes(self, grid: np.ndarray) -> np.ndarray:
-        """Redshifts that it has to be looked at on, where an ascending `grid` is too coarse for it."""
-        quantiles = integrals.smail_quantiles(ndtr(integrals.SPREAD), self.alpha, self.beta, self.z0)
-        low, high = np.interp([-1.0, 1.0], integrals.SPREAD, quantiles)
+        """Redshifts that it has to be sampled at, where an ascending `grid` is too coarse for it."""
+        quantiles = integrals.smail_quantiles(ndtr(integrals.SIGMAS), self.alpha, self.beta, self.z0)
+        low, high = np.interp([-1.0, 1.0], integrals.SIGMAS, quantiles)
         return quantiles if high - low < 4 * integrals.step_at(grid, high) else np.empty(0)
 
 
@@ -103,7 +103,7 @@ class Table(Frozen):
         return self.weight * mass, self.weight * moment
 
     def nodes(self, grid: np.ndarray) -> np.ndarray:
-        """Redshifts that it has to be looked at on: its rows, between them if they are few, and beside its ends."""
+        """Redshifts that it has to be sampled at: its rows, between them if they are few, and beside its ends."""
         z = self.read()[0]
         between = np.linspace(z[:-1], z[1:], 8, endpoint=False).ravel() if len(z) < 50 else z
         return np.concatenate([[z[0] - EDGE], between, z[-1:], [z[-1] + EDGE]])

@@ -1,1 +1,1 @@
-"""Results in, pictures and text out; no number of a result depends on it."""
+"""Numbers of a result in, tables, pictures and text out; what draws and writes text changes no number."""

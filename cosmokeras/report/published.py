@@ -1,25 +1,30 @@
-"""Published values that a result is laid beside, each with its paper and with what that assumed.
-
-S8 = sigma8 sqrt(omega_m / 0.3) everywhere; errors are 68 %, flat LCDM, a neutrino mass as in the papers.
-"""
+"""Published values that a result is laid beside: read from published.yaml, and compared with what was inferred."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, PositiveFloat, TypeAdapter, ValidationError
+
+from cosmokeras.common import yaml12
+from cosmokeras.common.errors import UserError
+
+FILE = Path(__file__).with_name("published.yaml")
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(BaseModel):
     """`value` of `parameter` with its 68 % errors `up` and `down` (both positive), and what was `assumed` for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     parameter: str
     value: float
-    up: float
-    down: float
+    up: PositiveFloat
+    down: PositiveFloat
     citation: str
     assumed: str
 
@@ -29,26 +34,21 @@ class Published:
         return self.name.lower().replace(" ", "_").replace("-", "_")
 
 
-SHEAR = "cosmology, intrinsic alignments, shear and redshift calibration marginalised"
-PUBLISHED = (
-    Published(
-        "Planck 2018", "omega_m", 0.3153, 0.0073, 0.0073, "Planck Collaboration VI 2020, A&A 641, A6",
-        "flat LCDM; TT,TE,EE+lowE+lensing; one massive neutrino of 0.06 eV",
-    ),
-    Published(
-        "DES Y3 3x2pt", "omega_m", 0.339, 0.032, 0.031, "DES Collaboration 2022, PRD 105, 023520",
-        "flat LCDM; shear, clustering and their cross-correlation; galaxy bias and nuisances marginalised",
-    ),
-    Published(
-        "DES Y3 cosmic shear", "S8", 0.759, 0.025, 0.023,
-        "Amon et al. 2022, PRD 105, 023514; Secco et al. 2022, PRD 105, 023515",
-        f"flat LCDM; two-point functions; {SHEAR}",
-    ),
-    Published(
-        "KiDS-1000 cosmic shear", "S8", 0.759, 0.024, 0.021, "Asgari et al. 2021, A&A 645, A104",
-        f"flat LCDM; COSEBIs; {SHEAR}",
-    ),
-)  # fmt: skip
+@cache
+def published_values(path: Path = FILE) -> tuple[Published, ...]:
+    """All entries of a file of published values.
+
+    Raises
+    ------
+    UserError : an entry lacks a key, has one that is not known, or a value of another type
+    """
+    try:
+        return TypeAdapter(tuple[Published, ...]).validate_python(yaml12.read(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        entry, *key = first["loc"] or ("",)
+        where = f"entry {entry + 1}" if isinstance(entry, int) else "the whole"
+        raise UserError(f"{path}: {where}, {'.'.join(map(str, key)) or 'content'}: {first['msg']}") from None
 
 
 def compare(result: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -69,7 +69,7 @@ def compare(result: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, fl
     {'S8': {'des_y3_cosmic_shear': 1.05, 'kids_1000_cosmic_shear': 1.067}}
     """
     out: dict[str, dict[str, float]] = {}
-    for one in PUBLISHED:
+    for one in published_values():
         if one.parameter in result:
             ours = result[one.parameter]
             away = ours["mean"] - one.value

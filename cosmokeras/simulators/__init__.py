@@ -3,8 +3,9 @@
 A simulator module has
 
 - `prepare(cfg, progress=False)`: what all its cosmologies share;
-- `maps(cfg, prepared, theta, draw, count)`: the first `count` realisations of one cosmology (a row of free parameters),
-  (count, size, size, channels) float32; `draw(r)` is the random generator of realisation r, new at each call;
+- `maps(cfg, prepared, theta, rng_of, count)`: the first `count` realisations of one cosmology (a row of free
+  parameters), (count, size, size, channels) float32; `rng_of(r)` is the random number generator of realisation r, new
+  at each call;
 - `spectrum(cfg, theta, k)`: what the spectra of its maps should be, (n, channels, len(k)), for rows of free parameters;
   optional `LABELS`, what axes of such a picture are called.
 """
@@ -29,7 +30,7 @@ from cosmokeras.params.registry import KINDS
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-# First word of a map's seed after the master seed: no two splits ever share a random number.
+# First word of a map's seed after the master seed: no two splits ever share a random number
 SPLITS = {"train": 0, "validation": 1, "test": 2, "user": 3, "mock": 4, "fresh": 5}
 BLOCK = 16  # realisations that share a seed sequence
 
@@ -41,7 +42,7 @@ def simulator(kind: str) -> ModuleType:
     return import_module(KINDS[kind].module)
 
 
-class _Words(ISeedSequence):
+class _SeedState(ISeedSequence):
     """Seed material that was made already: the four words of 64 bits that a PCG64 asks for."""
 
     def __init__(self, words: np.ndarray) -> None:
@@ -53,7 +54,7 @@ class _Words(ISeedSequence):
 
 
 def realisations(seed: int, split: int, cosmology: int) -> Callable[[int], np.random.Generator]:
-    """`draw` of one cosmology: each realisation's generator, the same wherever and in whatever order it is asked.
+    """`rng_of` of one cosmology: each realisation's random number generator, whatever the order of the calls.
 
     A seed sequence takes as long as a small map's random numbers: one serves BLOCK realisations.
     """
@@ -65,13 +66,13 @@ def realisations(seed: int, split: int, cosmology: int) -> Callable[[int], np.ra
         sequence = np.random.SeedSequence([seed, split, cosmology, number])
         return sequence.generate_state(4 * BLOCK, np.uint64).reshape(BLOCK, 4)
 
-    def draw(realisation: int) -> np.random.Generator:
-        number, place = divmod(realisation, BLOCK)
-        words = _Words(block(number)[place])
+    def rng_of(realisation: int) -> np.random.Generator:
+        number, row = divmod(realisation, BLOCK)
+        state = _SeedState(block(number)[row])
         # the stubs know of SeedSequence only, and not of what it implements
-        return np.random.Generator(np.random.PCG64(words))  # type: ignore[arg-type]
+        return np.random.Generator(np.random.PCG64(state))  # type: ignore[arg-type]
 
-    return draw
+    return rng_of
 
 
 def simulate(cfg: Config, theta: np.ndarray, seed: int) -> np.ndarray:
@@ -89,8 +90,10 @@ def simulate(cfg: Config, theta: np.ndarray, seed: int) -> np.ndarray:
     theta, seed = checked.cosmologies(cfg, theta), arguments.whole("seed", seed)
     module = simulator(cfg.data.kind)
     prepared = module.prepare(cfg)
-    draws = [realisations(seed, SPLITS["user"], i) for i in range(len(theta))]
-    return np.concatenate([module.maps(cfg, prepared, row, draw, 1) for row, draw in zip(theta, draws, strict=True)])
+    generators = [realisations(seed, SPLITS["user"], i) for i in range(len(theta))]
+    return np.concatenate(
+        [module.maps(cfg, prepared, row, rng_of, 1) for row, rng_of in zip(theta, generators, strict=True)]
+    )
 
 
 def __getattr__(name: str) -> ModuleType:

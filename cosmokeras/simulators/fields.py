@@ -1,4 +1,4 @@
-"""Gaussian fields on a periodic grid, in single precision, many at once."""
+"""Gaussian fields on a periodic grid, in single precision, by Box & Muller (1958, Ann. Math. Stat. 29, 610)."""
 
 from __future__ import annotations
 

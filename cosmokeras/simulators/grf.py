@@ -1,4 +1,4 @@
-"""Periodic Gaussian random fields with a two-dimensional BBKS spectrum."""
+"""Periodic Gaussian random fields with a two-dimensional BBKS spectrum (Bardeen et al. 1986, ApJ 304, 15)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def prepare(cfg: Config, progress: bool = False) -> Grid:
     """What all cosmologies share."""
     k = wavenumbers(cfg.data.size, cfg.grf.box_mpc_h / cfg.data.size)
     different, which = np.unique(k, return_inverse=True)
-    return Grid(different, which.reshape(k.shape))
+    return Grid(k=different, which=which.reshape(k.shape))
 
 
 def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
@@ -37,7 +37,7 @@ def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
 
 
 def maps(
-    cfg: Config, grid: Grid, theta: np.ndarray, draw: Callable[[int], np.random.Generator], count: int
+    cfg: Config, grid: Grid, theta: np.ndarray, rng_of: Callable[[int], np.random.Generator], count: int
 ) -> np.ndarray:
     """Density contrast, (count, size, size, 1) float32, of one cosmology, at unit amplitude.
 
@@ -51,7 +51,7 @@ def maps(
     for start in range(0, count, BATCH):
         batch = modes[: min(BATCH, count - start)]
         for i in range(len(batch)):
-            normal_modes(draw(start + i), batch[i].shape, out=batch[i])
+            normal_modes(rng_of(start + i), batch[i].shape, out=batch[i])
         batch *= amplitude
         out[start : start + len(batch), ..., 0] = fft.irfft2(batch, s=(n, n), workers=1)
     return out

@@ -11,7 +11,7 @@ thinner shells would be more and more skewed (shells of 50 instead of 100 Mpc/h:
 Shells thinner than REFERENCE therefore have the shift that gives them that of a REFERENCE shell of shift 1.
 
 Maps show what the survey's pixels show (`Survey.pixels`): convergence in pixel centres up to the survey's lmax, or
-averages over pixels, with the power that folds into them and the third moment that is left of a finer field's
+averages over pixels, with the power that is aliased into them and the third moment that is left of a finer field's
 (`cosmokeras.simulators.averaging`).
 """
 
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
+from cosmokeras.common.interpolation import log_bracket
 from cosmokeras.params import checked
 from cosmokeras.params.config import Config
 from cosmokeras.params.survey import Pixels
@@ -38,8 +39,8 @@ LABELS = ("multipole $\\ell$", "$C_\\ell$")
 REFERENCE = 100.0  # thickness [Mpc/h] at which the shift is 1
 # Shells that add less than this part to every C_ell are left out (the far tail of n(z)).
 NEGLIGIBLE = 1e-4
-# Grids are no wider than this many maps. Of a wider field the part that is not simulated has another mean, which hardly
-# goes with that of the map: the mean of what is simulated is taken off by its share of the field.
+# Grids are no wider than this many maps. Of a wider field the part that is not simulated has another mean, hardly
+# correlated with that of the map: the mean of what is simulated is subtracted times its share of the field.
 MOST_PADDING = 8
 BATCH = 8  # shells transformed at once: they stay in the cache
 
@@ -48,10 +49,10 @@ BATCH = 8  # shells transformed at once: they stay in the cache
 class Grid:
     """What all cosmologies share.
 
-    The theory table, nodes `ell`, and where between them (`lower`, `fraction`, in log ell) the modes of a quadrant of
+    The theory table, nodes `ell`, and where between them (`lower`, `fraction`, in ln ell) the modes of a quadrant of
     the periodic grid lie, (n // 2 + 1, n // 2 + 1); the rest of the grid mirrors it. The k = 0 mode stands for all
-    waves of its cell in Fourier space; `cell` (n_ell,) are the weights of the nodes in the mean over that cell.
-    `average` says what pixel averages show; None where pixels show the field in their centres.
+    modes of its cell in Fourier space; `cell` (n_ell,) are the weights of the nodes in the mean over that cell.
+    `average` are the pixel averages; None where pixels show the field in their centres.
     """
 
     table: TheoryTable
@@ -68,16 +69,13 @@ class Grid:
             step = np.diff(log_c, axis=1)
             spectra: np.ndarray = np.exp(log_c[:, self.lower] + self.fraction * step[:, self.lower])
         else:
-            spectra = (self.average.power @ self.at_nodes(log_c).T).T.reshape(-1, *self.lower.shape)
+            spectra = (self.average.power @ self.c_ell_at(self.average.ell, log_c).T).T.reshape(-1, *self.lower.shape)
         spectra[:, 0, 0] = np.exp(log_c) @ self.cell
         return spectra
 
-    def at_nodes(self, log_c: np.ndarray) -> np.ndarray:
-        """C_ell at the nodes of `average`, (shells, m)."""
-        assert self.average is not None
-        position = np.interp(np.log(self.average.ell), np.log(self.ell), np.arange(len(self.ell)))
-        lower = np.minimum(position.astype(int), len(self.ell) - 2)
-        fraction = position - lower
+    def c_ell_at(self, ell: np.ndarray, log_c: np.ndarray) -> np.ndarray:
+        """C_ell at multipoles `ell` (m,), those of `average`, (shells, m), of ln C_ell at the nodes (shells, n_ell)."""
+        lower, fraction = log_bracket(ell, self.ell)
         return np.exp(log_c[:, lower] * (1 - fraction) + log_c[:, lower + 1] * fraction)
 
 
@@ -96,27 +94,22 @@ def prepare(cfg: Config, progress: bool = False, padding: int | None = None, pix
     average = _average(cfg, n, pixels, lowest)
     ell = np.geomspace(lowest, modes.max() if average is None else average.ell[-1], 150 if average is None else 200)
 
-    def place(modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        position = np.interp(np.log(np.maximum(modes, ell[0])), np.log(ell), np.arange(len(ell)))
-        lower = np.minimum(position.astype(int), len(ell) - 2)
-        return lower, position - lower
-
     half = (np.arange(20) + 0.5) / 40 * modes[0, 1]
-    lower, fraction = place(np.hypot(half[:, None], half).ravel())
+    lower, fraction = log_bracket(np.hypot(half[:, None], half).ravel(), ell)
     cell = np.zeros(len(ell))
     np.add.at(cell, lower, (1 - fraction) / lower.size)
     np.add.at(cell, lower + 1, fraction / lower.size)
-    return Grid(table, n, ell, *place(modes), cell, average)
+    lower, fraction = log_bracket(modes, ell)
+    return Grid(table=table, n=n, ell=ell, lower=lower, fraction=fraction, cell=cell, average=average)
 
 
 def _average(cfg: Config, n: int, pixels: Pixels, lowest: float) -> PixelAverage | None:
-    """What pixels of an n x n grid average, of waves from `lowest` on; None for the field in their centres."""
+    """What pixels of an n x n grid average, of modes from `lowest` on; None for the field in their centres."""
     pixel = cfg.pixel_arcmin * ARCMIN
     if pixels == "centres":
         return None
     if pixels == "cut":
-        assert cfg.survey.nside is not None
-        return cut_average(n, pixel, cfg.survey.nside, cfg.survey.sky, lowest)
+        return cut_average(n, pixel, cfg.survey.healpix_nside, cfg.survey.sky, lowest)
     return pixel_average(n, pixel, pixels, lowest)
 
 
@@ -150,6 +143,14 @@ class Shells:
 
 def shells(cfg: Config, grid: Grid, theta: np.ndarray) -> Shells:
     """Weights and lognormal spectra of the shells of one cosmology."""
+    weights, c_ell, thickness = shell_spectra(cfg, grid, theta)
+    part = weights[:, :, None] ** 2 * c_ell
+    keep = (part / part.sum(axis=1, keepdims=True)).max(axis=(0, 2)) > NEGLIGIBLE
+    return _lognormal(cfg, grid, weights[:, keep], np.log(c_ell[keep]), thickness)
+
+
+def shell_spectra(cfg: Config, grid: Grid, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Lensing weights (bins, shells), C_ell (shells, n_ell) and thickness [Mpc/h] of the shells of one cosmology."""
     values = cfg.cosmology(theta)
     back = grid.table.background(values)
     edges = np.linspace(0.0, back.chi[-1], int(np.ceil(back.chi[-1] / cfg.lensing.shell_mpc_h)) + 1)
@@ -167,11 +168,8 @@ def shells(cfg: Config, grid: Grid, theta: np.ndarray) -> Shells:
     inside /= inside.sum(axis=1, keepdims=True)
     k = (grid.ell[:, None, None] + 0.5) / chi
     power = grid.table.power(values)(k, z)
-    c_ell = np.einsum("lsc,sc->sl", power, inside**2 / dchi / chi**2)  # (shells, n_ell)
-
-    part = weights[:, :, None] ** 2 * c_ell
-    keep = (part / part.sum(axis=1, keepdims=True)).max(axis=(0, 2)) > NEGLIGIBLE
-    return _lognormal(cfg, grid, weights[:, keep], np.log(c_ell[keep]), thickness)
+    c_ell = np.einsum("lsc,sc->sl", power, inside**2 / dchi / chi**2)
+    return weights, c_ell, thickness
 
 
 def _lognormal(cfg: Config, grid: Grid, weights: np.ndarray, log_c: np.ndarray, thickness: float) -> Shells:
@@ -185,7 +183,7 @@ def _lognormal(cfg: Config, grid: Grid, weights: np.ndarray, log_c: np.ndarray, 
     if grid.average is None:
         shift = third_moment_shift(xi[:, 0, 0], thickness)
     else:
-        moments = grid.average.moments(grid.at_nodes(log_c))
+        moments = grid.average.moments(grid.c_ell_at(grid.average.ell, log_c))
         shift = averaged_shift(moments, xi[:, 0, 0], third_moment_shift(moments[:, 0, 0], thickness))
     gaussian = np.maximum(fft.dctn(np.log1p(xi / shift[:, None, None] ** 2), type=1, axes=(1, 2), workers=1), 0.0)
     mirror = np.full(n // 2 + 1, 2.0)
@@ -193,7 +191,7 @@ def _lognormal(cfg: Config, grid: Grid, weights: np.ndarray, log_c: np.ndarray, 
     variance = np.einsum("syx,y,x->s", gaussian, mirror, mirror) / n**2
     rows = np.minimum(np.arange(n), n - np.arange(n))
     amplitudes = mode_amplitude(gaussian * n**2)[:, rows]
-    return Shells(weights, amplitudes, variance, shift)
+    return Shells(weights=weights, amplitudes=amplitudes, variance=variance, shift=shift)
 
 
 def third_moment_shift(variance: np.ndarray, thickness: float) -> np.ndarray:
@@ -209,12 +207,12 @@ def third_moment_shift(variance: np.ndarray, thickness: float) -> np.ndarray:
 
 
 def maps(
-    cfg: Config, grid: Grid, theta: np.ndarray, draw: Callable[[int], np.random.Generator], count: int
+    cfg: Config, grid: Grid, theta: np.ndarray, rng_of: Callable[[int], np.random.Generator], count: int
 ) -> np.ndarray:
     """Noise-free convergence, (count, size, size, bins) float32, of one cosmology.
 
     Up to the survey's lmax, where it has one; what is cut off is cut off on a wider map, away from the edges. Without
-    the mean of the field, where the survey's inversion does not know it: the map lies in a corner of the field.
+    the mean of the field, where the survey's inversion does not determine it: the map lies in a corner of the field.
     """
     size, lmax, planes = cfg.data.size, cfg.survey.lmax, shells(cfg, grid, theta)
     side = field_side(cfg)
@@ -224,7 +222,7 @@ def maps(
     half = (planes.variance / 2).astype(np.float32)[:, None, None]
     out = np.empty((count, size, size, len(weights)), np.float32)
     for r in range(count):
-        rng, flat = draw(r), np.zeros((len(weights), wide**2), np.float32)
+        rng, flat = rng_of(r), np.zeros((len(weights), wide**2), np.float32)
         for start in range(0, len(half), BATCH):
             part = slice(start, min(start + BATCH, len(half)))
             modes = normal_modes(rng, planes.amplitudes[part].shape)
@@ -256,7 +254,7 @@ def _up_to(kappa: np.ndarray, lmax: int, pixel: float) -> np.ndarray:
 def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
     """What the auto spectra of the maps should be, (n, bins, len(k)), at multipoles `k`, averaged over directions.
 
-    That is C_ell, less what pixels average away, plus what they fold in.
+    That is C_ell times the pixel window, plus aliases.
     """
     plain = np.einsum("nbbl->nbl", limber.angular_cl(cfg, theta, k))
     n, pixel = 2 * cfg.data.size, cfg.pixel_arcmin * ARCMIN
@@ -264,7 +262,7 @@ def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray:
     average = _average(cfg, n, cfg.survey.pixels, 0.05 * modes[0, 1])
     if average is None:
         return plain
-    # what is beyond the table hardly passes the pixel
+    # what is beyond the table hardly passes the pixel window
     fields = np.einsum("nbbl->nbl", limber.spectra(cfg, checked.cosmologies(cfg, theta), average.ell, most=1.0))
     rings = np.rint(modes / modes[0, 1]).astype(int).ravel()
     count = np.bincount(rings)

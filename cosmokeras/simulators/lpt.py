@@ -5,7 +5,7 @@ laplacian phi1 = delta_lin(z = 0), laplacian phi2 = sum_{i>j} (phi1,ii phi1,jj -
 296, 575; Scoccimarro 1998, MNRAS 299, 1097, appendix D). The growth D is 1 at z = 0.
 
 A cube gives three maps, one along each axis, for every slab that it is cut into. Slabs of one cube are not independent:
-they share waves longer than a slab, and slabs of different axes intersect. The first realisations of a cosmology are
+they share modes longer than a slab, and slabs of different axes intersect. The first realisations of a cosmology are
 those that share least: the three axes in turn, and along each axis slabs as far apart as can be.
 
 A cube of 128^3 takes a quarter of a second: maps come fastest when a cosmology has many realisations.
@@ -107,17 +107,17 @@ def _evolve(modes: np.ndarray, box_size: float, growth: float, order: int, omega
     else:
         modes *= growth
     start = (np.arange(n) * (box_size / n)).astype(modes.real.dtype)
-    where, square = [], 0.0
+    positions, square = [], 0.0
     for axis in range(3):
         position = _gradient(modes, axis, box_size)
         square += np.vdot(position, position)
         np.subtract(np.expand_dims(start, [a for a in range(3) if a != axis]), position, out=position)
-        where.append(position)
-    return _sharpen(assign(where, n, box_size), box_size, float(np.sqrt(square / (3 * n**3))))
+        positions.append(position)
+    return _sharpen(assign(positions, n, box_size), box_size, float(np.sqrt(square / (3 * n**3))))
 
 
 def _sharpen(field: np.ndarray, box_size: float, spread: float) -> np.ndarray:
-    """The field with what triangular-shaped clouds from the mesh points did to its waves divided out."""
+    """The field with the response of triangular-shaped clouds from the mesh points divided out."""
     modes = fft.rfftn(field, workers=1)
     modes /= response(len(field), box_size, spread, field.dtype)
     for factor in window(len(field), "tsc"):
@@ -126,9 +126,9 @@ def _sharpen(field: np.ndarray, box_size: float, spread: float) -> np.ndarray:
 
 
 def response(n: int, box_size: float, spread: float, dtype: DTypeLike = np.float64) -> np.ndarray:
-    """Answer of particles that start on the mesh points to a small wave, beyond the assignment window; modes of rfftn.
+    """Linear response of particles that start on the mesh points, beyond the assignment window; modes of rfftn.
 
-    Such particles fold the waves k + m K e_i (K = 2 pi / cell, e_i along an axis, m = +-1, +-2, ...) onto k. With
+    Such particles alias the waves k + m K e_i (K = 2 pi / cell, e_i along an axis, m = +-1, +-2, ...) onto k. With
     displacements that are Gaussian of rms `spread` [Mpc/h] along each axis the amplitude of the density at k becomes
 
         1 + sum_{i, m} W(k + m K e_i) / W(k)  (1 + m K k_i / k^2)  exp(-(m K spread)^2 / 2),
@@ -216,15 +216,15 @@ class Grid:
 
 def prepare(cfg: Config, progress: bool = False) -> Grid:
     """The theory table over the prior box, and the modes of the cube."""
-    return Grid(theory_table(cfg, progress), squared_modes(cfg.lpt.particles))
+    return Grid(table=theory_table(cfg, progress), number=squared_modes(cfg.lpt.particles))
 
 
 def maps(
-    cfg: Config, grid: Grid, theta: np.ndarray, draw: Callable[[int], np.random.Generator], count: int
+    cfg: Config, grid: Grid, theta: np.ndarray, rng_of: Callable[[int], np.random.Generator], count: int
 ) -> np.ndarray:
     """Mean overdensity in slabs, (count, size, size, 1) float32, noise-free, of one cosmology.
 
-    Realisation r comes from the cube of draw(r // number of a cube's maps). A pixel is the mean of the mesh points in
+    Realisation r comes from the cube of rng_of(r // number of a cube's maps). A pixel is the mean of the mesh points in
     it, whose window `pixel_power` describes.
     """
     lpt, values = cfg.lpt, cfg.cosmology(theta)
@@ -235,7 +235,7 @@ def maps(
     slabs = slab_count(cfg)
     out = np.empty((count, cfg.data.size, cfg.data.size, 1), np.float32)
     for first in range(0, count, 3 * slabs):
-        modes = gaussian_modes(draw(first // (3 * slabs)), amplitude[grid.number])
+        modes = gaussian_modes(rng_of(first // (3 * slabs)), amplitude[grid.number])
         field = _evolve(modes, lpt.box_mpc_h, grown, 2, omega_m_z)
         out[first : first + 3 * slabs, ..., 0] = project(field, slabs, cfg.data.size)[: count - first]
     return out

@@ -1,6 +1,6 @@
 """Periodic cubes: mass assignment, its window in Fourier space, the power spectrum, and projection in slabs.
 
-The schemes are the usual hierarchy of Hockney & Eastwood 1988 ("Computer Simulation Using Particles", ch. 5): `cic`
+The schemes are the hierarchy of Hockney & Eastwood 1988 ("Computer Simulation Using Particles", ch. 5): `cic`
 shares a particle among the 2 nearest mesh points along each axis, `tsc` among 3.
 """
 
@@ -154,7 +154,8 @@ def power_spectrum(
         np.bincount(shell.ravel(), weights.ravel())[1 : n // 2 + 1]
         for weights in (twice, twice * radius[number], twice * power)
     )
-    return Spectrum(2 * np.pi / box_size * sum_k / modes, sum_power / modes, modes.astype(int))
+    mean_k = 2 * np.pi / box_size * sum_k / modes
+    return Spectrum(k=mean_k, power=sum_power / modes, modes=modes.astype(int))
 
 
 def squared_modes(n: int) -> np.ndarray:
@@ -183,7 +184,7 @@ def project(field: np.ndarray, slabs: int, size: int) -> np.ndarray:
 
 
 def far_apart(n: int) -> np.ndarray:
-    """0 to n - 1 on a ring in an order in which every beginning is spread out: 0, n / 2, n / 4, 3 n / 4, ..."""
+    """0 to n - 1 on a ring in bit-reversed order (van der Corput), evenly spread: 0, n / 2, n / 4, 3 n / 4, ..."""
     bits = (n - 1).bit_length()
     halving = [int(f"{i:0{bits}b}"[::-1], 2) * n >> bits for i in range(1 << bits)]
     return np.array(list(dict.fromkeys(halving)))
@@ -230,8 +231,8 @@ def pixel_power(
 ) -> np.ndarray:
     """Spectrum of a map whose pixels are means of f x f points of a mesh, f = particles / size.
 
-    A mean of f points multiplies a wave's amplitude by sin(f x / 2) / (f sin(x / 2)) along each axis, x = k cell; waves
-    of the mesh that are too short for the pixels are folded onto longer ones, and add to their power.
+    A mean of f points multiplies a wave's amplitude by sin(f x / 2) / (f sin(x / 2)) along each axis, x = k cell; modes
+    of the mesh beyond the pixels' Nyquist frequency are aliased to lower ones, and add to their power.
 
     Parameters
     ----------
@@ -242,17 +243,17 @@ def pixel_power(
     """
     f, cell = particles // size, box_size / particles
     nyquist = np.pi / cell
-    shown = np.zeros(np.broadcast_shapes(np.shape(kx), np.shape(ky)))
+    aliased = np.zeros(np.broadcast_shapes(np.shape(kx), np.shape(ky)))
     for fold_x in range(f):
         for fold_y in range(f):
-            # the mesh knows waves up to its own Nyquist frequency
+            # the mesh holds modes up to its own Nyquist frequency
             qx, qy = (
                 np.mod(k + fold * 2 * nyquist / f + nyquist, 2 * nyquist) - nyquist
                 for k, fold in ((kx, fold_x), (ky, fold_y))
             )
             window = _mean_of_points(qx * cell, f) * _mean_of_points(qy * cell, f)
-            shown += window**2 * power(np.hypot(qx, qy))
-    return shown
+            aliased += window**2 * power(np.hypot(qx, qy))
+    return aliased
 
 
 def _mean_of_points(x: np.ndarray, f: int) -> np.ndarray:

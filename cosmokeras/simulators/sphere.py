@@ -2,7 +2,7 @@
 
 GLASS (Tessore et al. 2023, OJAp 6, 11, arXiv:2302.01942) makes lognormal matter shells on the sphere and sums them up
 along the line of sight in the multi-plane approximation. Nothing of it is shared with the flat-sky simulator
-`lensing.py`, so a network trained there and tested on this sky is tested on its whole road: curvature, HEALPix pixels,
+`lensing.py`, so a network trained there and tested on this sky is tested end to end: curvature, HEALPix pixels,
 footprint, star holes, projection.
 
     OMP_NUM_THREADS=2 python -m cosmokeras.simulators.sphere --seed 20260 --omega_m 0.27 --out data/mock
@@ -19,9 +19,8 @@ import os
 import resource
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,14 +28,13 @@ from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.registry import RANGES
 from cosmokeras.params.survey import Survey, load_survey
-from cosmokeras.sky.pixels import healpix_side, pixel_window
+from cosmokeras.simulators.glass_theory import background, shell_spectra, theory_cl
+from cosmokeras.sky.pixels import full_lmax, healpix_side, pixel_window
 from cosmokeras.sky.spherical_ks import checked_lmax, kaiser_squires_sphere, shear_sphere
-from cosmokeras.theory.ccl import ccl_cosmology
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    import pyccl as ccl
 
 FIDUCIAL = {"omega_m": 0.27, "sigma8": 0.8, "h": 0.7, "omega_b": 0.05, "n_s": 0.965, "w0": -1.0}
 
@@ -47,69 +45,6 @@ def _glass() -> ModuleType:
     except ImportError:
         raise UserError("the mock sky needs GLASS, which is not installed: pip install 'cosmokeras[sphere]'") from None
     return glass
-
-
-@dataclass(frozen=True)
-class Background:
-    """The flat background of a CCL cosmology under the names that GLASS asks for; distances in Mpc."""
-
-    theory: ccl.Cosmology
-    Omega_m0: float
-    hubble_distance: float
-
-    def comoving_distance(self, z: float | np.ndarray) -> np.ndarray:
-        """Comoving distance to `z` [Mpc]."""
-        return self.theory.comoving_radial_distance(1 / (1 + np.asarray(z, float)))
-
-    def transverse_comoving_distance(self, z: Any, z2: Any = None) -> np.ndarray:
-        """Comoving distance to `z`, or from `z` to `z2` [Mpc]; the same as the radial one, as space is flat."""
-        return self.comoving_distance(z) if z2 is None else self.comoving_distance(z2) - self.comoving_distance(z)
-
-    def inv_comoving_distance(self, chi: float | np.ndarray) -> np.ndarray:
-        """Redshift at the comoving distance `chi` [Mpc]."""
-        return 1 / self.theory.scale_factor_of_chi(np.asarray(chi, float)) - 1
-
-    def H_over_H0(self, z: float | np.ndarray) -> np.ndarray:
-        """Expansion rate in units of today's."""
-        return self.theory.h_over_h0(1 / (1 + np.asarray(z, float)))
-
-
-def background(cosmology: dict[str, float]) -> Background:
-    """Background for GLASS of a cosmology of FIDUCIAL's keys; the CCL object goes along as `.theory`."""
-    import pyccl as ccl
-
-    hubble_distance = ccl.physical_constants.CLIGHT_HMPC / cosmology["h"]  # c / H0 [Mpc]
-    return Background(ccl_cosmology(cosmology), cosmology["omega_m"], hubble_distance)
-
-
-def shell_spectra(flat: Background, shells: list[Any], lmax: int, nodes: int = 24) -> list[np.ndarray]:
-    """Angular spectra of the mean overdensity in each shell, 0 <= ell <= lmax, in GLASS' order without the crosses.
-
-    Limber: C_ell = int dchi w(chi)^2 / chi^2 P((ell + 1/2) / chi, chi), w(chi) = w(z) H(z) / c with unit integral,
-    P of halofit. Limber takes shells that do not overlap as independent; only so do they sum up to the Limber spectrum
-    of the convergence, which is better than 1 % for the wide lensing kernel at ell > 20 (Kilbinger et al. 2017, MNRAS
-    472, 2126) though not for a single shell. The monopole is set to 0.
-    """
-    power = flat.theory.get_nonlin_power()
-    x, gauss = np.polynomial.legendre.leggauss(nodes)
-    ell = np.arange(lmax + 1)
-    spectra: list[np.ndarray] = []
-    for number, shell in enumerate(shells):
-        near, far = flat.comoving_distance(shell.za[[0, -1]])
-        chi = 0.5 * (near + far) + 0.5 * (far - near) * x
-        z = flat.inv_comoving_distance(chi)
-        window = np.interp(z, shell.za, shell.wa) / np.trapezoid(shell.wa, shell.za)
-        window *= flat.H_over_H0(z) / flat.hubble_distance
-        weights = 0.5 * (far - near) * gauss * (window / chi) ** 2
-        cl = sum(w * power((ell + 0.5) / c, 1 / (1 + one)) for w, c, one in zip(weights, chi, z, strict=True))
-        cl[0] = 0.0
-        spectra += [cl] + [np.array([])] * number  # GLASS' order: (i, i), (i, i - 1), ... (i, 0)
-    return spectra
-
-
-def full_lmax(nside: int) -> int:
-    """Highest multipole that HEALPix maps can hold."""
-    return 3 * nside - 1
 
 
 def full_sky_kappa(
@@ -170,26 +105,6 @@ def full_sky_kappa(
         alm = hp.map2alm(row.astype(float), lmax=lmax, iter=1, use_pixel_weights=False)
         row[:] = hp.alm2map(hp.almxfl(alm, window), nside, lmax=lmax, pixwin=False)
     return kappa
-
-
-def theory_cl(cosmology: dict[str, float], survey: Survey, ell: np.ndarray) -> np.ndarray:
-    """Spectra of convergence by CCL (Limber, halofit), shape (bins, bins, len(ell)), without a pixel window; ell >= 2.
-
-    CCL's lensing tracer is that of shear. Its spectra hold (ell + 2)! / (ell - 2)! / (ell + 1/2)^4 (Kilbinger et al.
-    2017, MNRAS 472, 2126), which sums of shells, as our skies are made, do not have: 1.6 % below 1 at ell = 12, 0.3 %
-    at 30. It is divided out.
-    """
-    import pyccl as ccl
-
-    ell = np.asarray(ell, float)
-    if (ell < 2).any():
-        msg = f"shear has multipoles from 2 on, got ell = {ell.min():g}"
-        raise ValueError(msg)
-    theory = ccl_cosmology(cosmology)
-    z = np.linspace(0.0, survey.z_max, 1501)
-    tracers = [ccl.WeakLensingTracer(theory, dndz=(z, one)) for one in survey.n_z(z)]
-    shear = np.array([[ccl.angular_cl(theory, one, two, ell) for two in tracers] for one in tracers])
-    return shear / ((ell + 2) * (ell + 1) * ell * (ell - 1) / (ell + 0.5) ** 4)
 
 
 def spectra_ratio(kappa: np.ndarray, cosmology: dict[str, float], survey: Survey, edges: np.ndarray) -> np.ndarray:

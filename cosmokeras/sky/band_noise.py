@@ -1,9 +1,9 @@
-"""Noise of Kaiser-Squires maps on the sphere, cut into flat patches.
+"""Noise covariance of flat patches of band-limited Kaiser-Squires maps (Kaiser & Squires 1993, ApJ 404, 441).
 
 Shear noise that is white from one HEALPix pixel to the next has the same power at every multipole. The inversion keeps
 the multipoles up to its lmax and no more: the noise of kappa is correlated between pixels, white below lmax and empty
-above. The cutter then takes it at the centres of HEALPix pixels: most of it comes through as a signal does, by a mean
-transfer, and the rest is scattered over all modes. Both are measured on the cutter itself, as in `transfer`.
+above. The cutter then samples it at the centres of HEALPix pixels: most of it passes by a mean transfer function, as a
+signal does, and the rest is aliased to all modes. Both are measured on the cutter itself, as in `transfer`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 
 from cosmokeras.sky.patches import SUBPIXELS, sub_points, tangent_frame, tangent_grid
 from cosmokeras.sky.pixels import ARCMIN
-from cosmokeras.sky.transfer import PLACES, WHOLE_SKY, Sky, by_pixel, overlaps, place_count, places
+from cosmokeras.sky.transfer import POINTINGS, WHOLE_SKY, Sky, by_pixel, overlaps, pointing_count, pointings
 
 SPAN = 9  # flat pixels along a side of each sample
 FINE = 4  # sub-steps of a mode over which the edge at lmax is averaged
-STEPS = 4096  # of the table of the correlation
+CORRELATION_STEPS = 4096  # of its table
 
 
 @cache
 def _correlation_table() -> tuple[np.ndarray, np.ndarray]:
     from scipy.special import j1
 
-    x = np.linspace(0.0, 60.0, STEPS)
+    x = np.linspace(0.0, 60.0, CORRELATION_STEPS)
     return x, np.concatenate([[1.0], 2 * j1(x[1:]) / x[1:]])
 
 
@@ -34,8 +34,8 @@ def band_correlation(x: np.ndarray) -> np.ndarray:
     return np.interp(x, *_correlation_table(), right=0.0)
 
 
-def _parts(nside: int, grid: np.ndarray, ra: float, dec: float, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors (n, overlaps, 3) and parts (n, overlaps) of the HEALPix pixels in each flat pixel of a patch."""
+def _pixel_weights(nside: int, grid: np.ndarray, ra: float, dec: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors (n, overlaps, 3) and weights (n, overlaps) of the HEALPix pixels in each flat pixel of a patch."""
     import healpy
 
     pixels, counts = overlaps(by_pixel(sub_points(nside, grid, ra, dec), size))
@@ -49,21 +49,21 @@ def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @cache
 def band_variance(nside: int, lmax: int, pixel_arcmin: float, size: int, sky: Sky = WHOLE_SKY) -> np.ndarray:
-    """Variance of the flat pixels of patches at many places, (places, size, size) float32.
+    """Variance of the flat pixels of patches at many pointings, (pointings, size, size) float32.
 
     Over that of the field in a point: below 1, since a flat pixel is a mean over several HEALPix pixels.
     """
     grid = tangent_grid(size * pixel_arcmin * ARCMIN, size * SUBPIXELS)
-    found = []
-    for ra, dec in places(sky, place_count(size)):
-        vectors, parts = _parts(nside, grid, ra, dec, size)
-        variance = np.sum(parts**2, axis=1)
-        for i in range(parts.shape[1]):
+    variances = []
+    for ra, dec in pointings(sky, pointing_count(size)):
+        vectors, weights = _pixel_weights(nside, grid, ra, dec, size)
+        variance = np.sum(weights**2, axis=1)
+        for i in range(weights.shape[1]):
             for j in range(i):
-                apart = band_correlation(lmax * _distance(vectors[:, i], vectors[:, j]))
-                variance += 2 * parts[:, i] * parts[:, j] * apart
-        found.append(variance.reshape(size, size).astype(np.float32))
-    return np.stack(found)
+                correlation = band_correlation(lmax * _distance(vectors[:, i], vectors[:, j]))
+                variance += 2 * weights[:, i] * weights[:, j] * correlation
+        variances.append(variance.reshape(size, size).astype(np.float32))
+    return np.stack(variances)
 
 
 @cache
@@ -71,31 +71,31 @@ def band_covariance(nside: int, lmax: int, pixel_arcmin: float, sky: Sky = WHOLE
     """Mean covariance of flat pixels at lags up to +-4 along both axes, (9, 9), in units as in `band_variance`."""
     grid = tangent_grid(SPAN * pixel_arcmin * ARCMIN, SPAN * SUBPIXELS)
     middle, covariance = SPAN * SPAN // 2, np.zeros(SPAN * SPAN)
-    for ra, dec in places(sky, PLACES):
-        vectors, parts = _parts(nside, grid, ra, dec, SPAN)
-        for vector, part in zip(vectors[middle], parts[middle], strict=True):
-            if part > 0:
-                covariance += part * np.sum(parts * band_correlation(lmax * _distance(vectors, vector)), axis=1)
-    covariance = covariance.reshape(SPAN, SPAN) / PLACES
+    for ra, dec in pointings(sky, POINTINGS):
+        vectors, weights = _pixel_weights(nside, grid, ra, dec, SPAN)
+        for vector, weight in zip(vectors[middle], weights[middle], strict=True):
+            if weight > 0:
+                covariance += weight * np.sum(weights * band_correlation(lmax * _distance(vectors, vector)), axis=1)
+    covariance = covariance.reshape(SPAN, SPAN) / POINTINGS
     return (covariance + covariance[::-1, ::-1]) / 2  # no direction of the lag is preferred on average
 
 
 @cache
 def _centre_displacements(nside: int, pixel_arcmin: float, sky: Sky) -> np.ndarray:
-    """Where the sub-points of a flat pixel take their values from, (2, n) [rad] from its centre, west and north."""
+    """Centres of the HEALPix pixels that a flat pixel is sampled at, (2, n) [rad] from its centre, west and north."""
     import healpy
 
     grid = tangent_grid(pixel_arcmin * ARCMIN, SUBPIXELS)
-    found = []
-    for ra, dec in places(sky, PLACES // 4):
-        there = np.array(healpy.pix2vec(nside, sub_points(nside, grid, ra, dec)))
+    displacements = []
+    for ra, dec in pointings(sky, POINTINGS // 4):
+        vectors = np.array(healpy.pix2vec(nside, sub_points(nside, grid, ra, dec)))
         outwards, west, north = tangent_frame(ra, dec)
-        found.append(np.stack([west @ there, north @ there]) / (outwards @ there))
-    return np.concatenate(found, axis=1)
+        displacements.append(np.stack([west @ vectors, north @ vectors]) / (outwards @ vectors))
+    return np.concatenate(displacements, axis=1)
 
 
 def _coherent(nside: int, lmax: int, pixel_arcmin: float, n: int, sky: Sky) -> np.ndarray:
-    """Power that comes through by the mean transfer, on n x n modes in fft2 order, those beyond them folded back."""
+    """Power that passes by the mean transfer function, on n x n modes in fft2 order, aliases included."""
     folds = int(np.ceil(lmax * pixel_arcmin * ARCMIN / (2 * np.pi) + 0.5))
     steps = np.arange(-folds * n * FINE, folds * n * FINE) + 0.5
     k = steps * (2 * np.pi / (n * FINE * pixel_arcmin * ARCMIN))

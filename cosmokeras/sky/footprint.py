@@ -1,4 +1,4 @@
-"""Footprints: an invented one about that of DES, and masks of patches at random places of any footprint."""
+"""Footprints: an invented one about that of DES, and masks of patches at random pointings in any footprint."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ REGIONS = (SOUTH, EQUATOR)
 def inside(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     """Whether positions [deg] lie inside the invented outline."""
     ra = (np.asarray(ra) + 180) % 360 - 180
-    found = np.zeros(ra.shape, dtype=bool)
+    inside_any = np.zeros(ra.shape, dtype=bool)
     for region in REGIONS:
         corners, low, high = region.T
         in_ra = (ra > corners[0]) & (ra < corners[-1])
-        found |= in_ra & (dec > np.interp(ra, corners, low)) & (dec < np.interp(ra, corners, high))
-    return found
+        inside_any |= in_ra & (dec > np.interp(ra, corners, low)) & (dec < np.interp(ra, corners, high))
+    return inside_any
 
 
 def des_like_footprint(nside: int, rng: np.random.Generator, hole_fraction: float = HOLE_FRACTION) -> np.ndarray:
     """Footprint of about 4100 deg^2 like that of DES but of our own outline: (12 nside^2,) bool, RING, True = observed.
 
-    Star holes are discs at random places, 98 % of them of 2 to 8 arcmin radius and the rest of 10 to 30 arcmin, as many
-    as take `hole_fraction` of the area on average, overlaps counted once.
+    Star holes are discs at random positions, 98 % of them of 2 to 8 arcmin radius and the rest of 10 to 30 arcmin, as
+    many as take `hole_fraction` of the area on average, overlaps counted once.
     """
     import healpy as hp
 
@@ -46,9 +46,11 @@ def des_like_footprint(nside: int, rng: np.random.Generator, hole_fraction: floa
     disc = np.pi * arcmin**2 * ((1 - LARGE_FRACTION) * _mean_square(*SMALL) + LARGE_FRACTION * _mean_square(*LARGE))
     holes = round(-np.log1p(-hole_fraction) * area / disc)
     centres = np.empty((0, 2))
-    while len(centres) < holes:  # uniform on the sphere around both regions, kept if inside
-        tries = np.stack([rng.uniform(-60, 100, holes), np.degrees(np.arcsin(rng.uniform(-0.92, 0.11, holes)))], axis=1)
-        centres = np.concatenate([centres, tries[inside(*tries.T)]])
+    while len(centres) < holes:  # rejection sampling: uniform on the sphere around both regions, kept if inside
+        trials = np.stack(
+            [rng.uniform(-60, 100, holes), np.degrees(np.arcsin(rng.uniform(-0.92, 0.11, holes)))], axis=1
+        )
+        centres = np.concatenate([centres, trials[inside(*trials.T)]])
     large = rng.uniform(size=holes) < LARGE_FRACTION
     radii = np.where(large, rng.uniform(*LARGE, holes), rng.uniform(*SMALL, holes)) * arcmin
     for (lon, lat), radius in zip(centres[:holes], radii, strict=True):
@@ -72,11 +74,11 @@ def write_masks(
     margin: int = MARGIN,
     noise: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Write coverage maps of patches at random places and orientations in a footprint, to put on simulated maps.
+    """Write coverage maps of patches at random positions and orientations in a footprint, to put on simulated maps.
 
     The footprint is turned at random as a whole and cut as a real one is, again and again until there are `number`
-    patches of `size` pixels of `pixel_arcmin` with at most a part `max_masked` of them masked. Each goes with `margin`
-    pixels around it: shear that is missing there is missed in the convergence of the patch, too.
+    patches of `size` pixels of `pixel_arcmin` with at most a part `max_masked` of them masked. Each comes with
+    `margin` pixels around it: masked shear there changes the convergence of the patch, too.
 
     `noise`, of the shape of `mask`, is that of each of its pixels over the survey's, above 0 where observed; with it
     the file is an .npz of `coverage` and `noise`.
@@ -89,15 +91,15 @@ def write_masks(
     depth: list[np.ndarray] = []
     wide = size + 2 * margin
     for _ in range(100):
-        below = _turned(mask.size, rng)
-        turned = mask[below]
-        cut = cut_patches(turned.astype(np.float32), turned, size, pixel_arcmin, max_masked)
-        places = list(zip(cut.ra, cut.dec, strict=True))
-        library += [covered(turned, *at, wide, pixel_arcmin) for at in places]
+        below = _rotated_pixels(mask.size, rng)
+        rotated = mask[below]
+        cut = cut_patches(rotated.astype(np.float32), rotated, size, pixel_arcmin, max_masked)
+        pointings = list(zip(cut.ra, cut.dec, strict=True))
+        library += [covered(rotated, *at, wide, pixel_arcmin) for at in pointings]
         if noise is not None:
-            square = np.where(turned, noise[below] ** 2, 0.0)
-            power = [covered(square, *at, wide, pixel_arcmin) for at in places]
-            seen = library[-len(places) :]
+            square = np.where(rotated, noise[below] ** 2, 0.0)
+            power = [covered(square, *at, wide, pixel_arcmin) for at in pointings]
+            seen = library[-len(pointings) :]
             depth += [np.sqrt(np.where(c > 0, p / np.maximum(c, 1e-9), 1.0)) for p, c in zip(power, seen, strict=True)]
         if len(library) >= number:
             break
@@ -126,8 +128,8 @@ def covered(mask: np.ndarray, ra: float, dec: float, size: int, pixel_arcmin: fl
     return hits.reshape(size, SUBPIXELS, size, SUBPIXELS).mean(axis=(1, 3))
 
 
-def _turned(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Which of `count` pixels of the sphere lies at each place after a random rotation, by nearest pixels."""
+def _rotated_pixels(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Which of `count` pixels of the sphere lies at each position after a random rotation, by nearest pixels."""
     import healpy as hp
     from scipy.spatial.transform import Rotation
 

@@ -1,8 +1,8 @@
 """Flat-sky Kaiser & Squires (1993, ApJ 404, 441): shear to convergence and back.
 
 Axes: the last one (columns) is x, the one before (rows) is y; (g1, g2) are defined with respect to them. On patches of
-the sky x is to the west and y to the north, as `surveys.patches` cuts them; shear of the sphere and of catalogues, with
-x to the east, is brought there by `surveys.shear_patches` (at the least g2 has the other sign). Maps are periodic. With
+the sky x is to the west and y to the north, as `sky.patches` cuts them; shear of the sphere and of catalogues, with x
+to the east, is brought there by `sky.shear_patches` (at the least g2 has the other sign). Maps are periodic. With
 complex shear g = g1 + i g2 and D(k) = (kx + i ky)^2 / k^2, the pair is g = D kappa and kappa_E + i kappa_B = D* g.
 As |D| = 1 for every k except 0, both ways are unitary: white shear noise of variance s^2 per component becomes white
 noise of variance s^2 in kappa_E and, independently, in kappa_B. Complex transforms keep this exact at the Nyquist

@@ -1,11 +1,12 @@
-"""Numbers of a sky that should look like noise of the survey, per bin. Pure functions of arrays."""
+"""Null tests of a sky per bin: moments, B modes and variance between patches against the survey's noise model."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from cosmokeras.sky.pixels import USED
+
 BLOCKS = 4  # blocks along a side of a patch, within which variances are compared
-USED = 0.5  # a pixel counts as observed when at least this part of it is
 
 
 def skewness(values: np.ndarray) -> float:
@@ -28,13 +29,13 @@ def pixel_nulls(maps: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> dict[s
     for each bin N: bin_N_mean, 0 to the size of the monopole; bin_N_std, 1 for noise, slightly more with signal;
     bin_N_skewness, positive for lensing
     """
-    found = {}
+    values = {}
     for number, (one, noise) in enumerate(zip(maps, sigma, strict=True), start=1):
         seen = one[mask].astype(np.float64)
-        found[f"bin_{number}_mean"] = float(seen.mean() / noise)
-        found[f"bin_{number}_std"] = float(seen.std() / noise)
-        found[f"bin_{number}_skewness"] = skewness(seen)
-    return found
+        values[f"bin_{number}_mean"] = float(seen.mean() / noise)
+        values[f"bin_{number}_std"] = float(seen.std() / noise)
+        values[f"bin_{number}_skewness"] = skewness(seen)
+    return values
 
 
 def b_mode_nulls(b_modes: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> dict[str, float]:
@@ -77,6 +78,6 @@ def variance_scatter(patches: np.ndarray, coverage: np.ndarray) -> np.ndarray:
 
 
 def patch_nulls(patches: np.ndarray, coverage: np.ndarray) -> dict[str, float]:
-    """`variance_scatter` of each bin as bin_N_patch_scatter; left out where there are too few patches to tell."""
+    """`variance_scatter` of each bin as bin_N_patch_scatter; left out where there are too few patches."""
     scatter = variance_scatter(patches, coverage)
     return {f"bin_{i}_patch_scatter": float(value) for i, value in enumerate(scatter, start=1) if np.isfinite(value)}

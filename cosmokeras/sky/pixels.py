@@ -1,10 +1,11 @@
-"""Pixel windows: what averaging over a square pixel does to a spectrum."""
+"""Pixels of maps: side, highest multipole and window function (HEALPix: Gorski et al. 2005, ApJ 622, 759)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 ARCMIN = np.pi / 180.0 / 60.0  # radians
+USED = 0.5  # a pixel counts as observed when at least this part of it is
 
 
 def healpix_side(nside: int) -> float:
@@ -46,3 +47,8 @@ def pixel_window(ell: np.ndarray, side: float) -> np.ndarray:
     # np.sinc(x) is sin(pi x) / (pi x)
     x = np.asarray(ell, dtype=float)[..., None] * side / (2 * np.pi)
     return np.mean(np.sinc(x * np.cos(phi)) * np.sinc(x * np.sin(phi)), axis=-1)
+
+
+def full_lmax(nside: int) -> int:
+    """Highest multipole that HEALPix maps can hold, 3 nside - 1."""
+    return 3 * nside - 1

@@ -1,4 +1,4 @@
-"""Places on the sky."""
+"""Positions on the sky."""
 
 from __future__ import annotations
 

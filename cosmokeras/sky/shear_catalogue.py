@@ -1,8 +1,14 @@
-"""Catalogues of galaxy shapes: binned on a flat grid, with their footprint and a test of E against B modes."""
+"""Catalogues of galaxy shapes: binned on a flat grid, inverted to convergence, and tested for E and B modes.
+
+Frame: the last axis of a map, x, grows with RA, the first, y, with declination. A catalogue gives (e1, e2) for north up
+and east left, so x runs the other way and the shear on the grid is (e1, -e2). Convergence is that of Kaiser & Squires
+(1993, ApJ 404, 441) on the grid. E modes hold the lensing signal, B modes only noise and
+systematics (Crittenden et al. 2002, ApJ 568, 20).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +16,8 @@ import numpy as np
 from cosmokeras.common.errors import UserError
 from cosmokeras.sky.kaiser_squires import kaiser_squires
 from cosmokeras.sky.pixels import ARCMIN
+
+Projection = Literal["tangent", "plain"]
 
 
 @dataclass(frozen=True)
@@ -42,15 +50,18 @@ class ShearMaps(NamedTuple):
 
     g1: np.ndarray
     g2: np.ndarray
-    weight: np.ndarray
-    counts: np.ndarray
+    weight: np.ndarray  # sum of the weights
+    counts: np.ndarray  # number of galaxies
 
 
-def _positions(catalogue: Catalogue, projection: Literal["tangent", "plain"]) -> tuple[np.ndarray, np.ndarray]:
-    """Places (x, y) [arcmin] about the median position, x growing with RA.
+def positions(catalogue: Catalogue, projection: Projection = "tangent") -> tuple[np.ndarray, np.ndarray]:
+    """Flat coordinates (x, y), (n,) each [arcmin], about the median position; x grows with RA, y with declination.
 
-    "tangent" is the gnomonic projection. Its north differs from the local one by dRA sin(Dec) < 0.03 deg in this field,
-    which turns shear by twice that: nothing. "plain" takes RA and Dec for Cartesian, as the published binned maps do.
+    Parameters
+    ----------
+    projection : "tangent" is the gnomonic projection. Its north differs from the local one by dRA sin(Dec), under
+        0.03 deg in the COSMOS field, which turns shear by twice that: negligible. "plain" takes RA and Dec for
+        Cartesian coordinates, as the published binned maps of COSMOS do
     """
     ra0, dec0 = np.median(catalogue.ra), np.median(catalogue.dec)
     if projection == "plain":
@@ -62,19 +73,37 @@ def _positions(catalogue: Catalogue, projection: Literal["tangent", "plain"]) ->
     return x / ARCMIN, y / ARCMIN
 
 
-def _pixel_index(
-    catalogue: Catalogue, size: int, pixel_arcmin: float, projection: Literal["tangent", "plain"] = "tangent"
+def extent_arcmin(catalogue: Catalogue) -> float:
+    """Side [arcmin] of the smallest square about the median position that holds all galaxies."""
+    return 2 * max(float(np.abs(coordinate).max()) for coordinate in positions(catalogue))
+
+
+def pixel_index(
+    catalogue: Catalogue, size: int, pixel_arcmin: float, projection: Projection = "tangent"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Flat pixel number of every galaxy on the grid, and which galaxies are on it."""
-    x, y = _positions(catalogue, projection)
+    """Pixels of galaxies on a grid centred on the median position.
+
+    Parameters
+    ----------
+    size : pixels along a side
+    pixel_arcmin : side of a pixel [arcmin]
+    projection : as of `positions`
+
+    Returns
+    -------
+    pixel : (m,) int64, y size + x of the galaxies on the grid
+    inside : (n,) bool, which galaxies those are
+    """
+    x, y = positions(catalogue, projection)
     column, row = np.floor(x / pixel_arcmin + size / 2), np.floor(y / pixel_arcmin + size / 2)
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
     return (row * size + column)[inside].astype(np.int64), inside
 
 
-def _bin(
+def _weighted_means(
     pixel: np.ndarray, size: int, e1: np.ndarray, e2: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean shear g1, g2 and sum of weights, (size, size) each, of galaxies (m,) in the pixels `pixel`."""
     total = np.bincount(pixel, weight, size**2)
     safe = np.where(total > 0, total, 1.0)
     # -e2: RA grows to the right
@@ -82,17 +111,16 @@ def _bin(
     return g1.reshape(size, size), g2.reshape(size, size), total.reshape(size, size)
 
 
-def bin_shear(
-    catalogue: Catalogue, size: int, pixel_arcmin: float, projection: Literal["tangent", "plain"] = "tangent"
-) -> ShearMaps:
-    """Weighted mean shear on a grid of `size` pixels of `pixel_arcmin`, centred on the median position."""
-    pixel, inside = _pixel_index(catalogue, size, pixel_arcmin, projection)
-    maps = _bin(pixel, size, catalogue.e1[inside], catalogue.e2[inside], catalogue.weight[inside])
-    return ShearMaps(*maps, np.bincount(pixel, minlength=size**2).reshape(size, size))
+def bin_shear(catalogue: Catalogue, size: int, pixel_arcmin: float, projection: Projection = "tangent") -> ShearMaps:
+    """Weighted mean shear on the grid of `pixel_index`; arguments as there."""
+    pixel, inside = pixel_index(catalogue, size, pixel_arcmin, projection)
+    g1, g2, weight = _weighted_means(pixel, size, catalogue.e1[inside], catalogue.e2[inside], catalogue.weight[inside])
+    counts = np.bincount(pixel, minlength=size**2).reshape(size, size)
+    return ShearMaps(g1=g1, g2=g2, weight=weight, counts=counts)
 
 
 def coverage(counts: np.ndarray) -> np.ndarray:
-    """Footprint (0 or 1, float32) from galaxy counts: at least half the median count of occupied pixels.
+    """Footprint (size, size), 0 or 1, float32, from galaxy counts (size, size): at least half the median of those > 0.
 
     In small pixels that also hits Poisson fluctuations. A pixel that is short by no more than 5 standard deviations and
     has a galaxy, and whose neighbours (6 of 8 or more) are in, is in: bright stars make deeper or larger holes.
@@ -113,12 +141,19 @@ def rotated_noise(catalogue: Catalogue, rng: np.random.Generator) -> Catalogue:
     """The same galaxies, each turned by a random angle: shape noise with the true weights and no lensing."""
     angle = rng.uniform(0.0, 2 * np.pi, catalogue.ra.size)
     e = (catalogue.e1 + 1j * catalogue.e2) * np.exp(1j * angle)
-    return Catalogue(catalogue.ra, catalogue.dec, e.real, e.imag, catalogue.weight)
+    return replace(catalogue, e1=e.real, e2=e.imag)
 
 
 def convergence(maps: ShearMaps, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """E and B convergence of the shear in the used pixels, 0 elsewhere: as the simulated maps are made."""
-    return tuple(kappa * used for kappa in kaiser_squires(maps.g1 * used, maps.g2 * used))
+    """E and B modes of the convergence, (size, size) each, 0 outside the footprint: as the simulated maps are made.
+
+    Parameters
+    ----------
+    maps : binned shear, of which g1 and g2 are used
+    used : (size, size) footprint, 0 or 1, of `coverage`
+    """
+    e_mode, b_mode = kaiser_squires(maps.g1 * used, maps.g2 * used)
+    return e_mode * used, b_mode * used
 
 
 def eb_test(
@@ -130,10 +165,11 @@ def eb_test(
     rotations: int = 200,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Is there lensing, and only lensing? Scatter of the E and B maps against that of rotated galaxies.
+    """Null test of the B modes and significance of the E modes: their scatter against that of rotated galaxies.
 
     Parameters
     ----------
+    size, pixel_arcmin : of the grid, as of `pixel_index`
     smoothing_arcmin : Gaussian sigma [arcmin] of both maps
     margin_arcmin : pixels closer to the footprint's edge or to a hole are left out: there the transform of a masked
         field leaks E into B. In simulations with a signal like that of this field the leak alone gives B an excess of
@@ -158,7 +194,7 @@ def eb_test(
     inner = distance_transform_edt(np.pad(used, 1))[1:-1, 1:-1] * pixel_arcmin > margin_arcmin
     if not inner.any():
         raise UserError(f"margin_arcmin={margin_arcmin}: no pixel of the footprint is that far from its edge")
-    pixel, inside = _pixel_index(catalogue, size, pixel_arcmin)
+    pixel, inside = pixel_index(catalogue, size, pixel_arcmin)
     e, weight = (catalogue.e1 + 1j * catalogue.e2)[inside], catalogue.weight[inside]
 
     def scatter(maps: ShearMaps) -> list[float]:
@@ -169,7 +205,8 @@ def eb_test(
     noise, variance = [], []
     for _ in range(rotations):  # rotated_noise, with the pixel numbers worked out once
         turned = e * np.exp(2j * np.pi * rng.random(e.size))
-        maps = ShearMaps(*_bin(pixel, size, turned.real, turned.imag, weight), real.counts)
+        g1, g2, total = _weighted_means(pixel, size, turned.real, turned.imag, weight)
+        maps = ShearMaps(g1=g1, g2=g2, weight=total, counts=real.counts)
         noise.append(scatter(maps))
         variance.append(0.5 * np.mean((maps.g1**2 + maps.g2**2)[used > 0]))
     mean, spread = float(np.mean(noise)), float(np.std(noise, ddof=1))

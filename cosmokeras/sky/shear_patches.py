@@ -47,7 +47,7 @@ def cut_shear_patches(
 
     Returns
     -------
-    ShearPatches, the places of `cut_patches` with the same arguments
+    ShearPatches, at the positions of `cut_patches` with the same arguments
     """
     import healpy
 
@@ -64,23 +64,24 @@ def cut_shear_patches(
         pixels = sub_points(nside, grid, ra, dec)
         seen = mask[pixels]
         # to the west of each point: the other sign of g2
-        turned = np.where(seen, first[:, pixels] - 1j * second[:, pixels], 0) * turning(nside, pixels, ra, dec)
-        sums = turned.reshape(len(first), *cells).sum(axis=(2, 4))
+        rotated = np.where(seen, first[:, pixels] - 1j * second[:, pixels], 0) * spin2_rotation(nside, pixels, ra, dec)
+        sums = rotated.reshape(len(first), *cells).sum(axis=(2, 4))
         hits = seen.reshape(cells).sum(axis=(1, 3))
         patch[:] = np.moveaxis(np.where(covered >= 0.5, sums / np.maximum(hits, 1), 0), 0, -1)
-    return ShearPatches(shear.real.astype(np.float32), shear.imag.astype(np.float32), cut.coverage, cut.ra, cut.dec)
+    g1, g2 = shear.real.astype(np.float32), shear.imag.astype(np.float32)
+    return ShearPatches(g1=g1, g2=g2, coverage=cut.coverage, ra=cut.ra, dec=cut.dec)
 
 
-def turning(nside: int, pixels: np.ndarray, ra: float, dec: float) -> np.ndarray:
-    """Factors exp(2i psi) that turn g1 + i g2, x to the west, of HEALPix pixels into the axes at (ra, dec) [deg].
+def spin2_rotation(nside: int, pixels: np.ndarray, ra: float, dec: float) -> np.ndarray:
+    """Factors exp(2i psi) that rotate g1 + i g2, x to the west, of HEALPix pixels into the axes at (ra, dec) [deg].
 
-    psi is the angle from the patch's west to the west of a pixel's centre, carried along the great circle to (ra, dec):
-    the gnomonic projection keeps the angle to that circle.
+    psi is the angle from the patch's west to the west of a pixel's centre, parallel-transported along the great circle
+    to (ra, dec): the gnomonic projection keeps the angle to that circle.
     """
     import healpy
 
-    x, y, z = place = np.array(healpy.pix2vec(nside, pixels))
+    x, y, z = position = np.array(healpy.pix2vec(nside, pixels))
     centre, west, north = tangent_frame(ra, dec)
-    there = np.stack([y, -x, np.zeros_like(z)]) / np.hypot(x, y)  # west at each pixel
-    carried = there - (centre @ there) / (1 + centre @ place) * (place + centre[:, None])
-    return (west @ carried + 1j * (north @ carried)) ** 2
+    local_west = np.stack([y, -x, np.zeros_like(z)]) / np.hypot(x, y)
+    transported = local_west - (centre @ local_west) / (1 + centre @ position) * (position + centre[:, None])
+    return (west @ transported + 1j * (north @ transported)) ** 2

@@ -1,13 +1,14 @@
-"""What cutting a flat patch out of a HEALPix map does to its signal and to its noise, measured on the cutter itself.
+"""Transfer function and noise covariance of flat patches cut out of HEALPix maps (Gorski et al. 2005, ApJ 622, 759).
 
 HEALPix pixels are rhombs of many shapes, and turned against the patch in another way at each latitude: no formula for
-square pixels is good to the per cent of the noise power that a weak signal needs. So the geometry is sampled: which
-HEALPix pixels the sub-points of flat pixels fall into, at many places of the sky.
+square pixels is good to the per cent of the noise power that a weak signal needs. So the resampling is measured by
+Monte Carlo, at many pointings: which HEALPix pixels the sub-points of flat pixels fall into.
 
-The signal is smooth: the mean of the cutter, and what folds into it (`cosmokeras.sky.cut_signal`), do for it. The
-noise is not: the grids of the two kinds of pixels beat, and the variance of flat pixels and their correlation come in
-stripes. A network takes the stripes for structure: with stationary noise of the same power the mean estimate of Omega_m
-from DES-like patches was off by 0.005. So noise is drawn in HEALPix pixels and put through the geometry of a place.
+The signal is smooth: the mean transfer function, and what is aliased into it (`cosmokeras.sky.cut_signal`), do for it.
+The noise is not: the two pixel grids make a moire pattern, in which the variance of flat pixels and their correlation
+vary over the patch. A network takes the pattern for structure: with stationary noise of the same power the mean
+estimate of Omega_m from DES-like patches was off by 0.005. So noise is drawn in HEALPix pixels and resampled at one
+pointing.
 """
 
 from __future__ import annotations
@@ -20,16 +21,22 @@ from cosmokeras.sky.footprint import SMALL
 from cosmokeras.sky.patches import SUBPIXELS, sub_points, tangent_frame, tangent_grid
 from cosmokeras.sky.pixels import ARCMIN
 
-PLACES = 1500  # places of the sky for averages; the noise variance comes out to 0.1 %
-GEOMETRIES = 2**20  # flat pixels whose geometry is kept for drawing noise: 256 patches of 64 x 64, never more patches
+POINTINGS = 1500  # on the sky, for averages; the noise variance comes out to 0.1 %
+# Flat pixels whose geometry is kept for drawing noise: 256 patches of 64 x 64 pixels, never more patches. With 6
+# HEALPix pixels to a flat one (NSIDE 1024, 5 arcmin: the last axis of `noise_geometry`), 4 bytes each for number and
+# weight: 50 MB
+GEOMETRY_PIXELS = 2**20
 SPAN = 9  # flat pixels along a side of each sample
 WHOLE_SKY = ((0.0, 360.0, -90.0, 90.0),)
 
 Sky = tuple[tuple[float, float, float, float], ...]
 
 
-def places(sky: Sky, count: int) -> list[tuple[float, float]]:
-    """Evenly spread places (ra, dec) [deg] in boxes (RA from, to, Dec from, to) [deg], by the golden angle."""
+def pointings(sky: Sky, count: int) -> list[tuple[float, float]]:
+    """Evenly spread pointings (ra, dec) [deg] in boxes (RA from, to, Dec from, to) [deg], by the golden angle.
+
+    A spherical Fibonacci lattice (Gonzalez 2010, Math. Geosci. 42, 49): even in area, golden-ratio steps in RA.
+    """
     west, east, south, north = np.radians(sky).T
     low, high = np.sin(south), np.sin(north)
     areas = (east - west) * (high - low)
@@ -43,28 +50,28 @@ def places(sky: Sky, count: int) -> list[tuple[float, float]]:
     return list(zip(ra.tolist(), dec.tolist(), strict=True))
 
 
-def place_count(size: int) -> int:
-    """Places whose geometry is kept for patches of `size` pixels."""
-    return min(max(GEOMETRIES // size**2, 16), 256)
+def pointing_count(size: int) -> int:
+    """Pointings whose geometry is kept for patches of `size` pixels."""
+    return min(max(GEOMETRY_PIXELS // size**2, 16), 256)
 
 
 @cache
 def noise_geometry(nside: int, pixel_arcmin: float, size: int, sky: Sky = WHOLE_SKY) -> tuple[np.ndarray, np.ndarray]:
-    """How flat pixels of patches at many places are averages of HEALPix pixels.
+    """How flat pixels of patches at many pointings are averages of HEALPix pixels.
 
     Returns
     -------
-    pixels : (places, size^2, overlaps) int32, numbers of HEALPix pixels, counted afresh from 0 in each patch
-    parts : of the same shape, float16, the part of the flat pixel that each takes; they add up to 1
+    pixels : (pointings, size^2, overlaps) int32, numbers of HEALPix pixels, counted afresh from 0 in each patch
+    weights : of the same shape, float16, the part of the flat pixel that each covers; they add up to 1
     """
     grid = tangent_grid(size * pixel_arcmin * ARCMIN, size * SUBPIXELS)
-    found = []
-    for ra, dec in places(sky, place_count(size)):
+    pairs = []
+    for ra, dec in pointings(sky, pointing_count(size)):
         below = np.unique(sub_points(nside, grid, ra, dec), return_inverse=True)[1].astype(np.int32)
-        found.append(overlaps(by_pixel(below, size)))
-    most = max(pixels.shape[1] for pixels, _ in found)
-    wide = [[np.pad(one, ((0, 0), (0, most - one.shape[1]))) for one in pair] for pair in found]
-    pixels, counts = (np.stack(column) for column in zip(*wide, strict=True))
+        pairs.append(overlaps(by_pixel(below, size)))
+    most = max(pixels.shape[1] for pixels, _ in pairs)
+    padded = [[np.pad(one, ((0, 0), (0, most - one.shape[1]))) for one in pair] for pair in pairs]
+    pixels, counts = (np.stack(column) for column in zip(*padded, strict=True))
     return pixels, (counts / SUBPIXELS**2).astype(np.float16)
 
 
@@ -102,11 +109,11 @@ def noise_boost(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) -> np.nda
     side = pixel_arcmin * ARCMIN
     grid = tangent_grid(side, SUBPIXELS)
     total, number = np.zeros((2, SUBPIXELS**2 + 1))
-    for ra, dec in places(sky, PLACES):
+    for ra, dec in pointings(sky, POINTINGS):
         below, counts = np.unique(sub_points(nside, grid, ra, dec), return_counts=True)
         outwards, west, north = tangent_frame(ra, dec)
-        there = np.array(healpy.pix2vec(nside, below))
-        centres = np.stack([west @ there, north @ there]) / (outwards @ there)
+        vectors = np.array(healpy.pix2vec(nside, below))
+        centres = np.stack([west @ vectors, north @ vectors]) / (outwards @ vectors)
         radius = rng.uniform(*SMALL, (256, 1)) * ARCMIN
         holes = rng.uniform(-1, 1, (2, 256, 1)) * (side + radius)
         kept = counts * (np.hypot(*(centres[:, None] - holes)) > radius)
@@ -114,8 +121,8 @@ def noise_boost(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) -> np.nda
         np.add.at(total, hits, np.sum(kept**2, axis=1) / np.maximum(hits, 1) ** 2)
         np.add.at(number, hits, 1)
     mean = total / np.maximum(number, 1)
-    known = np.flatnonzero(mean)
-    mean = np.interp(np.arange(mean.size), known, mean[known])
+    sampled = np.flatnonzero(mean)
+    mean = np.interp(np.arange(mean.size), sampled, mean[sampled])
     boost = np.sqrt(mean / mean[-1])
     boost[0] = 1.0
     return boost
@@ -135,13 +142,13 @@ def noise_covariance(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) -> n
     cells = (SPAN, SUBPIXELS, SPAN, SUBPIXELS)
     middle = SPAN // 2
     grid = tangent_grid(SPAN * side, SPAN * SUBPIXELS)
-    for ra, dec in places(sky, PLACES):
+    for ra, dec in pointings(sky, POINTINGS):
         pixels = sub_points(nside, grid, ra, dec).reshape(cells).transpose(0, 2, 1, 3).reshape(SPAN, SPAN, -1)
-        # parts of each flat pixel that two flat pixels take from the same HEALPix pixel
+        # sub-points of two flat pixels that share a HEALPix pixel
         centre, counts = np.unique(pixels[middle, middle], return_counts=True)
         shared = (pixels[..., None] == centre).sum(axis=2)
         covariance += shared @ counts
-    covariance *= area_ratio / SUBPIXELS**4 / PLACES
+    covariance *= area_ratio / SUBPIXELS**4 / POINTINGS
     # no direction of the lag is preferred on average
     return (covariance + covariance[::-1, ::-1]) / 2
 
@@ -156,14 +163,14 @@ def signal_displacements(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) 
 
     rng = np.random.default_rng(0)
     grid = tangent_grid(pixel_arcmin * ARCMIN, SUBPIXELS)
-    found = []
-    for ra, dec in places(sky, PLACES):
+    displacements = []
+    for ra, dec in pointings(sky, POINTINGS):
         pixels = np.repeat(sub_points(nside, grid, ra, dec), 8)
         inside = healpy.ring2nest(nside, pixels) * 256 + rng.integers(0, 256, pixels.size)
-        there = np.array(healpy.pix2vec(16 * nside, inside, nest=True))
+        vectors = np.array(healpy.pix2vec(16 * nside, inside, nest=True))
         outwards, west, north = tangent_frame(ra, dec)
-        found.append(np.stack([west @ there, north @ there]) / (outwards @ there))
-    return np.concatenate(found, axis=1)
+        displacements.append(np.stack([west @ vectors, north @ vectors]) / (outwards @ vectors))
+    return np.concatenate(displacements, axis=1)
 
 
 def noise_amplitude(nside: int, pixel_arcmin: float, size: int, n: int = 64, sky: Sky = WHOLE_SKY) -> np.ndarray:

@@ -1,6 +1,9 @@
-"""Real maps and mock skies: where they come from and how patches are cut. One module and one registry line each.
+"""Real maps and mock skies as patches. In: parameters, files of the user or published ones. Out: a `RealSky`.
 
-A source module has `load(cfg)` -> RealSky.
+`sources/` has one module for each value of `real.source`, with `load(cfg)` -> RealSky, and `params.registry` one line;
+`download/` fetches published files; `image_files` and `healpix_files` read maps, `image_checks` and `healpix_checks`
+refuse what cannot be what it is taken for; `tiles` places patches on flat maps. `cosmos`, `hsc_y3` and `footprint` are
+commands that write masks for simulations, `fit_nz` one that fits n(z).
 """
 
 from __future__ import annotations

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from cosmokeras.common import cli
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.files import atomic
 from cosmokeras.sky.shear_catalogue import bin_shear, coverage
-from cosmokeras.surveys.sources.cosmos import _must_fit, fetch_catalogue
+from cosmokeras.surveys.sources.cosmos import fetch_catalogue, must_fit_on_grid
 
 
 def write_mask(path: Path | str, size: int, pixel_arcmin: float, mirror: Path | str | None = None) -> np.ndarray:
-    """Write the footprint on the grid, (1, size, size) uint8, for the survey preset."""
+    """Write the footprint on the grid, (1, size, size) uint8, for the survey preset; returns it."""
     catalogue = fetch_catalogue(mirror)
-    _must_fit(catalogue, size, pixel_arcmin)
+    must_fit_on_grid(catalogue, size, pixel_arcmin)
     mask = coverage(bin_shear(catalogue, size, pixel_arcmin).counts)[None].astype(np.uint8)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.npy")
-    try:
-        np.save(partial, mask)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic(path) as handle:
+        np.save(handle, mask)
     return mask
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: write the training mask of the `cosmos` preset."""
     parser = cli.Parser("cosmokeras.surveys.cosmos", main.__doc__)
-    parser.add_argument("--mask", required=True, metavar="OUT.npy", help="file to write")
+    parser.add_output("--mask")
     parser.add_argument("--mirror", metavar="DIR", help="folder with cosmos/*.fits (default: download)")
-    parser.add_argument("--size", type=cli.count, default=64, help="pixels along a side")
-    parser.add_argument("--pixel", type=cli.positive, default=1.5, help="pixel [arcmin]")
+    parser.add_patch(pixel=1.5)
     options = parser.parse_args(arguments)
-    if Path(options.mask).suffix != ".npy":
-        raise UserError(f"--mask {options.mask}: must end in .npy")
-    cli.writable(options.mask)
-    mask = write_mask(options.mask, options.size, options.pixel, options.mirror)
-    print(f"{options.mask}: {int(mask.sum())} of {mask.size} pixels observed")
+    out = cli.output_file("--mask", options.mask)
+    mask = write_mask(out, options.size, options.pixel, options.mirror)
+    print(f"{out}: {int(mask.sum())} of {mask.size} pixels observed")
     return 0
 
 

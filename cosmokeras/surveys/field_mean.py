@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosmokeras.common.errors import UserError
-from cosmokeras.sky.nulls import USED
+from cosmokeras.sky.pixels import USED
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config

@@ -5,7 +5,8 @@ of a few Gaussians is fitted to the table *and* to its lensing kernel chi (1 + z
 its residuals weigh 30 times those of n(z), and bumps of the table that lensing cannot see stay out of the preset.
 
 Each SOURCE is one of
-    TABLE        a text file: z, then n(z) of one or more bins, in any normalisation (a comment says which it was);
+    TABLE        a text file as survey presets name it (`redshifts.table`): z, then n(z) of one or more bins, in any
+                 normalisation (a comment says which it was);
     FILE:HDU     a table of a FITS file in the 2-point format: columns Z_MID, BIN1, BIN2, ...;
     lsst_y1, lsst_y10    computed here: LSST sources of the DESC Science Requirements Document (`lsst_bins`).
 """
@@ -21,6 +22,7 @@ from scipy.special import ndtr
 
 from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
+from cosmokeras.redshifts.table import check_redshifts, read_rows
 from cosmokeras.redshifts.terms import Gaussian
 
 KERNEL_WEIGHT = 30.0
@@ -150,26 +152,17 @@ def read(source: str) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(f"n(z) table {path} is missing; name a text file, FILE.fits:HDU, or {' or '.join(LSST)}")
     if hdu:
         z, bins = _fits_table(path, hdu)
+        lines = tuple(range(1, len(z) + 1))
     elif Path(path).name.endswith((".fits", ".fits.gz", ".fit")):
         raise UserError(f"{source}: which table of the file? name it, FILE.fits:HDU; {_tables(path)}")
     else:
-        try:
-            columns = np.loadtxt(path, unpack=True, ndmin=2)
-        except (OSError, ValueError) as error:
-            words = f"not a text table of numbers ({' '.join(str(error).split())[:120]})"
-            raise UserError(
-                f"{source}: {words}; z and n(z) in columns with spaces between, other lines with #"
-            ) from None
-        z, bins = columns[:1].reshape(-1), columns[1:]
+        rows, lines = read_rows(path)
+        z, bins = rows[:, 0], rows[:, 1:].T
     if len(z) < 2 or len(bins) < 1:
         raise UserError(f"{source}: {len(z)} rows and {len(bins)} bins; two rows and one bin are the least")
     if not (np.isfinite(z).all() and np.isfinite(bins).all()):
         raise UserError(f"{source}: holds numbers that are not finite")
-    if not (np.diff(z) > 0).all():
-        row = int(np.argmax(np.diff(z) <= 0)) + 2
-        raise UserError(f"{source}: z does not ascend at row {row} (z = {z[row - 1]:g} after {z[row - 2]:g}); sort it")
-    if z[0] < 0:
-        raise UserError(f"{source}: z = {z[0]:g} in the first row; redshifts are 0 or more")
+    check_redshifts(z, lines, source)
     if empty := [i + 1 for i, one in enumerate(bins) if not np.trapezoid(one, z) > 0]:
         raise UserError(f"{source}: bin {empty[0]} has no galaxies: its n(z) sums up to 0 or less")
     if len(bins) >= 3 and _are_edges(z, bins):
@@ -213,12 +206,12 @@ def _tables(path: str) -> str:
 
     try:
         with fits.open(path) as opened:
-            found = [
+            names = [
                 one.name or str(i) for i, one in enumerate(opened) if isinstance(one, fits.BinTableHDU | fits.TableHDU)
             ]
     except OSError:
         return "it is not a FITS file"
-    return f"it holds {', '.join(found)}" if found else "it holds no table"
+    return f"it holds {', '.join(names)}" if names else "it holds no table"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,52 +2,43 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import atomic
-from cosmokeras.surveys import images
 from cosmokeras.surveys.download.fetch import fetch_file
-
-if TYPE_CHECKING:
-    pass
 from cosmokeras.surveys.sources.hsc_y3 import MASK, read_mask
+from cosmokeras.surveys.tiles import cut, greedy_corners, masked_fraction
 
 STEP = 32  # pixels between the squares of the mask library
 
 
 def mask_library(mask: np.ndarray, size: int, max_masked: float) -> np.ndarray:
     """Footprints (n, size, size) uint8: the tiles that `load` cuts, and more squares that overlap them."""
-    good = images.masked_fraction(mask, size) <= max_masked
+    good = masked_fraction(mask, size) <= max_masked
     regular = [(int(y) * STEP, int(x) * STEP) for y, x in np.argwhere(good[::STEP, ::STEP])]
-    corners = list(dict.fromkeys([*images.greedy_corners(mask, size, max_masked), *regular]))
-    return images.cut(mask.astype(np.uint8), corners, size)
+    corners = list(dict.fromkeys([*greedy_corners(mask, size, max_masked), *regular]))
+    return cut(mask.astype(np.uint8), corners, size)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: write the training masks of the `hsc_y3_fair` preset."""
     parser = cli.Parser("cosmokeras.surveys.hsc_y3", main.__doc__)
-    parser.add_argument("--mask", required=True, metavar="OUT.npy", help="file to write")
+    parser.add_output("--mask")
     parser.add_argument("--footprint", metavar="FILE", help="mask of the survey (default: the published one)")
-    parser.add_argument("--size", type=cli.count, default=64, help="pixels along a side")
-    parser.add_argument("--max-masked", type=cli.fraction, default=0.1, help="largest masked part of a square")
+    parser.add_patch(max_masked=0.1)
     options = parser.parse_args(arguments)
-    if Path(options.mask).suffix != ".npy":
-        raise UserError(f"--mask {options.mask}: must end in .npy")
-    cli.writable(options.mask)
+    out = cli.output_file("--mask", options.mask)
     mask = read_mask(options.footprint or fetch_file(MASK))
     if options.size > min(mask.shape):
         raise UserError(f"--size {options.size}: the footprint is {mask.shape} pixels")
     library = mask_library(mask, options.size, options.max_masked)
     if len(library) == 0:
         raise UserError(f"--max-masked {options.max_masked}: no square is that well covered; raise it")
-    with atomic(Path(options.mask)) as handle:
+    with atomic(out) as handle:
         np.save(handle, library)
-    print(f"{options.mask}: {len(library)} masks of {options.size}^2 pixels, {np.mean(library == 0):.1%} masked")
+    print(f"{out}: {len(library)} masks of {options.size}^2 pixels, {np.mean(library == 0):.1%} masked")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What every source of real maps gives: patches of sky with where they came from."""
+"""`RealSky`, what every source of maps returns: patches of sky with their provenance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RealSky:
 
     `maps` is (n, size, size, channels) float32 with masked pixels 0, `coverage` (n, size, size) the observed fraction
     of each pixel, `ra` and `dec` (n,) the patch centres [deg] (NaN where there is no sky position). `observed` is False
-    for simulations and None where nobody says; `truth` holds the parameters of a simulation, where they are known.
+    for simulations and None where it is not stated; `truth` holds the parameters of a simulation, where they are known.
     `null_tests` are numbers that should look like noise.
     """
 

@@ -1,6 +1,6 @@
 """Where square patches are cut out of a flat map, so that as much observed sky as possible is kept.
 
-Patches do not overlap. They stand in rows, each row at the height and its patches at the places that keep most; or in
+Patches do not overlap. They stand in rows, each row at the height and its patches at the columns that keep most; or in
 columns likewise; or on the grid that begins in the upper left corner; or each is the first from the top, or from
 the left, that fits. The best is taken, and of equal ones the grid.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 from cosmokeras.observation.operations import USED
-from cosmokeras.surveys.images import greedy_corners, masked_fraction
 
 Corners = list[tuple[int, int]]
 
@@ -36,13 +35,13 @@ def best_corners(coverage: np.ndarray, size: int, max_masked: float) -> Corners:
         return []
     worth = _worth(coverage, size, max_masked)
     grid = [(int(y) * size, int(x) * size) for y, x in np.argwhere(worth[::size, ::size])]
-    rows = _shelves(worth, size)
-    columns = [(y, x) for x, y in _shelves(worth.T, size)]
-    first = greedy_corners(coverage, size, max_masked)
-    left = [(y, x) for x, y in greedy_corners(coverage.T, size, max_masked)]
-    tries = [grid, rows, columns, first, left]
-    kept = [_kept(coverage, corners, size) for corners in tries]
-    return sorted(tries[kept.index(max(kept))])
+    rows = _best_rows(worth, size)
+    columns = [(y, x) for x, y in _best_rows(worth.T, size)]
+    greedy = greedy_corners(coverage, size, max_masked)
+    transposed = [(y, x) for x, y in greedy_corners(coverage.T, size, max_masked)]
+    candidates = [grid, rows, columns, greedy, transposed]
+    kept = [_kept(coverage, corners, size) for corners in candidates]
+    return sorted(candidates[kept.index(max(kept))])
 
 
 def used_part(coverage: np.ndarray, corners: Corners, size: int) -> float:
@@ -65,7 +64,7 @@ def _worth(coverage: np.ndarray, size: int, max_masked: float) -> np.ndarray:
     return np.where(masked <= max_masked, np.rint((1 - masked) * size**2), 0).astype(np.int64)
 
 
-def _shelves(worth: np.ndarray, size: int) -> Corners:
+def _best_rows(worth: np.ndarray, size: int) -> Corners:
     """Corners of most worth, of patches in rows that do not overlap: the best row at each height, then the best rows.
 
     Both are the choice of intervals of one length with the largest sum (dynamic programming, from the end, so that of
@@ -93,3 +92,29 @@ def _intervals(worth: np.ndarray, size: int) -> list[int]:
         else:
             i += 1
     return chosen
+
+
+def masked_fraction(coverage: np.ndarray, size: int) -> np.ndarray:
+    """Masked fraction of every square of `size` pixels in a map (h, w), (h - size + 1, w - size + 1) by its corner."""
+    total = np.pad(np.cumsum(np.cumsum(coverage < USED, axis=0), axis=1), ((1, 0), (1, 0)))
+    return (total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]) / size**2
+
+
+def greedy_corners(coverage: np.ndarray, size: int, max_masked: float) -> list[tuple[int, int]]:
+    """Corners of squares that do not overlap, each the first from the top, then from the left, that is good enough.
+
+    Finds more squares than a fixed grid in a footprint that is not one. `coverage` is (h, w).
+    """
+    free = masked_fraction(coverage, size) <= max_masked
+    corners = []
+    while free.any():
+        y, x = (int(i) for i in np.unravel_index(free.argmax(), free.shape))
+        corners.append((y, x))
+        free[max(0, y - size + 1) : y + size, max(0, x - size + 1) : x + size] = False
+    return corners
+
+
+def cut(images: np.ndarray, corners: list[tuple[int, int]], size: int) -> np.ndarray:
+    """Squares (len(corners), size, size, ...) of an image (h, w, ...)."""
+    shape = (len(corners), size, size, *images.shape[2:])
+    return np.array([images[y : y + size, x : x + size] for y, x in corners], images.dtype).reshape(shape)

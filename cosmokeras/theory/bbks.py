@@ -1,16 +1,11 @@
-"""The BBKS transfer function and the spectrum of `grf` maps."""
+"""The BBKS transfer function (Bardeen, Bond, Kaiser & Szalay 1986, ApJ 304, 15) and the spectrum of `grf` maps."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cosmokeras.common import arguments
 from cosmokeras.common.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 
 def bbks_transfer(q: np.ndarray) -> np.ndarray:

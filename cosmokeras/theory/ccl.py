@@ -1,4 +1,4 @@
-"""Priors, the BBKS transfer function, and cosmologies of CCL."""
+"""Cosmologies of the Core Cosmology Library, CCL (Chisari et al. 2019, ApJS 242, 2)."""
 
 from __future__ import annotations
 

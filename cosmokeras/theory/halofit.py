@@ -30,9 +30,9 @@ def non_linear_scale(delta2: np.ndarray, growth: np.ndarray) -> tuple[np.ndarray
     # sigma falls with the radius, so its inverse is read off a fine grid
     log_r = np.linspace(np.log(RADII[0]), np.log(RADII[-1]), 3000)
     falling = spline(log_r)[::-1]
-    place = np.interp(-2 * np.log(growth), falling, log_r[::-1], right=-np.inf)
-    inside = np.maximum(place, log_r[0])
-    return np.exp(-place), -3 - spline(inside, 1), -spline(inside, 2)
+    log_radius = np.interp(-2 * np.log(growth), falling, log_r[::-1], right=-np.inf)
+    inside = np.maximum(log_radius, log_r[0])
+    return np.exp(-log_radius), -3 - spline(inside, 1), -spline(inside, 2)
 
 
 def halofit(

@@ -1,4 +1,4 @@
-"""What the spectra of the maps should be: BBKS for `grf`, linear theory for `2lpt`, Limber integrals for `lensing`."""
+"""Angular spectra of convergence by Limber integrals (LoVerde & Afshordi 2008, PRD 78, 123506), alignments included."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from cosmokeras.common.errors import UserError
 from cosmokeras.params import checked
 from cosmokeras.params.config import Config
 from cosmokeras.params.survey import Survey
-from cosmokeras.theory.table import Background, theory_table
+from cosmokeras.theory.table import HUBBLE_DISTANCE, Background, theory_table
 
-HUBBLE = 1 / 2997.92458  # H0 / c [h/Mpc]
+HUBBLE = 1 / HUBBLE_DISTANCE  # H0 / c [h/Mpc]
 # C_1 rho_crit with C_1 = 5e-14 Mpc^3 / (h^2 M_sun) (Bridle & King 2007, NJP 9, 444) and CCL's rho_crit, 2.7754e11 h^2
 # M_sun / Mpc^3
 C1_RHO = 5e-14 * 2.77536627e11
 NODES = 400  # of the Limber integral in chi
-NEAR = 30  # steps between us and a bin's sources below which they are made finer
-CUT_OFF = 0.01  # part of C_ell that may come from wavenumbers beyond the tabulated ones
+MIN_STEPS = 30  # between us and the sources of a bin; where there are fewer they are made finer
+MAX_BEYOND_TABLE = 0.01  # part of C_ell that may come from wavenumbers beyond the tabulated ones
 PIVOT = 0.62  # redshift of unit factor in the evolution of alignments (Secco, Samuroff et al. 2022, PRD 105, 023515)
 
 
@@ -72,8 +72,8 @@ def limber_nodes(survey: Survey, back: Background, values: dict[str, Any]) -> np
     chi = np.linspace(0, back.chi[-1], NODES + 1)
     more = []
     nearest = np.interp(survey.n_z_inside(values["delta_z"])[1].min(), back.z, back.chi)
-    if nearest < NEAR * chi[1]:
-        more.append(np.linspace(0, 3 * nearest, 6 * NEAR + 1))
+    if nearest < MIN_STEPS * chi[1]:
+        more.append(np.linspace(0, 3 * nearest, 6 * MIN_STEPS + 1))
     if values["a_ia"]:
         z = survey.n_z_nodes(back.z_of(chi), values["delta_z"])
         more.append(np.interp(z, back.z, back.chi))
@@ -96,7 +96,7 @@ def angular_cl(cfg: Config, theta: np.ndarray, ell: np.ndarray) -> np.ndarray:
     return spectra(cfg, theta, ell)
 
 
-def spectra(cfg: Config, theta: np.ndarray, ell: np.ndarray, most: float = CUT_OFF) -> np.ndarray:
+def spectra(cfg: Config, theta: np.ndarray, ell: np.ndarray, most: float = MAX_BEYOND_TABLE) -> np.ndarray:
     """`angular_cl` of arguments that are checked; `most`: part of C_ell that may come from beyond the table."""
     table = theory_table(cfg)
     out = []

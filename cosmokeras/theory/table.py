@@ -1,4 +1,4 @@
-"""Matter power spectra and distances over the prior box in milliseconds: a call of CCL takes half a second.
+"""Emulator of matter power spectra and distances over the prior box: milliseconds, where CCL takes half a second.
 
 CCL (with CAMB) is called at nodes of the box and interpolated where it is slow: the linear transfer function, which in
 physical units depends on Omega_m h^2 and Omega_b h^2 alone, and distances and growth, which depend on Omega_m, h and
@@ -7,16 +7,14 @@ w0. Spectral index, sigma8 and non-linear growth (`cosmokeras.theory.halofit`) a
 
 from __future__ import annotations
 
-import itertools
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 from scipy.interpolate import CubicSpline, RectBivariateSpline
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from cosmokeras.common.code import code_fingerprint
@@ -25,16 +23,16 @@ from cosmokeras.common.files import atomic, work_folder
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.theory.ccl import ccl_cosmology
 from cosmokeras.theory.halofit import FINE, halofit, non_linear_scale
+from cosmokeras.theory.polynomials import Polynomials, fit_polynomials
 
+HUBBLE_DISTANCE = 2997.92458  # c / H0 [Mpc/h]
 SHAPE = ("omega_m", "h", "omega_b")  # parameters that the shape of the linear spectrum depends on
 EXPANSION = ("omega_m", "h", "w0")  # parameters of distances and growth
-DEGREE = {0: 0, 1: 11, 2: 8, 3: 6}  # total degree of the polynomials by number of coordinates
-# Nodes in k times the sound horizon: acoustic oscillations keep their places there. Twelve or more to an oscillation.
+# Nodes in k times the sound horizon: acoustic oscillations keep their phase there. Twelve or more to an oscillation.
 KR = np.concatenate([np.geomspace(3e-3, 0.5, 24)[:-1], np.arange(0.5, 60, 0.5), np.geomspace(60, 1e5, 60)])
 # What a transfer function is multiplied by before it is fitted: all of its range counts alike. It is fitted itself and
 # not its logarithm, as it comes close to 0 where baryons make up half of the matter.
 FALL = (1 + KR) ** 1.5 / (1 + np.log1p(KR))
-REFERENCE = {"sigma8": 0.8, "n_s": 1.0, "w0": -1.0}  # at which it is tabulated
 Redshift = TypeVar("Redshift", float, np.ndarray)
 
 
@@ -62,26 +60,13 @@ class Background:
 
 
 @dataclass(frozen=True)
-class Polynomials:
-    """Chebyshev polynomials over a box: `bounds` (p, 2), `powers` (terms, p), `coefficients` (terms, n)."""
-
-    bounds: np.ndarray
-    powers: np.ndarray
-    coefficients: np.ndarray
-
-    def __call__(self, point: np.ndarray) -> np.ndarray:
-        """Values (n,) at a point (p,)."""
-        return (chebyshev(point[None], self.bounds, self.powers) @ self.coefficients)[0]
-
-
-@dataclass(frozen=True)
 class TheoryTable:
     """Interpolated CCL over the prior box.
 
     `transfer` gives FALL times the linear transfer function, up to a factor, at KR over the sound horizon;
     `log_expansion` ln(chi / z) [Mpc/h] and ln((1 + z) D) at the nodes `z` but the first, one after the other. Both are
     functions of the free ones among SHAPE and EXPANSION. `box` has the range of each of these for which it was made,
-    equal ends for fixed ones; outside of it, and of the tabulated wavenumbers and redshifts, nothing is known.
+    equal ends for fixed ones; outside of it, and of the tabulated wavenumbers and redshifts, it is not defined.
     """
 
     z: np.ndarray
@@ -142,8 +127,10 @@ class TheoryTable:
 
         def evaluate(k: np.ndarray, z: np.ndarray) -> np.ndarray:
             log_k, z = np.broadcast_arrays(np.log(k), z)
-            found = np.exp(spline.ev(log_k, z))
-            return found if suppression is None else found * (1 + strength * (suppression(log_k, z) - 1))
+            dark_matter = np.exp(spline.ev(log_k, z))
+            if suppression is None:
+                return dark_matter
+            return dark_matter * (1 + strength * (suppression(log_k, z) - 1))
 
         return evaluate
 
@@ -153,14 +140,14 @@ class TheoryTable:
         z = np.linspace(0.0, self.z[-1], 2001)
         # both are smooth without their main dependence on z
         chi = z * CubicSpline(self.z, distance)(z)
-        return Background(z, chi, CubicSpline(self.z, growth * (1 + self.z))(z) / (1 + z), values["omega_m"])
+        grown = CubicSpline(self.z, growth * (1 + self.z))(z) / (1 + z)
+        return Background(z=z, chi=chi, growth=grown, omega_m=values["omega_m"])
 
     def _expansion(self, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """chi / z [Mpc/h] and growth at the nodes in z."""
         self._inside(values, EXPANSION)
         distance, growth = np.exp(self.log_expansion(_plain(values, self.expansion_names))).reshape(2, -1)
-        hubble = 2997.92458  # c / H0 [Mpc/h]
-        return np.append(hubble, distance), np.append(1.0, growth / (1 + self.z[1:]))
+        return np.append(HUBBLE_DISTANCE, distance), np.append(1.0, growth / (1 + self.z[1:]))
 
 
 def _delta2(k: np.ndarray, log_power: np.ndarray) -> np.ndarray:
@@ -204,17 +191,6 @@ def _suppression(k: np.ndarray, z: np.ndarray) -> Callable[[np.ndarray, np.ndarr
     return lambda log_k, z: np.minimum(spline.ev(log_k, z), 1.0)
 
 
-def chebyshev(theta: np.ndarray, bounds: np.ndarray, powers: np.ndarray) -> np.ndarray:
-    """Products of Chebyshev polynomials, (n, terms); logarithmic in theta where that is smoother (positive ranges)."""
-    columns = []
-    for x, (low, high) in zip(theta.T, bounds, strict=True):
-        if low > 0:
-            x, low, high = np.log(x), np.log(low), np.log(high)
-        columns.append(np.clip(2 * (x - low) / (high - low) - 1, -1.0, 1.0))
-    angle = np.arccos(np.array(columns)).reshape(len(bounds), len(theta))
-    return np.prod(np.cos(powers.T[:, None, :] * angle[:, :, None]), axis=0)
-
-
 def _plain(values: dict[str, Any], names: tuple[str, ...]) -> np.ndarray:
     return np.array([values[name] for name in names])
 
@@ -224,54 +200,6 @@ def _physical(values: dict[str, Any], names: tuple[str, ...]) -> np.ndarray:
     if len(names) < 2:
         return _plain(values, names)
     return np.array([values["omega_m"] * values["h"] ** 2, values["omega_b"] / values["omega_m"]])
-
-
-def _nodes(bounds: np.ndarray, count: int) -> np.ndarray:
-    """Cosmologies to call CCL at, (count, p): the Chebyshev density keeps a polynomial fit stable at the edges."""
-    dim = len(bounds)
-    if dim == 0:
-        return np.zeros((1, 0))
-    from scipy.stats import qmc
-
-    if dim == 1:
-        unit = (np.arange(count)[:, None] + 0.5) / count
-    else:
-        unit = qmc.Sobol(dim, rng=0).random_base2(int(np.ceil(np.log2(count))))[:count]
-    x = (1 - np.cos(np.pi * unit)) / 2
-    columns = []
-    for one, (low, high) in zip(x.T, bounds, strict=True):
-        columns.append(low * (high / low) ** one if low > 0 else low + (high - low) * one)
-    return np.array(columns).T
-
-
-def _fit(
-    cfg: Config,
-    names: tuple[str, ...],
-    point: Callable[[dict[str, Any], tuple[str, ...]], np.ndarray],
-    function: Callable[[dict[str, Any]], np.ndarray],
-    progress: bool,
-) -> tuple[Polynomials, tuple[str, ...]]:
-    """Polynomials, in `point`, of a function of a cosmology; and the free ones among the `names` it depends on."""
-    free = tuple(name for name in names if name in cfg.parameter_names)
-    box = cfg.bounds[[cfg.parameter_names.index(name) for name in free]].reshape(-1, 2)
-    # of what is not among the names the function does not depend
-    fixed = cfg.cosmology(cfg.bounds[:, 0]) | {name: value for name, value in REFERENCE.items() if name not in names}
-
-    def coordinates(row: Iterable[float]) -> np.ndarray:
-        return point(fixed | dict(zip(free, row, strict=True)), free)
-
-    corners = np.array([coordinates(row) for row in itertools.product(*box)])
-    bounds = np.stack([corners.min(axis=0), corners.max(axis=0)], axis=1)
-    degree = DEGREE[len(bounds)]
-    powers = np.array([p for p in itertools.product(range(degree + 1), repeat=len(bounds)) if sum(p) <= degree])
-    theta = _nodes(box, len(powers) + 4 if len(free) == 1 else 5 * len(powers) // 2)
-    values = []
-    for row in tqdm(theta, desc=f"theory ({', '.join(names)})", unit="cosmology", disable=not progress):
-        values.append(function(fixed | dict(zip(free, row, strict=True))))
-    with threadpool_limits(1):  # sums in one order, on any number of cores
-        design = chebyshev(np.array([coordinates(row) for row in theta]), bounds, powers)
-        coefficients = np.linalg.lstsq(design, np.array(values), rcond=None)[0]
-    return Polynomials(bounds, powers, coefficients), free
 
 
 def build_theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
@@ -289,9 +217,25 @@ def build_theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
         distance = cosmo.comoving_radial_distance(a) * values["h"] / z[1:]
         return np.log(np.concatenate([distance, cosmo.growth_factor(a) / a]))
 
-    shape = _fit(cfg, SHAPE, _physical, transfer, progress)
-    expansion = _fit(cfg, EXPANSION, _plain, log_expansion, progress)
-    return TheoryTable(z, shape[0], expansion[0], shape[1], expansion[1], _box(cfg))
+    shape = fit_polynomials(cfg, SHAPE, _physical, transfer, progress)
+    expansion = fit_polynomials(cfg, EXPANSION, _plain, log_expansion, progress)
+    return _table(cfg, z, shape, expansion)
+
+
+def _table(
+    cfg: Config,
+    z: np.ndarray,
+    shape: tuple[Polynomials, tuple[str, ...]],
+    expansion: tuple[Polynomials, tuple[str, ...]],
+) -> TheoryTable:
+    return TheoryTable(
+        z=z,
+        transfer=shape[0],
+        log_expansion=expansion[0],
+        shape_names=shape[1],
+        expansion_names=expansion[1],
+        box=_box(cfg),
+    )
 
 
 def theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
@@ -305,10 +249,13 @@ def theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 shape, expansion = (
-                    (Polynomials(*(stored[f"{fit}.{part}"] for part in parts)), tuple(stored[f"{fit}.names"].tolist()))
+                    (
+                        Polynomials(**{part: stored[f"{fit}.{part}"] for part in parts}),
+                        tuple(stored[f"{fit}.names"].tolist()),
+                    )
                     for fit in ("shape", "expansion")
                 )
-                return TheoryTable(stored["z"], shape[0], expansion[0], shape[1], expansion[1], _box(cfg))
+                return _table(cfg, stored["z"], shape, expansion)
         except (OSError, ValueError, EOFError, LookupError, BadZipFile, zlib.error):
             tqdm.write(f"{path} is damaged: made again")
     table = build_theory_table(cfg, progress)

@@ -20,6 +20,7 @@ from cosmokeras.common.errors import UserError
 from cosmokeras.params.config import Config
 from cosmokeras.project import load_params
 from cosmokeras.provenance.stale import stale as stale_stages
+from cosmokeras.report.draw import DRAWINGS
 
 NEEDED = ("generate", "train", "evaluate")  # stages without whose metrics and pictures there is no report
 PACKAGES = (
@@ -68,17 +69,18 @@ def read_json(path: Path) -> Any:
 
 
 def stage_files(root: Path) -> dict[str, tuple[str, list[str]]]:
-    """For each stage in dvc.yaml its metrics file and its pictures, relative to the root."""
+    """For each stage in dvc.yaml with metrics, their file and the pictures of it, relative to the root."""
 
     def names(entries: list[Any]) -> list[str]:
         return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
-    stages = read_yaml(root / "dvc.yaml")["stages"]
-    return {
-        name: (names(stage["metrics"])[0], [p for p in names(stage.get("plots", [])) if p.endswith(".png")])
-        for name, stage in stages.items()
-        if "metrics" in stage  # the first one only writes the inputs of the others down
-    }
+    found = {}
+    for name, stage in read_yaml(root / "dvc.yaml")["stages"].items():
+        if "metrics" in stage:  # the first one only writes the inputs of the others down, the last one draws
+            own = [path for path in names(stage.get("plots", [])) if path.endswith(".png")]
+            drawn = [f"plots/{picture}" for picture in DRAWINGS[name].pictures] if name in DRAWINGS else []
+            found[name] = names(stage["metrics"])[0], own + drawn
+    return found
 
 
 def metrics(root: Path) -> dict[str, dict[str, Any]]:
@@ -97,7 +99,7 @@ def metrics(root: Path) -> dict[str, dict[str, Any]]:
             continue
         for picture in pictures:
             if not (root / picture).exists():
-                raise UserError(f"{root / picture}: no such file; run `dvc repro {stage}`")
+                raise UserError(f"{root / picture}: no such file; run `dvc repro plots`")
         found[stage] = nan_for_null(content)
     return found
 

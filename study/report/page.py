@@ -12,7 +12,8 @@ from markdown_it import MarkdownIt
 
 from cosmokeras.params.config import Config
 from cosmokeras.project import load_params
-from cosmokeras.report.page import assumptions, caveats
+from cosmokeras.report.inference_text import caveats
+from cosmokeras.report.summary import assumptions
 from study.report import facts, readings
 from study.report.experiments import experiments
 from study.report.pictures import Picture, gallery, pictures
@@ -152,14 +153,14 @@ def widths(evaluated: Mapping[str, Any], some: list[Picture]) -> str:
 
 
 def sky(cfg: Config, infer: Mapping[str, Any] | None, told: str | None, some: list[Picture]) -> str:
-    """The posterior of the sky, and the half page of plain words that `infer` wrote, or at least its caveats."""
+    """The posterior of the sky, and the half page of plain words about it, or at least its caveats."""
     if infer is None:
         return "<p class='absent'>Not run yet: <code>dvc repro infer</code> makes <code>metrics/infer.json</code>.</p>"
     first = f"<p>Source <code>{escape(str(infer['source']))}</code>, {SKIES[infer['observed']][1]}.</p>"
     if told is None:
         lines = caveats({"observed": infer["observed"]}, infer, assumptions(cfg))
         told = "# With what care\n\n" + "\n".join(f"- {line}" for line in lines)
-        told += "\n\nMore is in `outputs/inference.md`, which is not here: `dvc repro infer` writes it."
+        told += "\n\nMore is in `outputs/inference.md`, which is not here: `dvc repro plots` writes it."
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(told)
     for old, new in (("h2>", "h4>"), ("h1>", "h3>"), ("<table>", TABLE), ("</table>", "</table></div>")):
         html = html.replace(old, new)

@@ -7,36 +7,57 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cosmokeras import UserError
 from cosmokeras.common import cli, yaml12
+from tests.shared import Program
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml12.read(ROOT / "dvc.yaml")["stages"]
 
 
-def python(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """A finished run of this Python."""
-    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
+# In one process: `python -m` of each stage with --help, what it says and how it ends, and what has been imported then
+ASK = """
+import contextlib, io, json, runpy, sys
+found = {}
+for stage in sys.argv[1:]:
+    sys.argv, code, said = [stage, "--help"], None, io.StringIO()
+    with contextlib.redirect_stdout(said):
+        try:
+            runpy.run_module(f"stages.{stage}", run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            code = end.code
+    loaded = {"tensorflow", "keras", "jax", "torch"} & set(sys.modules)
+    found[stage] = {"code": code, "said": said.getvalue(), "loaded": sorted(loaded)}
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def helped() -> dict[str, dict[str, Any]]:
+    """Of each stage its help."""
+    command = [sys.executable, "-c", ASK, *STAGES]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return found
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_help_says_what_a_stage_reads_and_writes_without_tensorflow(stage: str) -> None:
-    code = (
-        f"import runpy, sys; sys.argv = ['{stage}', '--help']\n"
-        f"try: runpy.run_module('stages.{stage}', run_name='__main__', alter_sys=True)\n"
-        "finally: print('LOADED', *{'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules))"
-    )
-    done = python("-c", code)
-    assert done.returncode == 0, done.stderr
-    assert f"usage: python -m stages.{stage}" in done.stdout
-    assert done.stdout.splitlines()[-1].split() == ["LOADED"]
+def test_help_says_what_a_stage_reads_and_writes_without_tensorflow(
+    stage: str, helped: dict[str, dict[str, Any]]
+) -> None:
+    said = helped[stage]["said"]
+    assert not helped[stage]["code"]
+    assert f"usage: python -m stages.{stage}" in said
+    assert helped[stage]["loaded"] == []
     entries = [one for key in ("outs", "metrics", "plots") for one in STAGES[stage].get(key, [])]
-    assert all(next(iter(entry)) in done.stdout for entry in entries)
-    assert "cosmokeras/" not in done.stdout
+    assert all(next(iter(entry)) in said for entry in entries)
+    assert "cosmokeras/" not in said
 
 
 def test_help_outside_of_the_project_still_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,23 +90,23 @@ def test_missing_and_damaged_files_name_the_stage_that_makes_them(tmp_path: Path
     assert cli.read(path, load, "fetch_real") == {"a": 1}
 
 
-def test_infer_without_its_inputs_is_one_line(tmp_path: Path) -> None:
+def test_infer_without_its_inputs_is_one_line(tmp_path: Path, program: Program) -> None:
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    for name in ("data", "stages", "dvc.yaml"):
+    for name in ("data", "dvc.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
     real = tmp_path / "outputs" / "real"
-    done = python("-m", "stages.infer", folder=tmp_path)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "outputs/real/provenance.json is missing; run `dvc repro fetch_real`" in done.stderr
+    ended = program(tmp_path, "stages.infer")
+    assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+    assert "outputs/real/provenance.json is missing; run `dvc repro fetch_real`" in ended.err
     real.mkdir(parents=True)
     (tmp_path / "metrics").mkdir()
     for path in (real / "provenance.json", tmp_path / "metrics" / "real.json"):
         path.write_text("{}")
     with (real / "patches.npz").open("wb") as handle:
         np.save(handle, np.zeros(3))  # an array where an archive is due
-    done = python("-m", "stages.infer", folder=tmp_path)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "outputs/real/patches.npz is damaged" in done.stderr
+    ended = program(tmp_path, "stages.infer")
+    assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+    assert "outputs/real/patches.npz is damaged" in ended.err
 
 
 def test_a_truncated_archive_is_damaged(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def changed(path: Path, old: str, new: str) -> set[str]:
     """Files whose digests a change of one file changes, among those that the maps are made by."""
-    roots = ("cosmokeras.dataset.shards", "cosmokeras.simulators.lensing")
+    roots = ("cosmokeras.dataset.generation", "cosmokeras.simulators.lensing")
     before = code_digests(*roots)
     text = path.read_text()
     assert old in text
@@ -58,7 +58,7 @@ def test_code_counts_wherever_it_is(copied: Path, name: str, old: str, new: str)
         ("theory/limber.py", "Limber", "limber"),  # in docstrings
         ("theory/limber.py", "\nNODES", "\n\n\n# a remark\nNODES"),
         ("theory/limber.py", "NODES = 400  # of", "NODES = 400  # OF"),
-        ("report/figures.py", "dpi", "DPI"),  # pictures are not what maps are made by
+        ("report/style.py", "dpi", "DPI"),  # pictures are not what maps are made by
         ("params/registry.py", '"grf": Kind(', '"toy": Kind("cosmokeras.models", (), "plain", 1, "x"), "grf": Kind('),
         ("params/registry.py", '"cosmos": Source(', '"toy": Source("cosmokeras.models"), "cosmos": Source('),
         ("provenance/statements.py", "SHOWN = 4", "SHOWN = 5"),

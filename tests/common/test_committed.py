@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from dvc.utils.hydra import apply_overrides
 
 from cosmokeras.common import yaml12
 from cosmokeras.common.committed import differences
+from tests.shared import Program
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,14 +93,12 @@ def test_without_git_or_a_commit_nothing_is_said(params: Path, monkeypatch: pyte
     assert differences(params.parent / "none.yaml") == ""
 
 
-def test_it_is_the_first_line_of_a_stage(committed: Path) -> None:
-    (committed.parent / "stages").symlink_to(ROOT / "stages")
+def test_it_is_the_first_line_of_a_stage(committed: Path, program: Program) -> None:
     apply_overrides(str(committed), ["prior.omega_m=[0.2,0.4]", "data.size=63"])
-    command = [sys.executable, "-m", "stages.generate"]
-    done = subprocess.run(command, cwd=committed.parent, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2
-    assert done.stdout == (
+    ended = program(committed.parent, "stages.generate")
+    assert ended.code == 2
+    assert ended.out == (
         "differs from the committed params: prior.omega_m=[0.2, 0.4] (committed [0.1, 0.5]), "
         "data.size=63 (committed 64)\n"
     )
-    assert done.stderr == "error: params.yaml: data.size=63: must be even\n"
+    assert ended.err == "error: params.yaml: data.size=63: must be even\n"

@@ -75,7 +75,7 @@ WRONG: dict[str, list[list[str]]] = {
         ["--omega_m", "2"], ["--omega_m", "nan"], ["--h", "x"], ["--omega_b", "0.07", "--omega_m", "0.07"],
         ["--seed", "-1"], ["--out", "list.yaml"], ["--out", "/proc/none"], ["--masks", "/proc/none"],
     ],
-    "cosmokeras.surveys.sources.cosmos": [
+    "cosmokeras.surveys.cosmos": [
         [], ["--mask", "a.txt"], ["--mask", "/proc/none/a.npy"], ["--mask", "folder.npy"],
         ["--mask", "a.npy", "--mirror", "none"], ["--mask", "a.npy", "--size", "0"],
         ["--mask", "a.npy", "--pixel", "nan"], ["--mask", "a.npy", "--pixel", "-1"],
@@ -86,13 +86,13 @@ WRONG: dict[str, list[list[str]]] = {
         ["--healpix", "list.yaml", "--out", "folder.npy"], ["--healpix", "list.yaml", "--out", "list.yaml/a.npy"],
         ["--healpix", "list.yaml", "--out", "a.npy", "--size", "1.5"],
     ],
-    "cosmokeras.surveys.sources.hsc_y3": [
+    "cosmokeras.surveys.hsc_y3": [
         [], ["--mask", "a.npy", "--footprint", "none.npy"], ["--mask", "a.npy", "--footprint", "."],
         ["--mask", "a.npy", "--footprint", "list.yaml"], ["--mask", "folder.npy"], ["--mask", "/proc/none/a.npy"],
         ["--mask", "a", "--footprint", "none.npy"], ["--mask", "a.npy", "--max-masked", "2"],
     ],
     "cosmokeras.surveys.fit_nz": [
-        [], ["none.txt"], ["."], ["latin.yaml"], ["list.yaml"], ["header.txt"], ["comma.txt"], ["down.txt"],
+        [], ["none.txt"], ["."], ["latin.yaml"], ["list.yaml"], ["words.txt"], ["ragged.txt"], ["down.txt"],
         ["one.txt"],
         ["z.txt"], ["nan.txt"], ["zero.txt"], ["negative.txt"], ["edges.txt"], ["list.yaml:nz"], ["good.txt:nz"],
         ["list.fits"], ["good.txt", "none.txt"], ["good.txt", "--terms", "0"], ["good.txt", "--terms", "x"],
@@ -108,7 +108,10 @@ WRONG: dict[str, list[list[str]]] = {
         ["gfr"], ["--out", "."], ["--out", "/proc/none/a.png"], ["--metrics", "."], ["--metrics", "latin.yaml"],
         ["--metrics", "list.yaml"],
     ],
+    "study.masked_inversion": [["--skies", "0"], ["--nope"]],
+    "study.shell_resolution": [["--nope"], ["more"]],
     "study.fine_tuning": [["--nope"], ["--out", "."], ["--metrics", "/proc/none/a.json"]],
+    "study.ml_from_scratch": [["--nope"], ["lesson"]],
     "study.physics_check": [
         ["nothing"], ["--metrics", "."], ["--metrics", "list.yaml"], ["--out", "list.yaml"], ["--out", "/proc/none"],
     ],
@@ -125,8 +128,8 @@ TEXTS = {
     "list.fits": "no FITS\n",
     "quote.txt": "train.lr='0.1\n",
     "good.txt": table((0.1, 1), (0.5, 2), (0.9, 1), head="# z n\n"),
-    "header.txt": table((0.1, 1), (0.5, 2), head="z n\n"),
-    "comma.txt": "0.1,1\n0.5,2\n",
+    "words.txt": table((0.1, 1), (0.5, 2), head="z n\nor so\n"),
+    "ragged.txt": "0.1,1\n0.5,2,3\n",
     "down.txt": table((0.9, 1), (0.5, 2), (0.1, 1)),
     "one.txt": table((0.5, 2)),
     "z.txt": table((0.1,), (0.5,)),
@@ -217,7 +220,7 @@ def test_the_status_of_a_program_is_its_exit_code(status: int | None, code: int)
 
 
 def test_who_reads_may_leave_early() -> None:
-    code = "from cosmokeras import cli\ncli.entry(lambda: [print('x' * 80) for _ in range(100000)] and None)"
+    code = "from cosmokeras.common import cli\ncli.entry(lambda: [print('x' * 80) for _ in range(100000)] and None)"
     done = subprocess.run(
         f"set -o pipefail; '{sys.executable}' -c \"{code}\" | head -1",
         shell=True, executable="/bin/bash", capture_output=True, text=True, cwd=ROOT,

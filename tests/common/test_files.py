@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cosmokeras.common.errors import UserError
-from cosmokeras.common.files import atomic, locked, place, sha256, work_folder, write_json
+from cosmokeras.common.files import atomic, link_or_copy, locked, sha256, work_folder, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -38,12 +38,12 @@ def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-def test_place_replaces_and_may_be_repeated(tmp_path: Path) -> None:
+def test_link_or_copy_replaces_and_may_be_repeated(tmp_path: Path) -> None:
     source, target = tmp_path / "work" / "x", tmp_path / "out" / "x"
     source.parent.mkdir()
     source.write_bytes(b"new")
     for _ in range(3):
-        place(source, target)
+        link_or_copy(source, target)
     assert [p.name for p in target.parent.iterdir()] == ["x"]
     assert sha256(target) == sha256(source)
 

@@ -17,10 +17,8 @@ import numpy as np
 import pytest
 
 from cosmokeras.common.errors import UserError
+from cosmokeras.dataset.generation import cosmologies_csv, generate, generate_part
 from cosmokeras.dataset.shards import (
-    cosmologies_csv,
-    generate,
-    generate_part,
     is_whole,
     open_split,
     plan,
@@ -34,13 +32,13 @@ from cosmokeras.simulators import grf, realisations
 CHILD = """
 import sys
 from pathlib import Path
-from cosmokeras.config import load_params
-from cosmokeras.dataset import shards
+from cosmokeras.project import load_params
+from cosmokeras.dataset import generation, shards
 import json
 if __name__ == "__main__":
     params, overrides, out = sys.argv[1:]
     shards.SHARD_BYTES = 2**18
-    shards.generate(load_params(params, json.loads(overrides)), Path(out), workers=2, progress=False)
+    generation.generate(load_params(params, json.loads(overrides)), Path(out), workers=2, progress=False)
 """
 
 
@@ -266,7 +264,7 @@ def test_an_interrupted_collection_says_nothing_of_its_content(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("cosmokeras.dataset.shards._describe", killed)
+        patch.setattr("cosmokeras.dataset.generation._describe", killed)
         with pytest.raises(KeyboardInterrupt):
             generate(load_params(params, {**tiny, "data.seed": 2}), tmp_path / "out", workers=1, progress=False)
     with pytest.raises(UserError, match="is of another run|is missing"):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import tomllib
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 from cosmokeras.project import load_params
 from tests.conftest import copy_params
 from tests.docs.extract import PAGES, ROOT, commands, overrides, words
+from tests.shared import Program
 
 TYPED = sorted({(page.name, command) for page in PAGES for command in commands(page)})
 # what docs/extend.md adds to the project is there only in the clone of tests/docs/test_extend.py
@@ -52,23 +51,16 @@ def test_dvc_understands(command: str) -> None:
         parse_args(words(command)[1:])  # exits on what it does not know
 
 
-@cache
-def help_of(module: str) -> str:
-    """What `python -m module --help` prints."""
-    done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, text=True, capture_output=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.parametrize("command", of("python"))
-def test_modules_have_the_options(command: str) -> None:
+def test_modules_have_the_options(command: str, program: Program) -> None:
     parts = words(command)
     if len(parts) == 1:
         return
     assert parts[1] == "-m", command
-    known = help_of(parts[2])
+    ended = program(ROOT, parts[2], "--help")
+    assert ended.code == 0, ended.err
     for option in (word for word in parts[3:] if re.match(r"--?[a-z]", word)):
-        assert re.search(rf"(^|[\s\[,]){re.escape(option)}\b", known), f"{command}: no option {option}"
+        assert re.search(rf"(^|[\s\[,]){re.escape(option)}\b", ended.out), f"{command}: no option {option}"
 
 
 @pytest.mark.parametrize("command", of("slurm/submit") + of("sbatch"))

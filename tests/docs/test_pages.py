@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.docs.extract import FENCE, PAGES, ROOT, spans
+from cosmokeras.params.registry import SOURCES
+from tests.docs.extract import FENCE, PAGES, ROOT, blocks, spans
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|(?<=<img src=\")([^\"]+)")
 LINKED = [*PAGES, ROOT / "CHANGELOG.md"]
@@ -35,13 +36,38 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(path), f"{page.name}: no heading {anchor!r} in {path.name}"
 
 
+FILE = re.compile(r"(?:cosmokeras|stages|study|benchmarks|tests|slurm|docs|experiments|findings)/[\w/.-]*")
+MODULE = re.compile(r"(?:cosmokeras|stages|study|benchmarks|docs)(?:\.\w+)+")
+OWN = {"slurm/site", *(block.title for block in blocks(ROOT / "docs" / "extend.md", "python", "yaml"))}  # the user's
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_modules_that_a_page_names_are_there(page: Path) -> None:
+    named = [word.rstrip(".,") for span in spans(page.read_text()) for word in span.split()]
+    if page.name == "architecture.md":  # its paths are those of the package
+        named = [f"cosmokeras/{w}" if "/" in w and not (ROOT / w.split("/")[0]).exists() else w for w in named]
+    lost = [word for word in named if FILE.fullmatch(word) and not (ROOT / word).exists() and word not in OWN]
+    for name in filter(MODULE.fullmatch, named):
+        path = ROOT / name.replace(".", "/")
+        if not (path.is_dir() or path.with_suffix(".py").is_file() or path.parent.with_suffix(".py").is_file()):
+            lost.append(name)
+    assert not lost
+
+
+def test_every_preset_and_every_source_is_in_a_table() -> None:
+    text = (ROOT / "docs" / "data.md").read_text()
+    presets = [path.stem for path in (ROOT / "data" / "surveys").glob("*.yaml")]
+    assert len(presets) > 5
+    assert not [name for name in (*presets, *SOURCES) if not re.search(rf"^\| `{name}` \|", text, re.MULTILINE)]
+
+
 def test_every_picture_is_shown_somewhere() -> None:
     shown = "\n".join(page.read_text() for page in PAGES)
     dvc = (ROOT / "dvc.yaml").read_text()
     for picture in sorted((ROOT / "plots").rglob("*.png")):
         name = picture.relative_to(ROOT).as_posix()
         assert name in shown or name in dvc, f"{name} is in no page and no stage"
-    for picture in sorted((ROOT / "docs").rglob("*.png")):
+    for picture in sorted(one for end in ("png", "svg") for one in (ROOT / "docs").rglob(f"*.{end}")):
         assert picture.relative_to(ROOT / "docs").as_posix() in shown, f"{picture} is in no page"
 
 

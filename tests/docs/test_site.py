@@ -55,3 +55,25 @@ def test_the_api_page_has_the_public_names(site: Path) -> None:
     for name in ("load_params", "sample_prior", "simulate", "observe", "Estimator", "exact_posterior", "angular_cl"):
         assert f'.{name}"' in text, name
     assert {"load_params", "Estimator"} <= set(cosmokeras.__all__)
+
+
+def test_the_api_page_has_every_member_that_it_names(site: Path) -> None:
+    """mkdocstrings leaves out in silence what is not in the module."""
+    built = (site / "api.html").read_text()
+    blocks = re.findall(
+        r"^::: (\S+)\n    options:\n      members: \[(.+)\]", (ROOT / "docs/api.md").read_text(), re.MULTILINE
+    )
+    assert len(blocks) > 10
+    lost = [
+        f"{module}.{name}"
+        for module, names in blocks
+        for name in names.split(", ")
+        if f'id="{module}.{name}"' not in built
+    ]
+    assert not lost
+
+
+def test_drawings_take_the_colours_of_the_site(site: Path) -> None:
+    for picture in (ROOT / "docs" / "assets").glob("*.svg"):
+        pages = [page for page in site.glob("*.html") if picture.read_text() in page.read_text()]
+        assert pages, picture.name

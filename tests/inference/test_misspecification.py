@@ -7,34 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from scipy import fft
 from scipy.stats import kstest
 
 from cosmokeras.inference import shapes
 from cosmokeras.inference.measures import Measures, bands
 from cosmokeras.inference.misspecification import TESTS, MapReference, SurveyReference, Verdict
 from cosmokeras.models.layers import band_edges
-from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
+from study.null_test import BOUNDS, SIZE, simulate
 
-SIZE = 32
-BOUNDS = np.array([[0.5, 1.5]])
 PATCHES = 16
-K = wavenumbers(SIZE, 1.0)
-TWICE = np.where(np.isin(np.arange(SIZE // 2 + 1), [0, SIZE // 2]), 1, 2)
-SKEW = 0.15
-
-
-def simulate(
-    theta: np.ndarray, rng: np.random.Generator, noise: float = 1.0, slope: float = -1.5, skew: float = SKEW
-) -> np.ndarray:
-    """Skewed fields of rms `theta` with about a power-law spectrum, under white noise of one unit: a small survey."""
-    power = np.where(K > 0, np.where(K > 0, K, 1.0) ** slope, 0.0)
-    shape = np.sqrt(power / np.sum(power * TWICE)) * SIZE**2
-    modes = normal_modes(rng, (len(theta), *shape.shape)) * mode_amplitude(np.multiply.outer(theta, shape) ** 2)
-    fields = fft.irfft2(modes)
-    rms = theta[:, None, None]
-    fields = (fields + skew * (fields**2 / rms - rms)) / np.sqrt(1 + 2 * skew**2)
-    return (fields + noise * rng.standard_normal(fields.shape)).astype(np.float32)[..., None]
 
 
 def prior(n: int, rng: np.random.Generator) -> np.ndarray:

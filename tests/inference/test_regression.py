@@ -7,7 +7,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from cosmokeras.inference.regression import fit, polynomial, sigma
+from cosmokeras.inference.regression import degree_for, fit, mean_variance, polynomial, sigma, terms
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
@@ -40,3 +40,21 @@ def test_mean_and_scatter_are_found() -> None:
     # a mean that does not bend leaves the parabola in the residuals
     flat = fit(values[:, :1] * 0 + theta**2, theta, bounds, 1)
     assert np.abs(theta**2 - polynomial(theta, bounds, 1) @ flat[0]).max() > 0.01
+
+
+@pytest.mark.parametrize(("parameters", "degree"), [(1, 8), (2, 5), (3, 4), (5, 2)])
+def test_terms_are_columns_of_the_design(parameters: int, degree: int) -> None:
+    box = np.tile([0.0, 1.0], (parameters, 1))
+    design = polynomial(np.full((3, parameters), 0.2), box, degree)
+    assert design.shape[1] == terms(parameters, degree)
+    # with exactly as many maps as are asked for, and with one fewer
+    assert degree_for(8 * terms(parameters, degree), parameters, degree, 8) == degree
+    assert degree_for(8 * terms(parameters, degree) - 1, parameters, degree, 8) == degree - 1
+    assert degree_for(1, parameters, degree, 8) == 1
+
+
+def test_variance_of_the_mean_is_that_of_its_coefficients() -> None:
+    rng = np.random.default_rng(0)
+    design, factor = rng.standard_normal((5, 3)), rng.standard_normal((3, 3))
+    coefficients = rng.standard_normal((100_000, 3)) @ factor.T
+    assert mean_variance(design, factor @ factor.T) == pytest.approx(np.var(coefficients @ design.T, axis=0), rel=0.03)

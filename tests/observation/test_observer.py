@@ -14,6 +14,7 @@ import yaml
 from cosmokeras.common.errors import UserError
 from cosmokeras.observation.masks import survey_masks
 from cosmokeras.observation.observer import Observer, noise_sigma, observe, pixel_noise
+from cosmokeras.observation.sphere import SphericalKaiserSquires
 from cosmokeras.params import checked
 from cosmokeras.params.config import Config
 from cosmokeras.params.survey import load_survey
@@ -191,12 +192,12 @@ def test_healpix_noise_is_that_of_noise_cut_from_a_sphere(
         assert 0.13 < ours[2] / ours[0] < 0.17
 
 
-def test_healpix_noise_is_striped_as_on_the_sphere(
+def test_healpix_noise_has_the_moire_pattern_of_the_sphere(
     config: Callable[..., Config], noise_on_the_sphere: np.ndarray
 ) -> None:
     """The variance differs from pixel to pixel by a tenth: sums of unlike Gaussians have an excess kurtosis.
 
-    Noise of the same spectrum without the stripes has none, and a network that was trained with it takes them for
+    Noise of the same spectrum without the pattern has none, and a network that was trained with it takes them for
     signal.
     """
 
@@ -208,6 +209,14 @@ def test_healpix_noise_is_striped_as_on_the_sphere(
     ours = excess(observe(made_directly(whole(config)), np.zeros((300, 64, 64, 4), np.float32), seed=0)).mean()
     assert ours == pytest.approx(0.031, abs=0.01)
     assert ours == pytest.approx(sphere[0], abs=0.03)
+
+
+@pytest.mark.parametrize("missing", ["nside", "lmax"])
+def test_a_survey_without_what_its_mass_mapping_needs_is_refused(config: Callable[..., Config], missing: str) -> None:
+    cfg = whole(config)
+    cfg = cfg.model_copy(update={"survey": cfg.survey.model_copy(update={missing: None})})
+    with pytest.raises(UserError, match=f"^survey des_y3: {missing} is missing"):
+        SphericalKaiserSquires(cfg, noise_sigma(cfg))
 
 
 def test_noise_sigma_is_that_of_the_galaxies_in_a_pixel(config: Callable[..., Config]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from cosmokeras.common import yaml12
 from cosmokeras.common.errors import UserError
-from cosmokeras.observation.masks import mask_file, survey_masks
+from cosmokeras.observation.masks import mask_file, survey_depth, survey_masks
 from cosmokeras.params.config import Config
 from cosmokeras.params.registry import NUISANCES, RANGES
 from cosmokeras.project import load_params
@@ -290,6 +290,19 @@ def test_masks_of_ones_own_are_files_below_the_folder_of_the_parameters(params: 
     assert mask_file(cfg) == Path("masks.npy")
     np.testing.assert_array_equal(survey_masks(cfg), masks)
     assert survey_masks(load_params(params, {"lensing.mask": "masks.npy", "data.size": 32})).shape == (3, 32, 32)
+
+
+def test_a_file_of_masks_is_read_once_until_it_changes(params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, load = [], np.load
+    monkeypatch.setattr(np, "load", lambda path, **more: (reads.append(path), load(path, **more))[1])
+    path = params.parent / "masks.npy"
+    np.save(path, np.ones((2, 64, 64), np.float16))
+    cfg = load_params(params, {"lensing.mask": "masks.npy"})
+    survey_masks(cfg)[:] = 0.0
+    assert survey_depth(cfg) is None
+    assert (survey_masks(cfg) == 1).all() and reads == [path], "what a caller does to masks stays with the caller"
+    np.save(path, np.full((3, 64, 64), 0.75, np.float16))
+    assert (survey_masks(cfg) == 0.75).all() and len(reads) == 2
 
 
 @pytest.mark.parametrize("value", ["footprint", "masks.fits", "../masks.npy", "/masks.npy", ""])

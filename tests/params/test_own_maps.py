@@ -15,7 +15,7 @@ from cosmokeras.common.errors import UserError
 from cosmokeras.observation.observer import noise_sigma
 from cosmokeras.params.config import Config
 from cosmokeras.params.own_maps import stated
-from cosmokeras.report import page
+from cosmokeras.report import inference_text, published, summary
 from cosmokeras.surveys import fetch
 from cosmokeras.surveys.sky import nature
 from stages import fetch_real
@@ -97,18 +97,18 @@ def test_the_stage_writes_the_truth_and_nothing_where_nobody_says(
 
 def test_pulls_are_of_the_parameters_that_the_truth_holds() -> None:
     samples = np.random.default_rng(0).normal([0.3, 0.8], 0.02, (1000, 2))
-    found = page.summary(("omega_m", "sigma8"), samples, {"omega_m": 0.26})
+    found = summary.summary(("omega_m", "sigma8"), samples, {"omega_m": 0.26})
     assert found["omega_m"]["pull"] == pytest.approx(2, abs=0.15)
     assert "pull" not in found["sigma8"] and "truth" not in found["S8"]
-    both = page.summary(("omega_m", "sigma8"), samples, {"S8": 0.8})
+    both = summary.summary(("omega_m", "sigma8"), samples, {"S8": 0.8})
     assert "pull" not in both["omega_m"] and both["S8"]["truth"] == 0.8
 
 
 def test_maps_of_which_nobody_says_are_compared_with_nothing() -> None:
-    words = page._comparison(["omega_m"], {"observed": None})
+    words = inference_text._comparison(["omega_m"], {"observed": None})
     assert "real.observed: true" in words and "Planck" not in words
     metrics = {"observed": None, "in_distribution": True}
     note: dict[str, Any] = {"observed": None}
-    lines = page.caveats(note, metrics, {"fixed": {}, "free": {}, "kind": "lensing", "head": "posterior"})
+    lines = inference_text.caveats(note, metrics, {"fixed": {}, "free": {}, "kind": "lensing", "head": "posterior"})
     assert not any("simulated sky" in line for line in lines)
-    assert page.beside({"omega_m": {"mean": 0.3, "q16": 0.28, "q84": 0.32}}, None)["omega_m"][1:] == []
+    assert published.beside({"omega_m": {"mean": 0.3, "q16": 0.28, "q84": 0.32}}, None)["omega_m"][1:] == []

@@ -52,11 +52,11 @@ def test_a_toy_goes_through_all_stages(params: Path, tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COSMOKERAS_WORK", str(tmp_path / "work"))
 
-    from stages import evaluate, fetch_real, generate, infer, train
+    from stages import evaluate, fetch_real, generate, infer, plots, train
 
     generate.main(Namespace(params=str(params), workers=1, part=""))
-    for stage in (fetch_real, train, evaluate, infer):
-        stage.main(Namespace(params=str(params), work_only=False))
+    for stage in (fetch_real, train, evaluate, infer, plots):
+        stage.main(Namespace(params=str(params), work_only=False, only=None))
     made = json.loads((tmp_path / "metrics" / "generate.json").read_text())
     assert made["maps"] == 1120
     assert made["spectrum_ratio"] == pytest.approx(1, abs=0.02)

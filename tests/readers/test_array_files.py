@@ -14,7 +14,7 @@ from astropy.io import fits
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.config import Config
 from cosmokeras.readers import array_files
-from cosmokeras.surveys import RealSky, fetch, images
+from cosmokeras.surveys import RealSky, fetch, image_files
 
 KAPPA = np.random.default_rng(0).normal(0, 0.0258, (64, 96)).astype(np.float32)
 MASK = np.ones((64, 96), bool)
@@ -83,7 +83,7 @@ def test_order_and_bytes_of_the_file_do_not_matter(
         np.save(path, change(KAPPA))
     else:
         write(Path(path), {"kappa": change(KAPPA)})
-    read = images.read_floats(path)
+    read = image_files.read_floats(path)
     np.testing.assert_array_equal(read, KAPPA)
     assert read.dtype.isnative
 
@@ -97,37 +97,37 @@ def test_damaged_files_are_refused_in_a_line(tmp_path: Path, suffix: str, damage
         content[:300] = bytes(byte ^ 255 for byte in content[:300])
     path.write_bytes({"truncated": content[: len(content) // 2], "text": b"0.1 0.2", "empty": b""}.get(damage, content))
     with pytest.raises(UserError, match=rf"a{suffix}.*(damaged or no|holds no array)") as caught:
-        images.read_floats(path)
+        image_files.read_floats(path)
     assert "\n" not in str(caught.value)
 
 
 def test_objects_and_text_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "object.npz", a=np.array([1, None], dtype=object))
     with pytest.raises(UserError, match="object.npz: damaged or no .npz"):
-        images.read_array(tmp_path / "object.npz")
+        image_files.read_array(tmp_path / "object.npz")
     np.savez(tmp_path / "text.npz", a=np.array(["a"]))
     with pytest.raises(UserError, match="text.npz: holds <U1 and not plain numbers"):
-        images.read_array(tmp_path / "text.npz")
+        image_files.read_array(tmp_path / "text.npz")
     np.savez(tmp_path / "none.npz")
     with pytest.raises(UserError, match="none.npz: holds no array"):
-        images.read_array(tmp_path / "none.npz")
+        image_files.read_array(tmp_path / "none.npz")
     np.save(tmp_path / "a.npy", KAPPA)
     with pytest.raises(UserError, match="a.npy:kappa: no such file; .* thus: .*a.npy$"):
-        images.read_array(f"{tmp_path}/a.npy:kappa")
+        image_files.read_array(f"{tmp_path}/a.npy:kappa")
     for wrong, right in (("b.npz[k]", "b.npz:k"), ("b.fits:K", r"b.fits\[K\]"), ("b.h5[x/y]", "b.h5:x/y")):
         with pytest.raises(UserError, match=f"thus: .*{right}$"):
-            images.read_array(f"{tmp_path}/{wrong}")
+            image_files.read_array(f"{tmp_path}/{wrong}")
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(UserError, match="folder.npz: a folder"):
-        images.read_array(tmp_path / "folder.npz")
+        image_files.read_array(tmp_path / "folder.npz")
 
 
 def test_a_file_of_that_very_name_comes_first(tmp_path: Path) -> None:
     strange = Path(write(tmp_path / "a[1].fits", {"kappa": KAPPA}))
     assert array_files.split(strange) == (strange, None)
-    np.testing.assert_array_equal(images.read_array(strange), KAPPA)
-    np.testing.assert_array_equal(images.read_array(f"{strange}[1]"), KAPPA)
-    assert images.sha256(f"{strange}[1]") == images.sha256(strange)
+    np.testing.assert_array_equal(image_files.read_array(strange), KAPPA)
+    np.testing.assert_array_equal(image_files.read_array(f"{strange}[1]"), KAPPA)
+    assert image_files.sha256(f"{strange}[1]") == image_files.sha256(strange)
 
 
 @pytest.mark.parametrize("name", ["a.fits", "a.fit", "A.FITS", "a.fits.gz", "a.fits.bz2", "a.fit.gz", "a.fits.fz"])
@@ -135,7 +135,7 @@ def test_fits_files_of_all_names_are_read(tmp_path: Path, name: str) -> None:
     lossless = fits.CompImageHDU(KAPPA, quantize_level=0, compression_type="GZIP_2")
     hdus = [fits.PrimaryHDU(), lossless] if name.endswith("fz") else [fits.PrimaryHDU(KAPPA)]
     fits.HDUList(hdus).writeto(tmp_path / name)
-    np.testing.assert_array_equal(images.read_floats(tmp_path / name), KAPPA)
+    np.testing.assert_array_equal(image_files.read_floats(tmp_path / name), KAPPA)
 
 
 def test_lossy_compression_of_a_mask_is_seen_through(tmp_path: Path) -> None:
@@ -145,10 +145,24 @@ def test_lossy_compression_of_a_mask_is_seen_through(tmp_path: Path) -> None:
     stored = fits.CompImageHDU(dithered.astype(np.float32), quantize_level=0, compression_type="GZIP_2")
     fits.HDUList([fits.PrimaryHDU(), stored]).writeto(tmp_path / "b.fits.fz")
     for name in ("a.fits.fz", "b.fits.fz"):
-        np.testing.assert_array_equal(images.read_mask(tmp_path / name), MASK)
+        np.testing.assert_array_equal(image_files.read_mask(tmp_path / name), MASK)
     fits.PrimaryHDU(dithered).writeto(tmp_path / "c.fits")
     with pytest.raises(UserError, match="c.fits: a mask must be 1"):
-        images.read_mask(tmp_path / "c.fits")
+        image_files.read_mask(tmp_path / "c.fits")
+
+
+@pytest.mark.parametrize(
+    ("method", "refused"), [(-1, True), (1, False), (2, False)], ids=["undithered", "dithered", "dithered, zeros kept"]
+)
+def test_a_map_that_lossy_compression_has_rounded_is_refused(tmp_path: Path, method: int, refused: bool) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.02, (64, 64)).astype(np.float32)
+    lossy = fits.CompImageHDU(noise, quantize_level=16, quantize_method=method, compression_type="RICE_1")
+    fits.HDUList([fits.PrimaryHDU(), lossy]).writeto(tmp_path / "a.fits.fz")
+    if not refused:
+        np.testing.assert_allclose(image_files.read_floats(tmp_path / "a.fits.fz"), noise, atol=0.002)
+        return
+    with pytest.raises(UserError, match="a.fits.fz: lossy FITS compression without dithering has rounded the map"):
+        image_files.read_floats(tmp_path / "a.fits.fz")
 
 
 def test_unmasked_pixels_alone_go_back_to_their_places(tmp_path: Path, load: Callable[..., RealSky]) -> None:

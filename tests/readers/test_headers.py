@@ -16,7 +16,7 @@ from cosmokeras.params.config import Config
 from cosmokeras.readers import headers
 from cosmokeras.readers.healpix import read_healpix
 from cosmokeras.surveys import fetch
-from cosmokeras.surveys.healpix_input import read_mask
+from cosmokeras.surveys.healpix_files import read_mask
 
 NSIDE = 16
 PIXELS = np.arange(700, 900)

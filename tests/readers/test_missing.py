@@ -38,7 +38,7 @@ STORED = {
 @pytest.mark.parametrize("n", [4096, 132_019, 1_000_000])
 @pytest.mark.parametrize("stored", STORED)
 def test_noise_repeats_no_value_that_counts(stored: str, n: int) -> None:
-    assert missing.repeated(STORED[stored](noise(n))) == []
+    assert missing.repeated_values(STORED[stored](noise(n))) == []
 
 
 @pytest.mark.parametrize("value", [0.0, -99.0, 99.0, -1.0, 0.003])
@@ -46,7 +46,7 @@ def test_noise_repeats_no_value_that_counts(stored: str, n: int) -> None:
 def test_strips_and_holes_of_one_value_are_found(stored: str, value: float) -> None:
     pixels = STORED[stored](noise(4096))
     pixels[:123] = value  # 3 %
-    found = missing.repeated(pixels)
+    found = missing.repeated_values(pixels)
     assert len(found) == 1 and found[0].pixels >= 123 and found[0].value == pytest.approx(value, rel=1e-3)
 
 
@@ -54,24 +54,24 @@ def test_zeros_are_found_in_coarse_steps_too() -> None:
     pixels = STORED["eighths of sigma"](noise(16_384))
     assert np.mean(pixels == 0) > 0.04, "zeros of noise"
     pixels[:492] = 0
-    assert [one.value for one in missing.repeated(pixels)] == [0.0]
+    assert [one.value for one in missing.repeated_values(pixels)] == [0.0]
 
 
 def test_the_committed_mock_sky_is_no_missing_data() -> None:
     maps, mask, _ = read_mock(ROOT / "data/mock/des_y3_mock.fits.gz")
     for one in maps:
-        assert missing.repeated(one[mask]) == []
-    assert missing.repeated(maps[0])[0].value == 0, "outside the footprint"
+        assert missing.repeated_values(one[mask]) == []
+    assert missing.repeated_values(maps[0])[0].value == 0, "outside the footprint"
 
 
 def test_quiet_squares_are_counted() -> None:
     maps = noise(2 * 64 * 64).reshape(2, 64, 64, 1)
     seen = np.ones((2, 64, 64), bool)
-    assert missing.quiet_pixels(maps, seen, np.array([SIGMA])) == 0
+    assert missing.noiseless_pixels(maps, seen, np.array([SIGMA])) == 0
     maps[1, 8:24, 40:56] = 0.01 + maps[1, 8:24, 40:56] / 50
-    assert missing.quiet_pixels(maps, seen, np.array([SIGMA])) == 256
+    assert missing.noiseless_pixels(maps, seen, np.array([SIGMA])) == 256
     seen[1, 8:24, 40:56] = False
-    assert missing.quiet_pixels(maps, seen, np.array([SIGMA])) == 0
+    assert missing.noiseless_pixels(maps, seen, np.array([SIGMA])) == 0
 
 
 @pytest.fixture

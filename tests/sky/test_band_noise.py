@@ -45,7 +45,7 @@ def test_variance_of_each_pixel(patches: np.ndarray) -> None:
     found = patches.var(axis=0)
     assert found.mean() == pytest.approx(ours.mean(), rel=0.02)
     assert ours.std() / ours.mean() > 0.03
-    # each variance is measured to sqrt(2 / 1000) = 4.5 %: the stripes are seen if the right pixels have them
+    # each variance is measured to sqrt(2 / 1000) = 4.5 %: the moire pattern is seen if the right pixels have it
     assert np.corrcoef(found.ravel(), ours.ravel())[0, 1] > 0.5
     assert np.corrcoef(found.ravel(), ours[::-1, ::-1].ravel())[0, 1] < 0.4
 

@@ -1,4 +1,4 @@
-"""What the cutter does to noise: geometry of places, stripes, partly observed pixels; all against the cutter itself."""
+"""What the cutter does to noise: its geometry, moire pattern, partly observed pixels; against the cutter itself."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pytest
 
 from cosmokeras.sky.patches import cut_patches, sub_points, tangent_frame, tangent_grid
 from cosmokeras.sky.pixels import ARCMIN
-from cosmokeras.sky.transfer import WHOLE_SKY, noise_boost, noise_covariance, noise_geometry, places
+from cosmokeras.sky.transfer import WHOLE_SKY, noise_boost, noise_covariance, noise_geometry, pointings
 
 NSIDE, PIXEL = 1024, 5.0
 AREA = (PIXEL * ARCMIN) ** 2 / healpy.nside2pixarea(NSIDE)  # of a flat pixel, in HEALPix pixels
 BOXES = ((-60.0, 100.0, -65.0, -34.0), (-48.0, 60.0, -7.0, 4.0))
 
 
-def test_places_fill_boxes_evenly() -> None:
-    ra, dec = np.array(places(BOXES, 2000)).T
+def test_pointings_fill_boxes_evenly() -> None:
+    ra, dec = np.array(pointings(BOXES, 2000)).T
     ra = (ra + 180) % 360 - 180
     first, second = ((ra >= w) & (ra < e) & (dec > s) & (dec < n) for w, e, s, n in BOXES)
     assert (first ^ second).all()
@@ -25,7 +25,7 @@ def test_places_fill_boxes_evenly() -> None:
     assert np.median(ra[first]) == pytest.approx(20, abs=2)
     middle = np.degrees(np.arcsin(np.sin(np.radians([-65, -34])).mean()))
     assert np.median(dec[first]) == pytest.approx(middle, abs=0.3)
-    assert np.mean(np.array(places(WHOLE_SKY, 1000))[:, 1] > 30) == pytest.approx(0.25, abs=0.005)
+    assert np.mean(np.array(pointings(WHOLE_SKY, 1000))[:, 1] > 30) == pytest.approx(0.25, abs=0.005)
 
 
 def test_the_geometry_is_that_of_the_cutter() -> None:
@@ -42,7 +42,7 @@ def test_the_geometry_is_that_of_the_cutter() -> None:
     np.testing.assert_array_equal(parts.astype(float).sum(axis=2), 1.0)
 
 
-def test_the_noise_has_stripes() -> None:
+def test_the_noise_variance_has_a_moire_pattern() -> None:
     """The variance of a pixel depends on where it lies; its mean is that of the mean covariance."""
     _pixels, parts = noise_geometry(NSIDE, PIXEL, 64)
     variance = AREA * np.sum(parts.astype(float) ** 2, axis=2)

@@ -75,12 +75,12 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def until(true: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait for something, at most so long."""
+def until(true: Callable[[], object], seconds: float, what: str, every: float = 0.05) -> None:
+    """Wait for something, at most so long; look `every` so many seconds."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def processes(*words: str) -> list[int]:
@@ -130,14 +130,16 @@ class Cluster:
         """States of a job's tasks when all have come to their end; a job that was put back is let go at once."""
 
         def over() -> bool:
-            for each in self.jobs(job):
+            found = self.jobs(job)
+            for each in found:
                 if each["JobState"] == "PENDING" and each["Reason"] == "BeginTime":
                     self.let_go(each["JobId"])
-            return not self.states(job) & UNFINISHED
+            return not {each["JobState"] for each in found} & UNFINISHED
 
-        until(over, seconds, f"the end of job {job}")
+        # each look is a process of its own, which takes from what the jobs have
+        until(over, seconds, f"the end of job {job}", every=0.3)
         time.sleep(0.5)  # a job that is put back can seem to have ended
-        until(over, seconds, f"the end of job {job}")
+        until(over, seconds, f"the end of job {job}", every=0.3)
         return self.states(job)
 
     def let_go(self, job: str) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from cosmokeras.dataset.shards import Split, generate
+from cosmokeras.dataset.generation import generate
+from cosmokeras.dataset.shards import Split
 from study import domain_gap, fine_tuning, gap_pictures
 from study.fine_tuning import Effort, Maps
 

@@ -137,7 +137,7 @@ def test_a_missing_picture_is_one_line(project: Path, capsys: pytest.CaptureFixt
     (project / "plots" / "coverage.png").unlink()
     line = refused(project, capsys)
     assert "plots/coverage.png" in line
-    assert "`dvc repro evaluate`" in line
+    assert "`dvc repro plots`" in line
 
 
 def test_a_damaged_file_is_one_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

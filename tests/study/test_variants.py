@@ -74,7 +74,7 @@ def test_the_spectrum_would_tell_gaussian_shells_of_a_wrong_amplitude(sky: Confi
 
 
 def test_noise_is_stronger_by_a_fifth_and_the_signal_is_the_same(sky: Config) -> None:
-    known, noisy = (make(sky, THETA, 16, SEED) for make in (variants.home, variants.noisier))
+    known, noisy = (make(sky, THETA, 16, SEED) for make in (variants.as_trained, variants.noisier))
     noise = (noisy - known) / (variants.NOISE - 1)
     used = np.abs(known) > 0
     # in units of the noise of a fully covered pixel, and masked maps are scaled up by their missing area
@@ -87,7 +87,7 @@ def test_noise_is_stronger_by_a_fifth_and_the_signal_is_the_same(sky: Config) ->
 
 
 def test_without_a_mask_every_pixel_is_seen(sky: Config) -> None:
-    known, whole = (make(sky, THETA, 16, SEED) for make in (variants.home, variants.unmasked))
+    known, whole = (make(sky, THETA, 16, SEED) for make in (variants.as_trained, variants.unmasked))
     assert (known == 0).mean() > 0.01
     assert (whole == 0).mean() == 0
 
@@ -99,7 +99,7 @@ def test_alignments_change_spectra_as_theory_says(sky: Config) -> None:
     wanted = [np.einsum("bbl->b", limber.angular_cl(cfg, theta, ell)[0]) for cfg in (sky, aligned)]
     assert (np.abs(wanted[1] / wanted[0] - 1) > 0.02).any()  # of the nearest bin most
     np.testing.assert_allclose(after / before, wanted[1] / wanted[0], rtol=0.06)
-    assert not np.array_equal(*(make(sky, theta, 2, SEED) for make in (variants.home, variants.aligned)))
+    assert not np.array_equal(*(make(sky, theta, 2, SEED) for make in (variants.as_trained, variants.aligned)))
 
 
 def test_only_periodic_maps_wrap_around(sky: Config, maps: np.ndarray) -> None:
@@ -110,12 +110,12 @@ def test_only_periodic_maps_wrap_around(sky: Config, maps: np.ndarray) -> None:
     wrapped = variants.clean(sky, THETA, COUNT, SEED, prepared=variants.lensing.prepare(sky, padding=1))
     assert seam(wrapped) == pytest.approx(1, abs=0.1)
     assert seam(maps) > 1.2
-    assert not np.array_equal(*(make(sky, THETA, 2, SEED) for make in (variants.home, variants.periodic)))
+    assert not np.array_equal(*(make(sky, THETA, 2, SEED) for make in (variants.as_trained, variants.periodic)))
 
 
 def test_zeldovich_slabs_are_less_skewed_and_alike_on_large_scales(slabs: Config) -> None:
     """From the same initial field: large scales agree map by map."""
-    second, first = (make(slabs, THETA, COUNT, SEED) for make in (variants.home, variants.zeldovich))
+    second, first = (make(slabs, THETA, COUNT, SEED) for make in (variants.as_trained, variants.zeldovich))
     assert 0 < skewness(first)[0] < 0.9 * skewness(second)[0]
     large = [power(maps)[:, 0, 0] for maps in (second, first)]
     assert np.corrcoef(*np.log(large))[0, 1] > 0.95
@@ -127,13 +127,13 @@ def test_zeldovich_slabs_of_the_second_order_are_those_of_the_simulator(
 ) -> None:
     moved = lpt.density
     monkeypatch.setattr(lpt, "density", lambda delta, box, growth, order, omega: moved(delta, box, growth, 2, omega))
-    second, composed = (make(slabs, THETA, 20, SEED) for make in (variants.home, variants.zeldovich))
+    second, composed = (make(slabs, THETA, 20, SEED) for make in (variants.as_trained, variants.zeldovich))
     np.testing.assert_allclose(composed, second, atol=1e-3 * second.std())
 
 
 def test_maps_of_another_kind_are_as_strong_as_those_at_home(slabs: Config, config: Callable[..., Config]) -> None:
     gaussian_fields = config(SMALL | {"data.kind": "grf", "grf.box_mpc_h": 256.0})
-    known = variants.home(slabs, THETA, COUNT, SEED)
+    known = variants.as_trained(slabs, THETA, COUNT, SEED)
     foreign = variants.of_kind(gaussian_fields)(slabs, THETA, COUNT, SEED)
     for part in (slice(COUNT), slice(COUNT, None)):
         assert foreign[part].std() == pytest.approx(known[part].std(), rel=1e-4)
@@ -141,7 +141,7 @@ def test_maps_of_another_kind_are_as_strong_as_those_at_home(slabs: Config, conf
     assert abs(skewness(foreign)[0]) < 0.1
 
 
-@pytest.mark.parametrize("variant", [variants.home, variants.gaussian, variants.noisier, variants.periodic])
+@pytest.mark.parametrize("variant", [variants.as_trained, variants.gaussian, variants.noisier, variants.periodic])
 def test_the_same_seed_gives_the_same_maps(variant: variants.Variant, sky: Config) -> None:
     once, again, other = (variant(sky, THETA, 2, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(once, again)

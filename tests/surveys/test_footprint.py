@@ -17,7 +17,7 @@ from cosmokeras.sky.footprint import HOLE_FRACTION, des_like_footprint, write_ma
 from cosmokeras.sky.patches import MARGIN
 from cosmokeras.surveys import cut_patches
 from cosmokeras.surveys.footprint import main
-from cosmokeras.surveys.healpix_input import read_mask
+from cosmokeras.surveys.healpix_files import read_mask
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmokeras.dataset.shards import generate, open_split
+from cosmokeras.dataset.generation import generate
+from cosmokeras.dataset.shards import open_split
 from cosmokeras.project import load_params
 from cosmokeras.training.checkpoint import EXIT_STOPPED
 
@@ -109,6 +110,7 @@ class Bench:
         backend = runs[0].overrides.get("train.backend", "tensorflow")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("KERAS_BACKEND", backend)
+            patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # they take longer than the training itself
             context = FORKED if self.forked and backend == "tensorflow" else SPAWNED
             processes = [context.Process(target=run) for run in runs]
             for process in processes:

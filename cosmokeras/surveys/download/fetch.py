@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import locked, write_json
-from cosmokeras.surveys.download.http_file import Job, retrieve
+from cosmokeras.surveys.download.http_file import retrieve
 from cosmokeras.surveys.download.manifest import MANIFEST, load_manifest
+from cosmokeras.surveys.download.part import Job
 
 __all__ = ["MANIFEST", "Fetched", "fetch_file", "fetch_verified", "load_manifest"]
 
@@ -70,11 +71,12 @@ def fetch_verified(
     mirror = mirror or os.environ.get("COSMOKERAS_REAL_DATA")
     try:
         if mirror:
-            return _from_mirror(entry, Path(mirror) / name, _record_of(target))
+            return _from_mirror(entry, Path(mirror) / name, _record_path(target))
         # A finished file needs no lock: it appeared by a rename. So a cache that one may only read will do.
-        found = _from_cache(entry, target, offline)
-        if found or not offline:
-            return found or _download(name, entry, target, retries, wait)
+        if cached := _from_cache(entry, target, offline):
+            return cached
+        if not offline:
+            return _download(name, entry, target, retries, wait)
     except OSError as error:
         why = error.strerror or " ".join(str(error).split())
         msg = f"{name}: cannot use {error.filename or target} ({why})"
@@ -90,7 +92,7 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("COSMOKERAS_CACHE") or pooch.os_cache("cosmokeras")).expanduser().absolute()
 
 
-def _record_of(path: Path) -> Path:
+def _record_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
@@ -99,50 +101,50 @@ def _from_mirror(entry: dict[str, Any], path: Path, record: Path) -> Fetched:
         msg = f"{path} is missing; put it there, or unset real.mirror and COSMOKERAS_REAL_DATA to download it"
         raise UserError(msg)
     # a cache that was copied to be a mirror brings its records with it
-    copied = _record_of(path)
+    copied = _record_path(path)
     sha256, problem = _compare(entry, path, [copied, record])
     if problem:
         raise UserError(f"{path}: {problem}; replace the file by the published one")
     if not copied.exists():
-        _remember(entry, sha256, record)
-    return Fetched(path, sha256, _published(entry))
+        _record_first_use(entry, sha256, record)
+    return Fetched(path=path, sha256=sha256, published=_published(entry))
 
 
 def _from_cache(entry: dict[str, Any], target: Path, offline: bool) -> Fetched | None:
     """The copy in the cache. None if there is none, or a damaged one of a file whose right checksum is known."""
     if not target.is_file():
         return None
-    sha256, problem = _compare(entry, target, [_record_of(target)])
+    sha256, problem = _compare(entry, target, [_record_path(target)])
     if problem and _published(entry) and not offline:
         return None
     if problem:
         raise UserError(f"{target}: {problem}; put back the right file, or delete this one to download it again")
-    _remember(entry, sha256, _record_of(target))
-    return Fetched(target, sha256, _published(entry))
+    _record_first_use(entry, sha256, _record_path(target))
+    return Fetched(path=target, sha256=sha256, published=_published(entry))
 
 
 def _download(name: str, entry: dict[str, Any], target: Path, retries: int, wait: Callable[[float], None]) -> Fetched:
-    job = Job(name, entry["url"], target, entry["bytes"], _published(entry))
-    record = _record_of(target)
+    job = Job(name=name, url=entry["url"], target=target, size=entry["bytes"], checked=_published(entry))
+    record = _record_path(target)
     with locked(target.parent):
-        if found := _from_cache(entry, target, offline=False):
-            return found  # another process was faster
-        for last in (False, True):
-            resumed = retrieve(job, retries, wait)
-            sha256, problem = _compare(entry, job.part, [record])
-            if not problem:
-                break
+        if cached := _from_cache(entry, target, offline=False):
+            return cached  # another process was faster
+        resumed = retrieve(job, retries, wait)
+        sha256, problem = _compare(entry, job.part, [record])
+        if problem and resumed:  # parts of two versions may have been put together: once more, in one piece
             job.discard()
-            # parts of two versions may have been put together: once more, in one piece
-            if last or not resumed:
-                msg = f"{name}: {job.url} gave {problem}; nothing was kept: try again"
-                raise UserError(f"{msg}, {job.by_hand}")
+            retrieve(job, retries, wait)
+            sha256, problem = _compare(entry, job.part, [record])
+        if problem:
+            job.discard()
+            msg = f"{name}: {job.url} gave {problem}; nothing was kept: try again"
+            raise UserError(f"{msg}, {job.by_hand}")
         with open(job.part, "rb") as part:
             os.fsync(part.fileno())
-        _remember(entry, sha256, record)  # before the rename: no copy in the cache is ever without its record
+        _record_first_use(entry, sha256, record)  # before the rename: no copy in the cache is ever without its record
         os.replace(job.part, target)
         job.discard()
-    return Fetched(target, sha256, _published(entry))
+    return Fetched(path=target, sha256=sha256, published=_published(entry))
 
 
 def _published(entry: dict[str, Any]) -> bool:
@@ -181,7 +183,7 @@ def _read_record(record: Path) -> str | None:
         raise UserError(msg) from None
 
 
-def _remember(entry: dict[str, Any], sha256: str, record: Path) -> None:
-    """Record the sha256 of a file that nobody published one of; the first record stays."""
+def _record_first_use(entry: dict[str, Any], sha256: str, record: Path) -> None:
+    """Record the sha256 of a file for which none is published; the first record stays."""
     if not _published(entry) and not record.exists():
         write_json(record, {"sha256": sha256, "url": entry["url"]})

@@ -15,9 +15,9 @@ import numpy as np
 from cosmokeras.common.errors import UserError
 from cosmokeras.observation.operations import USED
 from cosmokeras.params.own_maps import stated
-from cosmokeras.surveys import images
+from cosmokeras.surveys import image_checks, image_files
 from cosmokeras.surveys.sky import RealSky
-from cosmokeras.surveys.tiles import Corners, best_corners, words
+from cosmokeras.surveys.tiles import Corners, best_corners, cut, words
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config
@@ -33,18 +33,17 @@ def load(cfg: Config) -> RealSky:
     lensing = cfg.kind.observed == "survey"
     if lensing:
         must_have_pixel(cfg)
-    path = cfg.real.path
-    assert path is not None  # the checks of parameters see to it
+    path = image_files.own_files(cfg)
     mask = _mask(cfg)
     maps, where = read_maps(path, cfg.channels, cfg.real.pixel_arcmin if lensing else None, mask, cfg.data.size)
     coverage = _coverage(cfg, mask, maps.shape[:3], where)
     if lensing and len(files := _files(path, cfg.real.mask)) > 1:
-        images.must_share_sky(files, cfg.pixel_arcmin)
-    coverage = images.observed_part(cfg, maps, coverage, where)
-    maps = images.clean(maps, coverage, where, whole=not lensing)
+        image_files.must_share_sky(files, cfg.pixel_arcmin)
+    coverage = image_checks.observed_part(cfg, maps, coverage, where)
+    maps = image_checks.clean(maps, coverage, where, whole=not lensing)
     if lensing:
-        images.must_be_data(cfg, maps, coverage, where)
-        images.must_be_noisy(cfg, maps, coverage, where)
+        image_checks.must_be_data(cfg, maps, coverage, where)
+        image_checks.must_be_noisy(cfg, maps, coverage, where)
         tiles, holes, corners, part = _tiles(cfg, maps, coverage, where)
         steps = [
             f"tiles of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin, placed to keep most sky, no overlap",
@@ -53,7 +52,7 @@ def load(cfg: Config) -> RealSky:
         ]
     else:
         _must_be_whole(cfg, maps, where)
-        images.must_be_data(cfg, maps, coverage, where)
+        image_checks.must_be_data(cfg, maps, coverage, where)
         corners = None
         tiles, holes, steps = maps, coverage, [f"whole periodic maps, taken for {cfg.data.size}^2 pixels of a box"]
     own = stated(cfg)
@@ -67,7 +66,7 @@ def load(cfg: Config) -> RealSky:
         provenance={
             "kind": own.kind,
             "statement": own.statement,
-            "files": {name: images.sha256(name) for name in _files(path, cfg.real.mask)},
+            "files": {name: image_files.sha256(name) for name in _files(path, cfg.real.mask)},
             "shape": list(maps.shape),
             "steps": steps,
             **({} if corners is None else {"corners": corners}),  # of each patch: number of the map, row, column
@@ -100,14 +99,14 @@ def read_maps(
 ) -> tuple[np.ndarray, str]:
     """Maps (n, h, w, channels) of a file, or of a list of files of one bin each; and how to name them in a message.
 
-    `pixel_arcmin` is held against the headers of FITS files; `mask` puts unmasked pixels back in their places.
+    `pixel_arcmin` is held against the headers of FITS files; `mask` puts unmasked pixels back into their rows.
     """
     if isinstance(path, str):
-        one = _unflattened(images.read_floats(path, pixel_arcmin), path, mask, size, channels)
+        one = _unflattened(image_files.read_floats(path, pixel_arcmin), path, mask, size, channels)
         return _with_all_axes(one, path, channels), path
     if len(path) != channels:
         raise UserError(f"real.path: a list of {len(path)} files for {channels} bins; give one for each bin")
-    bins = [_unflattened(images.read_floats(one, pixel_arcmin), one, mask, size, 1, listed=True) for one in path]
+    bins = [_unflattened(image_files.read_floats(one, pixel_arcmin), one, mask, size, 1, listed=True) for one in path]
     for name, one in zip(path, bins, strict=True):
         if one.ndim not in (2, 3):
             raise UserError(f"{name}: shape {one.shape}; a list in real.path holds files of (h, w) or (n, h, w)")
@@ -125,7 +124,7 @@ def _unflattened(
     if mask is not None and mask.ndim == 2 and array.ndim in (1, 2) and shape != mask.shape:
         seen = mask >= USED
         if shape[-1] == np.count_nonzero(seen) and channels == 1:
-            maps = images.unpack(array, seen, name)
+            maps = image_checks.unpack(array, seen, name)
             return maps if listed else maps[..., None]
     if (
         channels == 1
@@ -183,7 +182,7 @@ def _mask(cfg: Config) -> np.ndarray | None:
         raise UserError(
             f"real.mask={cfg.real.mask}: {cfg.data.kind} maps are whole and periodic, without a mask; set it to null"
         )
-    return images.read_mask(cfg.real.mask, cfg.real.pixel_arcmin)
+    return image_files.read_mask(cfg.real.mask, cfg.real.pixel_arcmin)
 
 
 def _coverage(cfg: Config, mask: np.ndarray | None, shape: tuple[int, ...], where: str) -> np.ndarray:
@@ -211,10 +210,10 @@ def _tiles(
     for i, one in enumerate(coverage):
         same = i > 0 and np.array_equal(one, coverage[i - 1])
         corners.append(corners[-1] if same else best_corners(one, size, cfg.real.max_masked))
-    tiles = np.concatenate([images.cut(one, at, size) for one, at in zip(maps, corners, strict=True)])
-    holes = np.concatenate([images.cut(one, at, size) for one, at in zip(coverage, corners, strict=True)])
-    places = [[i, *corner] for i, at in enumerate(corners) for corner in at]
-    return tiles, holes, places, np.count_nonzero(holes >= USED) / np.count_nonzero(coverage >= USED)
+    tiles = np.concatenate([cut(one, at, size) for one, at in zip(maps, corners, strict=True)])
+    holes = np.concatenate([cut(one, at, size) for one, at in zip(coverage, corners, strict=True)])
+    positions = [[i, *corner] for i, at in enumerate(corners) for corner in at]
+    return tiles, holes, positions, np.count_nonzero(holes >= USED) / np.count_nonzero(coverage >= USED)
 
 
 def _must_be_whole(cfg: Config, maps: np.ndarray, where: str) -> None:

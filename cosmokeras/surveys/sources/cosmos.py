@@ -1,7 +1,6 @@
 """The HST COSMOS shear catalogue (Schrabback et al. 2010, A&A 516, A63): 1.7 deg^2 of sky as one convergence patch.
 
-Frame: x (last axis) grows with RA, to the right, y with declination. The catalogue gives (e1, e2) for north up and east
-left, so x runs the other way and the shear on this grid is (e1, -e2).
+The frame of the maps is that of `cosmokeras.sky.shear_catalogue`: x grows with RA, to the right, y with declination.
 
     python -m cosmokeras.surveys.cosmos --mask data/masks/cosmos_64x1.5.npy
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.survey import SURVEY_FOLDER
-from cosmokeras.sky.shear_catalogue import Catalogue, _positions, bin_shear, convergence, coverage, eb_test
+from cosmokeras.sky.shear_catalogue import Catalogue, bin_shear, convergence, coverage, eb_test, extent_arcmin
 from cosmokeras.surveys.download.fetch import fetch_file, load_manifest
 from cosmokeras.surveys.sky import RealSky
 
@@ -62,10 +61,10 @@ def load(cfg: Any) -> RealSky:
         )
         raise UserError(msg)
     catalogue = fetch_catalogue(cfg.real.mirror, cfg.real.offline)
-    _must_fit(catalogue, size, pixel_arcmin)
+    must_fit_on_grid(catalogue, size, pixel_arcmin)
     maps = bin_shear(catalogue, size, pixel_arcmin)
     used = coverage(maps.counts)
-    _must_match(used, cfg.survey, pixel_arcmin)
+    _must_match_training_mask(used, cfg.survey, pixel_arcmin)
     kappa, _ = convergence(maps, used)
     manifest = {name: entry for name, entry in load_manifest().items() if entry["group"] == "cosmos"}
     return RealSky(
@@ -91,8 +90,9 @@ def load(cfg: Any) -> RealSky:
     )
 
 
-def _must_fit(catalogue: Catalogue, size: int, pixel_arcmin: float) -> None:
-    need = 2 * max(float(np.abs(place).max()) for place in _positions(catalogue, "tangent"))
+def must_fit_on_grid(catalogue: Catalogue, size: int, pixel_arcmin: float) -> None:
+    """Refuse a grid of `size` pixels of `pixel_arcmin` that does not hold the whole field."""
+    need = extent_arcmin(catalogue)
     if need > size * pixel_arcmin:
         msg = (
             f"data.size={size} x lensing.pixel_arcmin={pixel_arcmin} = {size * pixel_arcmin:.1f} arcmin: the COSMOS "
@@ -101,7 +101,7 @@ def _must_fit(catalogue: Catalogue, size: int, pixel_arcmin: float) -> None:
         raise UserError(msg)
 
 
-def _must_match(used: np.ndarray, survey: Any, pixel_arcmin: float) -> None:
+def _must_match_training_mask(used: np.ndarray, survey: Any, pixel_arcmin: float) -> None:
     """The footprint must be one that the simulations were masked with."""
     size = len(used)
     name = f"data/masks/cosmos_{size}x{pixel_arcmin:g}.npy"

@@ -5,8 +5,8 @@ footprint of all sources together, y1a1_spt_mcal_0.2_1.3_mask. The makers' scrip
 folders desy1 and utils) pixelise METACALIBRATION shear in RING order and celestial coordinates at NSIDE 1024, set it to
 0 where there is no galaxy, transform it up to l = 2 NSIDE, and write each map as a table of one column, kE, kB or mask,
 without saying NSIDE or ORDERING. THE PUBLISHED FILES WERE NOT OPENED when this was written. So columns are found by
-name, in any case, and what is not there is told with what is; NSIDE is that of the number of rows, and another than the
-preset's is refused; an ORDERING counts where a header gives one, else it is RING.
+name, in any case, and an error for a missing one lists those that there are; NSIDE is that of the number of rows, and
+another than the preset's is refused; an ORDERING counts where a header gives one, else it is RING.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.readers.healpix import read_healpix
-from cosmokeras.surveys.healpix_input import missing
+from cosmokeras.surveys.healpix_checks import missing
 from cosmokeras.surveys.sky import RealSky
 from cosmokeras.surveys.sources.des_y3 import Release, load_release
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.surveys.download.fetch import MANIFEST, fetch_verified, load_manifest
-from cosmokeras.surveys.healpix_input import healpix_nside, missing, read_map, read_mask
+from cosmokeras.surveys.healpix_checks import healpix_nside, missing
+from cosmokeras.surveys.healpix_files import read_map, read_mask
 from cosmokeras.surveys.sky import RealSky
 from cosmokeras.surveys.sources.healpix import sky_of
 

@@ -23,7 +23,8 @@ from cosmokeras.common.errors import UserError
 from cosmokeras.sky import nulls
 from cosmokeras.sky.spherical_ks import checked_lmax, kaiser_squires_sphere
 from cosmokeras.surveys.download.fetch import MANIFEST, fetch_verified, load_manifest
-from cosmokeras.surveys.healpix_input import check_grid, healpix_nside, read_mask
+from cosmokeras.surveys.healpix_checks import check_grid, healpix_nside
+from cosmokeras.surveys.healpix_files import read_mask
 from cosmokeras.surveys.sky import RealSky
 from cosmokeras.surveys.sources.healpix import sky_of
 
@@ -85,7 +86,7 @@ def load(cfg: Config) -> RealSky:
             f"Kaiser & Squires on the sphere of ({frame.sign1:+d} g1, {frame.sign2:+d} g2), 0 outside the mask, "
             f"l up to {lmax}; E mode",
         ],
-        "warnings": _doubts(frame, shear, mask, cfg.survey.n_eff, nside),
+        "warnings": _warnings(frame, shear, mask, cfg.survey.n_eff, nside),
     }
     return sky_of(cfg, "des_y3_shear", e, names, mask, mask_name, provenance, b)
 
@@ -104,26 +105,28 @@ def _lmax(cfg: Config, nside: int) -> int:
         raise UserError(f"lensing.survey={cfg.survey.name}: {error}; change it in a copy of the preset") from None
 
 
-def _doubts(frame: Frame, shear: Shear, mask: np.ndarray, n_eff: np.ndarray, nside: int) -> list[str]:
-    """Warnings about what could not be made sure of."""
+def _warnings(frame: Frame, shear: Shear, mask: np.ndarray, n_eff: np.ndarray, nside: int) -> list[str]:
+    """Warnings about what the maps do not determine."""
     import healpy
 
-    found = []
+    warnings = []
     if frame.relative < CLEAR:
-        found.append(
+        warnings.append(
             f"E and B modes do not tell the relative sign of g1 and g2 ({frame.relative:.1f} sigma): as stored"
         )
     if frame.overall < CLEAR:
-        found.append(f"the skewness does not tell the sign of the convergence ({frame.overall:.1f} sigma): as stored")
+        warnings.append(
+            f"the skewness does not tell the sign of the convergence ({frame.overall:.1f} sigma): as stored"
+        )
     if shear.counts is None:
-        found.append("no galaxy counts found: pixels without galaxies cannot be told from pixels without shear")
+        warnings.append("no galaxy counts found: pixels without galaxies cannot be told from pixels without shear")
     else:
         area = healpy.nside2pixarea(nside, degrees=True) * 3600
         ratio = shear.counts[:, mask].mean(axis=1) / (n_eff * area)
         if (np.abs(np.log(ratio)) > np.log(1.5)).any():
             listed = ", ".join(f"{one:.2f}" for one in ratio)
-            found.append(f"galaxies per pixel over n_eff of the preset, per bin: {listed}")
-    return found
+            warnings.append(f"galaxies per pixel over n_eff of the preset, per bin: {listed}")
+    return warnings
 
 
 def read_archive(path: Path, bins: int) -> tuple[np.ndarray, Shear]:
@@ -161,27 +164,33 @@ def read_shear(data: bytes, mask: np.ndarray, bins: int, name: str) -> Shear:
             file.visititems(keep)
     except (OSError, RuntimeError) as error:
         raise UserError(f"{name}: not a readable HDF5 file ({' '.join(str(error).split())})") from None
-    g1, g2, counts = (
-        _only(stored, pattern, mask, bins, name, what, needed=what != "counts")
-        for what, pattern in (("g1", COMPONENT[1]), ("g2", COMPONENT[2]), ("counts", COUNTS))
-    )
-    assert g1 is not None and g2 is not None  # they are needed
-    return Shear(g1, g2, counts)
+    g1, g2 = (_find_component(stored, number, mask, bins, name) for number in (1, 2))
+    return Shear(g1=g1, g2=g2, counts=_find(stored, COUNTS, mask, bins, name, "counts"))
 
 
-def _only(
-    stored: dict[str, np.ndarray], pattern: str, mask: np.ndarray, bins: int, name: str, what: str, needed: bool
+def _find_component(stored: dict[str, np.ndarray], number: int, mask: np.ndarray, bins: int, name: str) -> np.ndarray:
+    """Component 1 or 2 of the shear, which must be there."""
+    component = _find(stored, COMPONENT[number], mask, bins, name, f"g{number}")
+    if component is None:
+        raise _unclear(stored, f"no data set looks like g{number}", mask, bins, name)
+    return component
+
+
+def _find(
+    stored: dict[str, np.ndarray], pattern: str, mask: np.ndarray, bins: int, name: str, what: str
 ) -> np.ndarray | None:
-    """The one data set of this name and of a fitting shape, as (bins, npix)."""
+    """The one data set of this name and of a fitting shape, as (bins, npix); None where there is none."""
     named = {key: one for key, one in stored.items() if re.fullmatch(pattern, key.split("/")[-1], re.IGNORECASE)}
-    fitting = {key: full for key, one in named.items() if (full := _all_pixels(one, mask, bins)) is not None}
-    if len(fitting) == 1:
-        return next(iter(fitting.values()))
-    if not fitting and not needed:
-        return None
+    fitting = [full for one in named.values() if (full := _all_pixels(one, mask, bins)) is not None]
+    if len(fitting) > 1:
+        raise _unclear(stored, f"{len(fitting)} data sets could be {what}", mask, bins, name)
+    return fitting[0] if fitting else None
+
+
+def _unclear(stored: dict[str, np.ndarray], problem: str, mask: np.ndarray, bins: int, name: str) -> UserError:
+    """An error that lists what the file holds."""
     listed = ", ".join(f"{key} {one.dtype}{list(one.shape)}" for key, one in stored.items()) or "no arrays of numbers"
-    problem = f"{len(fitting)} data sets could be {what}" if fitting else f"no data set looks like {what}"
-    raise UserError(
+    return UserError(
         f"{name}: {problem} ({bins} bins x {mask.size} pixels or {np.count_nonzero(mask)} of the mask); it holds: "
         f"{listed}; make convergence maps of it yourself and give them as real.source=healpix"
     )
@@ -222,7 +231,7 @@ def find_frame(g1: np.ndarray, g2: np.ndarray, mask: np.ndarray) -> Frame:
     sign2 = -1 if excess[-1] > excess[1] and relative >= CLEAR else 1
     skewed = nulls.skewness(maps[sign2].sum(axis=0)) / np.sqrt(6 / modes)
     sign1 = -1 if skewed <= -CLEAR else 1
-    return Frame(sign1, sign1 * sign2, float(relative), float(abs(skewed)))
+    return Frame(sign1=sign1, sign2=sign1 * sign2, relative=float(relative), overall=float(abs(skewed)))
 
 
 def _pairs(bins: int) -> list[tuple[int, int]]:

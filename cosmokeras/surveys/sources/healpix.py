@@ -19,15 +19,9 @@ from cosmokeras.params.own_maps import stated
 from cosmokeras.readers.missing import is_missing
 from cosmokeras.sky import nulls
 from cosmokeras.sky.patches import cut_patches
-from cosmokeras.surveys import images
-from cosmokeras.surveys.healpix_input import (
-    check_grid,
-    check_marks,
-    check_values,
-    healpix_nside,
-    read_maps,
-    read_mask,
-)
+from cosmokeras.surveys import image_files
+from cosmokeras.surveys.healpix_checks import check_grid, check_marks, check_values, healpix_nside
+from cosmokeras.surveys.healpix_files import read_maps, read_mask
 from cosmokeras.surveys.sky import RealSky
 from cosmokeras.surveys.tiles import words
 
@@ -39,24 +33,27 @@ def load(cfg: Config) -> RealSky:
     """Patches of the maps of `real.path` inside the mask `real.mask`."""
     healpix_nside(cfg.survey)  # said before large files are read
     root = Path(cfg.root)
-    assert cfg.real.path is not None and cfg.real.mask is not None  # the checks of parameters see to it
-    given = (cfg.real.path,) if isinstance(cfg.real.path, str) else cfg.real.path
-    paths, mask_path = [root / one for one in given], root / cfg.real.mask
+    maps_given, mask_given = image_files.own_files(cfg), image_files.own_files(cfg, "mask")
+    if not isinstance(mask_given, str):
+        raise UserError(f"real.mask={list(mask_given)}: real.source=healpix reads one file")
+    paths = [root / one for one in ((maps_given,) if isinstance(maps_given, str) else maps_given)]
+    mask_path = root / mask_given
     if not paths:
         raise UserError("real.path=[]: name one FITS file, or one for each bin")
     maps, names = read_maps(paths, len(cfg.survey.bins))
     mask = read_mask(mask_path)
     check_grid(np.zeros_like(maps), names, mask, str(mask_path), cfg.survey)
-    gone = is_missing(maps, cfg.real.missing).any(axis=0) & mask
-    if gone.any() and not (mask & ~gone).any():
+    unobserved = is_missing(maps, cfg.real.missing).any(axis=0) & mask
+    if unobserved.any() and not (mask & ~unobserved).any():
         raise UserError(f"{names[0]}: all pixels of {mask_path} have the value real.missing={cfg.real.missing}")
-    mask &= ~gone
+    mask &= ~unobserved
+    missing = np.count_nonzero(unobserved)
     own = stated(cfg)
     provenance = {
         "kind": own.kind,
         "statement": own.statement,
-        "files": {str(path): images.sha256(path) for path in (*paths, mask_path)},
-        "steps": [f"{np.count_nonzero(gone)} pixels of the mask taken out of it (real.missing)"] if gone.any() else [],
+        "files": {str(path): image_files.sha256(path) for path in (*paths, mask_path)},
+        "steps": [f"{missing} pixels of the mask taken out of it (real.missing)"] if missing else [],
     }
     sky = sky_of(cfg, "healpix", maps, names, mask, str(mask_path), provenance, marked=False)
     return replace(sky, observed=own.observed, truth=own.truth)

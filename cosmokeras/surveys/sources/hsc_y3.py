@@ -19,10 +19,10 @@ import numpy as np
 from cosmokeras.common.errors import UserError
 from cosmokeras.observation.operations import USED
 from cosmokeras.params.own_maps import stated
-from cosmokeras.surveys import images
+from cosmokeras.surveys import image_checks, image_files
 from cosmokeras.surveys.download.fetch import fetch_file, load_manifest
 from cosmokeras.surveys.sky import RealSky
-from cosmokeras.surveys.tiles import used_part, words
+from cosmokeras.surveys.tiles import cut, greedy_corners, used_part, words
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config
@@ -38,7 +38,7 @@ STATEMENT = (
 
 def read_mask(path: Path | str) -> np.ndarray:
     """The footprint, (h, w) bool, True where observed."""
-    mask = images.read_mask(path)
+    mask = image_files.read_mask(path)
     if mask.ndim != 2:
         raise UserError(f"{path}: a mask of shape {mask.shape}; the challenge's is one image (h, w)")
     return mask >= USED
@@ -73,26 +73,26 @@ def load(cfg: Config) -> RealSky:
     mask = read_mask(mask_file)
     if min(mask.shape) < size:
         raise UserError(f"data.size={size}: {mask_file} is {mask.shape} pixels; lower data.size and train again")
-    sky = images.unpack(_sky(cfg, images.read_floats(maps_file), maps_file), mask, str(maps_file))[..., None]
-    coverage = images.observed_part(cfg, sky, mask[None].astype(np.float32), str(maps_file))
-    sky = images.clean(sky, coverage, str(maps_file))
-    images.must_be_data(cfg, sky, coverage, str(maps_file))
-    images.must_be_noisy(cfg, sky, coverage, str(maps_file))
-    corners = images.greedy_corners(coverage[0], size, cfg.real.max_masked)
+    sky = image_checks.unpack(_sky(cfg, image_files.read_floats(maps_file), maps_file), mask, str(maps_file))[..., None]
+    coverage = image_checks.observed_part(cfg, sky, mask[None].astype(np.float32), str(maps_file))
+    sky = image_checks.clean(sky, coverage, str(maps_file))
+    image_checks.must_be_data(cfg, sky, coverage, str(maps_file))
+    image_checks.must_be_noisy(cfg, sky, coverage, str(maps_file))
+    corners = greedy_corners(coverage[0], size, cfg.real.max_masked)
     own = stated(cfg)
     return RealSky(
         name="hsc_y3",
         observed=False,
-        maps=images.cut(sky[0], corners, size),
-        coverage=images.cut(coverage[0], corners, size),
+        maps=cut(sky[0], corners, size),
+        coverage=cut(coverage[0], corners, size),
         ra=np.full(len(corners), np.nan),
         dec=np.full(len(corners), np.nan),
         provenance={
             "kind": "simulated",
             "statement": STATEMENT,
             "files": {
-                MASK if cfg.real.mask is None else cfg.real.mask: images.sha256(mask_file),
-                MAPS if cfg.real.path is None else cfg.real.path: images.sha256(maps_file),
+                MASK if cfg.real.mask is None else cfg.real.mask: image_files.sha256(mask_file),
+                MAPS if cfg.real.path is None else cfg.real.path: image_files.sha256(maps_file),
             },
             **_terms(cfg),
             "map": cfg.real.map,

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 def load(cfg: Config) -> RealSky:
     """Patches of the survey's mock sky, cut as those of real maps; maps of our own where the survey names no mock."""
     if cfg.kind.observed == "survey" and cfg.survey.mock is not None:
-        return _patches(cfg, Path(os.path.normpath(Path(cfg.root) / "data" / "surveys" / cfg.survey.mock)))
-    return _own(cfg)
+        return _committed(cfg, Path(os.path.normpath(Path(cfg.root) / "data" / "surveys" / cfg.survey.mock)))
+    return _simulated(cfg)
 
 
-def _own(cfg: Config, number: int = 16) -> RealSky:
+def _simulated(cfg: Config, number: int = 16) -> RealSky:
     """Maps of one cosmology drawn from the prior, by the simulator that also makes the training maps."""
     from cosmokeras.params.prior import sample_prior
     from cosmokeras.simulators import SPLITS, realisations, simulator
@@ -59,11 +59,11 @@ def _own(cfg: Config, number: int = 16) -> RealSky:
     )
 
 
-def _patches(cfg: Config, path: Path) -> RealSky:
+def _committed(cfg: Config, path: Path) -> RealSky:
     maps, mask, header = read_mock(path)
     if header["SURVEY"] != cfg.survey.name or len(maps) != len(cfg.survey.bins):
-        found, asked = f"{len(maps)} bins of {header['SURVEY']}", f"{len(cfg.survey.bins)} bins of {cfg.survey.name}"
-        raise UserError(f"{path}: holds {found}, but lensing.survey asks for {asked}")
+        stored, asked = f"{len(maps)} bins of {header['SURVEY']}", f"{len(cfg.survey.bins)} bins of {cfg.survey.name}"
+        raise UserError(f"{path}: holds {stored}, but lensing.survey asks for {asked}")
     patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
     provenance = {
         "kind": "simulated",

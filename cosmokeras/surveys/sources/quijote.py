@@ -1,4 +1,4 @@
-"""Density cubes of N-body simulations, as the Quijote suite (Villaescusa-Navarro et al. 2020, ApJS 250, 2) has them.
+"""Density cubes of N-body simulations, as the Quijote suite has them (Villaescusa-Navarro et al. 2020, ApJS 250, 2).
 
 `real.path` is a cube, a folder of `df_m_*_z=*.npy`, or a list of either; all are taken to be of one cosmology. A cube
 (N, N, N) holds the density contrast or 1 + it, which its mean tells; no cell may lie below an empty one. Its
@@ -22,7 +22,7 @@ from cosmokeras.params.own_maps import stated
 from cosmokeras.readers import array_files, missing
 from cosmokeras.simulators.lpt import slab_count
 from cosmokeras.simulators.mesh import project
-from cosmokeras.surveys import images
+from cosmokeras.surveys import image_checks, image_files
 from cosmokeras.surveys.sky import RealSky
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def cube_files(path: str | tuple[str, ...], particles: int, z: float) -> list[Pa
     """
     files: list[Path] = []
     for one in (path,) if isinstance(path, str) else path:
-        place = Path(one).expanduser()
-        files += _of_folder(place, particles, z) if place.is_dir() else [place]
+        file = Path(one).expanduser()
+        files += _of_folder(file, particles, z) if file.is_dir() else [file]
     if not files:
         raise UserError("real.path=[]: no cube in the list; name at least one")
     return files
@@ -55,16 +55,16 @@ def cube_files(path: str | tuple[str, ...], particles: int, z: float) -> list[Pa
 
 def _of_folder(folder: Path, particles: int, z: float) -> list[Path]:
     named = sorted(folder.glob(PATTERN))
-    found = [file for file in named if (told := redshift(file)) is not None and abs(told - z) < Z_TOLERANCE]
-    if not found:
+    cubes = [file for file in named if (named_z := redshift(file)) is not None and abs(named_z - z) < Z_TOLERANCE]
+    if not cubes:
         raise UserError(f"{folder}: no cube {PATTERN} of lpt.redshift={z} in this folder; name another in real.path")
-    meshes = {file: int(match.group(1)) for file in found if (match := MESH.match(file.stem))}
+    meshes = {file: int(match.group(1)) for file in cubes if (match := MESH.match(file.stem))}
 
-    def badness(file: Path) -> tuple[bool, int, bool]:
+    def preference(file: Path) -> tuple[bool, int, bool]:
         n = meshes[file]
         return n < particles, abs(n - particles), scheme(file) != "PCS"
 
-    return [file for file in found if file not in meshes or file == min(meshes, key=badness)]
+    return [file for file in cubes if file not in meshes or file == min(meshes, key=preference)]
 
 
 def _name(path: Path | str) -> str:
@@ -84,16 +84,16 @@ def scheme(path: Path | str) -> str | None:
 
 def redshift(path: Path | str) -> float | None:
     """Redshift that a cube's name tells, if it does."""
-    found = re.search(r"(?:z=|(?<![A-Za-z])z_?(?=\d+\.\d))(\d+(?:\.\d+)?)", _name(path))  # z=0, z0.5, z_0.5
-    return float(found.group(1)) if found else None
+    match = re.search(r"(?:z=|(?<![A-Za-z])z_?(?=\d+\.\d))(\d+(?:\.\d+)?)", _name(path))  # z=0, z0.5, z_0.5
+    return float(match.group(1)) if match else None
 
 
 def read_cube(path: Path | str) -> np.ndarray:
     """Density contrast (N, N, N) float32 of a file that holds it, or 1 + it."""
-    cube = images.read_floats(path)
+    cube = image_files.read_floats(path)
     if cube.ndim != 3 or len(set(cube.shape)) != 1:
         raise UserError(f"{path}: shape {cube.shape}; must be a cube (N, N, N) of the density")
-    bad = ~(np.abs(cube) < np.float32(images.MISSING))
+    bad = ~(np.abs(cube) < np.float32(image_checks.MISSING))
     if bad.any():
         raise UserError(f"{path}: {int(bad.sum())} cells are NaN or infinite; get or make the cube again")
     mean = float(cube.mean(dtype=np.float64))
@@ -114,9 +114,9 @@ def read_cube(path: Path | str) -> np.ndarray:
         raise UserError(f"{path}: all cells are the same; get or make the cube again")
     cube = cube.astype(np.float32)
     cube = cube - np.float32(1) if abs(mean - 1) <= MEAN_TOLERANCE else cube
-    if np.count_nonzero(cube == 0) >= missing.PART * cube.size:  # few cells have the mean density exactly
+    if np.count_nonzero(cube == 0) >= missing.MIN_FRACTION * cube.size:  # few cells have the mean density exactly
         seen = np.ones((1, cube.size), bool)
-        missing.must_be_marked(cube.reshape(1, -1, 1), seen, str(path), images.MAKE_AGAIN, noise=False)
+        missing.must_be_marked(cube.reshape(1, -1, 1), seen, str(path), image_checks.MAKE_AGAIN, noise=False)
     return cube
 
 
@@ -148,10 +148,10 @@ def on_mesh(cube: np.ndarray, n: int, assignment: str | None) -> np.ndarray:
 
 def slabs(cfg: Config, path: Path) -> np.ndarray:
     """Mean density contrast in slabs along the three axes, (3 slabs, size, size, 1), in the simulator's order."""
-    told = redshift(path)
-    if told is not None and abs(told - cfg.lpt.redshift) > Z_TOLERANCE:
+    named_z = redshift(path)
+    if named_z is not None and abs(named_z - cfg.lpt.redshift) > Z_TOLERANCE:
         raise UserError(
-            f"{path}: a cube of z = {told}, but the simulated maps have lpt.redshift={cfg.lpt.redshift}; "
+            f"{path}: a cube of z = {named_z}, but the simulated maps have lpt.redshift={cfg.lpt.redshift}; "
             "change one of the two"
         )
     cube = read_cube(path)
@@ -166,11 +166,10 @@ def slabs(cfg: Config, path: Path) -> np.ndarray:
 
 def load(cfg: Config) -> RealSky:
     """All slabs of all cubes that real.path names."""
-    assert cfg.real.path is not None  # the checks of parameters see to it
-    files = cube_files(cfg.real.path, cfg.lpt.particles, cfg.lpt.redshift)
+    files = cube_files(image_files.own_files(cfg), cfg.lpt.particles, cfg.lpt.redshift)
     maps = np.concatenate([slabs(cfg, path) for path in files])
     lpt = cfg.lpt
-    windows = {str(path): scheme(path) or "none, or not told by the name: none divided out" for path in files}
+    windows = {str(path): scheme(path) or "none, or not given by the name: none divided out" for path in files}
     own = stated(cfg)
     return RealSky(
         name="quijote",
@@ -182,7 +181,7 @@ def load(cfg: Config) -> RealSky:
         provenance={
             "kind": "simulated",
             "statement": "A SIMULATION by others, not an observation: density cubes, taken to be of one cosmology",
-            "files": {str(path): images.sha256(path) for path in files},
+            "files": {str(path): image_files.sha256(path) for path in files},
             "windows": windows,
             "citation": CITATION,
             "steps": [

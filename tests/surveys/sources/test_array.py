@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,9 @@ from astropy.io import fits
 from cosmokeras.common.errors import UserError
 from cosmokeras.observation.observer import noise_sigma
 from cosmokeras.params.config import Config
-from cosmokeras.surveys import RealSky, fetch, images
+from cosmokeras.surveys import RealSky, fetch, image_files
+from cosmokeras.surveys.tiles import greedy_corners, masked_fraction
+from tests.shared import Program
 
 ROOT = Path(__file__).parents[3]
 
@@ -170,10 +170,10 @@ def test_damaged_files_are_refused_in_a_line(
 def test_a_digest_of_a_file_that_is_gone_is_a_line_for_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(UserError, match=r"kappa.npy: cannot be read \(No such file.*check real.path") as caught:
-        images.sha256("~/kappa.npy")
+        image_files.sha256("~/kappa.npy")
     assert "\n" not in str(caught.value)
     (tmp_path / "kappa.npy").write_bytes(b"abc")
-    assert images.sha256("~/kappa.npy").startswith("ba7816bf")  # the first test vector of FIPS 180-2
+    assert image_files.sha256("~/kappa.npy").startswith("ba7816bf")  # the first test vector of FIPS 180-2
 
 
 def test_other_formats_and_tables_are_refused(tmp_path: Path, lensing: Config, load: Callable[..., RealSky]) -> None:
@@ -264,22 +264,22 @@ def test_greedy_squares_do_not_overlap_and_are_good() -> None:
     mask = np.ones((150, 100), bool)
     mask[:7] = False
     mask[100:120, 50:] = False
-    corners = images.greedy_corners(mask, 40, 0.1)
+    corners = greedy_corners(mask, 40, 0.1)
     seen = np.zeros(mask.shape, int)
     for y, x in corners:
         seen[y : y + 40, x : x + 40] += 1
         assert (~mask[y : y + 40, x : x + 40]).mean() <= 0.1
     assert seen.max() == 1 and len(corners) >= 5
     assert corners[0] == (3, 0), "four rows of forty may be masked"
-    fractions = images.masked_fraction(mask, 40)
+    fractions = masked_fraction(mask, 40)
     assert fractions.shape == (111, 61)
     assert fractions[90, 30] == pytest.approx((~mask[90:130, 30:70]).mean())
-    assert images.greedy_corners(mask, 40, 0.0)[0] == (7, 0)
+    assert greedy_corners(mask, 40, 0.0)[0] == (7, 0)
 
 
 @pytest.mark.parametrize("case", ["nan", "objects", "truncated"])
 def test_the_stage_ends_with_a_line_and_writes_nothing(
-    tmp_path: Path, params: Path, lensing: Config, case: str
+    tmp_path: Path, params: Path, lensing: Config, program: Program, case: str
 ) -> None:
     path = tmp_path / "kappa.npy"
     maps = field(lensing, 64, 64)
@@ -290,10 +290,7 @@ def test_the_stage_ends_with_a_line_and_writes_nothing(
     raw["real"] |= {"source": "array", "path": "kappa.npy", "pixel_arcmin": 5.0}
     params.write_text(yaml.safe_dump(raw))
     before = {p for p in tmp_path.rglob("*") if "data" not in p.parts}
-    run = subprocess.run(
-        [sys.executable, "-m", "stages.fetch_real", "--params", str(params)],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert run.returncode == 2, run.stderr
-    assert run.stderr.count("\n") == 1 and run.stderr.startswith("error: kappa.npy: ")
+    ended = program(tmp_path, "stages.fetch_real", "--params", str(params))
+    assert ended.code == 2, ended.err
+    assert ended.err.count("\n") == 1 and ended.err.startswith("error: kappa.npy: ")
     assert {p for p in tmp_path.rglob("*") if "data" not in p.parts} == before

@@ -57,7 +57,7 @@ def lensed(
     k = np.hypot(np.fft.fftfreq(2 * size)[:, None], np.fft.fftfreq(2 * size))
     kappa = np.fft.ifft2(np.fft.fft2(rng.normal(size=k.shape)) * np.exp(-((k / 0.12) ** 2))).real
     g1, g2 = (g[:size, :size].ravel() for g in shear_from_kappa(kappa * amplitude / kappa.std()))
-    number, inside = shear_catalogue._pixel_index(catalogue, size, pixel)
+    number, inside = shear_catalogue.pixel_index(catalogue, size, pixel)
     assert inside.all()
     # the catalogue's frame has east left: e2 changes sign
     return replace(catalogue, e1=catalogue.e1 + g1[number], e2=catalogue.e2 - g2[number])
@@ -114,9 +114,11 @@ def test_binning_is_a_weighted_mean_in_the_right_pixel():
 
 def test_projection_shrinks_ra_by_cos_dec():
     wide = mock(dec0=60.0)
-    x, y = shear_catalogue._positions(wide, "tangent")
+    x, y = shear_catalogue.positions(wide, "tangent")
     assert np.ptp(x) == pytest.approx(36.0, rel=0.01) and np.ptp(y) == pytest.approx(36.0, rel=0.01)
-    assert np.ptp(shear_catalogue._positions(wide, "plain")[0]) == pytest.approx(72.0, rel=0.01)
+    assert np.ptp(shear_catalogue.positions(wide, "plain")[0]) == pytest.approx(72.0, rel=0.01)
+    furthest = max(np.abs(x).max(), np.abs(y).max())
+    assert shear_catalogue.extent_arcmin(wide) == 2 * furthest, "about the median position"
 
 
 def test_coverage_keeps_holes_and_fills_fluctuations():
@@ -185,14 +187,15 @@ def test_load_passes_on_where_files_may_come_from(monkeypatch):
 
 
 def test_load_checks_before_it_shows_anything(monkeypatch, tmp_path):
-    monkeypatch.setattr(cosmos, "fetch_catalogue", lambda mirror, offline=False: mock())
+    for module in (cosmos, command):
+        monkeypatch.setattr(module, "fetch_catalogue", lambda mirror, offline=False: mock())
     with pytest.raises(UserError, match="needs at least 36"):
         cosmos.load(configuration(size=32, pixel=1.0))
     with pytest.raises(UserError, match="--size 48 --pixel 1"):
         cosmos.load(configuration(size=48, pixel=1.0))  # a mask of another size
     with pytest.raises(
         UserError,
-        match=r"agrees with the COSMOS footprint in \d+.\d% of pixels.*cosmokeras.surveys.sources.cosmos --mask",
+        match=r"agrees with the COSMOS footprint in \d+.\d% of pixels.*cosmokeras.surveys.cosmos --mask",
     ):
         cosmos.load(configuration())  # the preset's mask is not that of this small field
     with pytest.raises(UserError, match="has no mask"):

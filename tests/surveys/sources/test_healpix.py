@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,9 @@ import yaml
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.survey import load_survey
-from cosmokeras.surveys import healpix_input
-from cosmokeras.surveys.healpix_input import check_grid
+from cosmokeras.surveys import healpix_checks
+from cosmokeras.surveys.healpix_checks import check_grid
+from tests.shared import Program
 
 healpy = pytest.importorskip("healpy", reason="healpy is not installed: sources of HEALPix maps are not tested")
 from astropy.io import fits  # noqa: E402
@@ -164,9 +162,9 @@ def test_swapped_bins_are_warned_of(place: Any, maps: np.ndarray, mask: np.ndarr
 
 def test_bins_that_cannot_be_told_apart_are_not_warned_of() -> None:
     expected = np.array([1.0, 1.03, 1.25])
-    assert healpix_input.bins_out_of_order(expected[[1, 0, 2]], expected) is None
-    assert healpix_input.bins_out_of_order(0.6 * expected, expected) is None
-    assert "map 3 like bin 1" in healpix_input.bins_out_of_order(0.6 * expected[[2, 1, 0]], expected)
+    assert healpix_checks.bins_out_of_order(expected[[1, 0, 2]], expected) is None
+    assert healpix_checks.bins_out_of_order(0.6 * expected, expected) is None
+    assert "map 3 like bin 1" in healpix_checks.bins_out_of_order(0.6 * expected[[2, 1, 0]], expected)
 
 
 def test_less_noise_than_is_simulated_is_remarked_upon(place: Any, maps: np.ndarray, mask: np.ndarray) -> None:
@@ -187,7 +185,7 @@ def test_keys_that_are_needed_are_named(place: Any, maps: np.ndarray, mask: np.n
 
 @pytest.mark.parametrize("case", [None, "percent", "mask of another NSIDE"])
 def test_the_stage_stops_with_code_2_and_writes_nothing(
-    place: Any, maps: np.ndarray, mask: np.ndarray, case: str | None
+    place: Any, maps: np.ndarray, mask: np.ndarray, program: Program, case: str | None
 ) -> None:
     place.own(maps, mask)
     if case is not None:
@@ -197,18 +195,15 @@ def test_the_stage_stops_with_code_2_and_writes_nothing(
         section, name = key.split(".")
         raw[section][name] = value
     (place.root / "params.yaml").write_text(yaml.safe_dump(raw))
-    run = subprocess.run(
-        [sys.executable, "-m", "stages.fetch_real", "--params", str(place.root / "params.yaml")],
-        cwd=place.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    ended = program(place.root, "stages.fetch_real", "--params", str(place.root / "params.yaml"))
     if case is None:
-        assert run.returncode == 0, run.stderr
+        assert ended.code == 0, ended.err
         assert (place.root / "outputs" / "real" / "patches.npz").exists()
         assert "bin_4_patch_scatter" in (place.root / "metrics" / "real.json").read_text()
         return
-    assert run.returncode == 2, run.stderr
-    assert run.stderr.startswith("error: ")
-    assert run.stderr.count("\n") == 1
+    assert ended.code == 2, ended.err
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1
     assert not (place.root / "outputs").exists()
     assert not (place.root / "metrics").exists()
 

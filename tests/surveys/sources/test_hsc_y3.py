@@ -18,7 +18,7 @@ from cosmokeras.common.errors import UserError
 from cosmokeras.observation.observer import Observer, noise_sigma
 from cosmokeras.params.config import Config
 from cosmokeras.params.survey import load_survey
-from cosmokeras.surveys import fetch, images
+from cosmokeras.surveys import fetch, image_checks, image_files
 from cosmokeras.surveys import hsc_y3 as command
 from cosmokeras.surveys.sources import hsc_y3
 from tests.docs.extract import overrides
@@ -59,11 +59,11 @@ def own(tmp_path: Path, fair: Callable[..., Config]) -> dict[str, str]:
 
 def test_unmasked_pixels_go_back_to_their_places_row_by_row() -> None:
     mask = np.array([[True, False, True], [False, True, True]])
-    maps = images.unpack(np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float16), mask, "maps.npy")
+    maps = image_checks.unpack(np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float16), mask, "maps.npy")
     assert maps.tolist() == [[[1, 0, 2], [0, 3, 4]], [[5, 0, 6], [0, 7, 8]]]
     assert maps.dtype == np.float32
     with pytest.raises(UserError, match=r"maps.npy: shape \(2, 3\), but the mask has 4 unmasked pixels"):
-        images.unpack(np.zeros((2, 3), np.float16), mask, "maps.npy")
+        image_checks.unpack(np.zeros((2, 3), np.float16), mask, "maps.npy")
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -141,7 +141,7 @@ def test_published_maps_give_tiles_that_the_simulations_are_masked_like(fair: Ca
     cfg = fair(mirror=str(REAL))
     sky = fetch(cfg)
     assert sky.maps.shape == (26, 64, 64, 1) and sky.maps.dtype == np.float32
-    assert (sky.maps[..., 0][sky.coverage < images.USED] == 0).all()
+    assert (sky.maps[..., 0][sky.coverage < image_files.USED] == 0).all()
     assert list(sky.provenance["files"]) == [hsc_y3.MASK, hsc_y3.MAPS]
     # every tile's footprint is in the library that training maps are masked with
     masks = command.mask_library(hsc_y3.read_mask(REAL / hsc_y3.MASK), 64, 0.1)

@@ -1,25 +1,24 @@
-"""HEALPix maps and masks of a survey from files, and whether they can be what they are taken for.
+"""HEALPix maps of a survey, and whether they can be what they are taken for: grid, marks of missing data, noise, rms.
 
-Each problem ends in one line that names the file, what is wrong with it and what to do.
+Each problem ends in one line that names the maps, what is wrong with them and what to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.survey import Survey
-from cosmokeras.readers import missing as marks
-from cosmokeras.readers.healpix import read_healpix
+from cosmokeras.readers import missing as missing_data
 from cosmokeras.sky.patches import UNSEEN_LIMIT
 from cosmokeras.sky.pixels import ARCMIN, healpix_side
+from cosmokeras.surveys.healpix_files import nside_of
 
 FACTOR = 3.0  # rms of a bin may be this far off what is expected; harmonics up to l = 2 nside keep 0.58 of the noise
 SIGNAL = 0.02  # rms of the convergence itself in pixels of arcmins, at most about this for sources at z = 1
-QUIET = 0.2  # a piece of sky with less than this part of the expected noise holds no data
+NOISELESS = 0.2  # a piece of sky with less than this part of the expected noise holds no data
 NOTHING = 1e-3  # maps with less than this part of the expected noise are empty inside the mask
 BAND_LIMITED = 0.95  # maps whose rms is below this part of the expected noise are remarked upon
 CELL = 16  # NSIDE of the pieces of sky that are looked at for that
@@ -37,61 +36,9 @@ def healpix_nside(survey: Survey) -> int:
     return survey.nside
 
 
-def read_map(path: Path, column: int | None = None) -> np.ndarray:
-    """One map, (npix,) float32 RING. `column` of the file; None: its only one."""
-    maps = read_healpix(path) if column is None else read_healpix(path, fields=column)
-    if len(maps) != 1:
-        raise UserError(f"{path}: holds {len(maps)} maps, but one was asked for; give a file with one column per bin")
-    return _floats(path, maps)[0]
-
-
-def read_maps(paths: Sequence[Path], bins: int) -> tuple[np.ndarray, list[str]]:
-    """Maps of all bins from one file with a column per bin, or from one file per bin.
-
-    Returns
-    -------
-    maps : (bins, npix) float32, RING
-    names : (bins,) what to call each in messages
-    """
-    if len(paths) == 1:
-        maps = _floats(paths[0], read_healpix(paths[0]))
-        names = [f"{paths[0]} (map {number} of {len(maps)})" for number in range(1, len(maps) + 1)]
-    else:
-        columns = [read_map(path) for path in paths]
-        if len({column.size for column in columns}) > 1:
-            sides = ", ".join(f"{path.name} {_nside(one)}" for path, one in zip(paths, columns, strict=True))
-            raise UserError(f"{paths[0].parent}: maps of different NSIDE ({sides}); bring them to one")
-        maps, names = np.stack(columns), [str(path) for path in paths]
-    if len(maps) != bins:
-        what = "map" if len(maps) == 1 else "maps"
-        raise UserError(
-            f"{paths[0]}: {len(maps)} {what} given by real.path, but lensing.survey has {bins} bins; give one file "
-            "with a column per bin or a list of files, one per bin in order"
-        )
-    return maps, names
-
-
-def read_mask(path: Path) -> np.ndarray:
-    """Footprint, (npix,) bool RING, from 0/1 numbers of any type or logical values; pixels not in the file are out."""
-    columns = read_healpix(path)
-    if len(columns) != 1:
-        raise UserError(f"{path}: holds {len(columns)} columns, but a mask is one; write it to a file of its own")
-    mask = columns[0]
-    if mask.dtype.kind == "f":
-        if np.isnan(mask).any():
-            raise UserError(f"{path}: {np.count_nonzero(np.isnan(mask))} pixels of the mask are NaN; make them 0")
-        mask = np.where(np.abs(mask) < UNSEEN_LIMIT, mask, 0)
-    odd = ~np.isin(mask, (0, 1))
-    if odd.any():
-        raise UserError(f"{path}: a mask is 0 or 1 (observed), but it holds {mask[odd][0]:.6g}; threshold it first")
-    if not mask.any():
-        raise UserError(f"{path}: the mask is empty, no pixel is 1 (observed); give the footprint of the maps")
-    return mask.astype(bool)
-
-
 def check_grid(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, survey: Survey) -> None:
     """Maps (bins, npix) and mask (npix,) must be of the NSIDE that was simulated, and finite where observed."""
-    want, got = healpix_nside(survey), _nside(maps[0])
+    want, got = healpix_nside(survey), nside_of(maps[0])
     if got != want:
         raise UserError(
             f"{names[0]}: NSIDE {got}, but maps of lensing.survey={survey.name} are simulated for NSIDE {want}; give "
@@ -100,7 +47,7 @@ def check_grid(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_na
         )
     if mask.size != maps.shape[1]:
         raise UserError(
-            f"{mask_name}: the mask has NSIDE {_nside(mask)}, the maps have NSIDE {got}; bring it to NSIDE {got} "
+            f"{mask_name}: the mask has NSIDE {nside_of(mask)}, the maps have NSIDE {got}; bring it to NSIDE {got} "
             f"by healpy.ud_grade(1.0 * (mask == 1), {got}) > 0.999, 1 where all of a pixel is observed"
         )
     for one, name in zip(maps, names, strict=True):
@@ -124,21 +71,23 @@ def check_marks(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_n
     """
     advice = f"take them out of the mask {mask_name}, or say real.missing={{value}} if that marks pixels without data"
     for one, name in zip(maps, names, strict=True):
-        marks.must_be_marked(one[None, mask, None], np.ones((1, int(mask.sum())), bool), name, advice)
-    marks.must_differ(maps[:, mask].T[None], np.ones((1, int(mask.sum())), bool), ", ".join(dict.fromkeys(names)))
+        missing_data.must_be_marked(one[None, mask, None], np.ones((1, int(mask.sum())), bool), name, advice)
+    missing_data.must_differ(
+        maps[:, mask].T[None], np.ones((1, int(mask.sum())), bool), ", ".join(dict.fromkeys(names))
+    )
     for one, name, sigma in zip(maps, names, noise, strict=True):
-        if quiet := _quiet_pixels(one, mask, float(sigma)):
+        if noiseless := _noiseless_pixels(one, mask, float(sigma)):
             raise UserError(
-                f"{name}: {quiet} of {np.count_nonzero(mask)} pixels called observed lie where there is hardly any "
+                f"{name}: {noiseless} of {np.count_nonzero(mask)} pixels called observed lie where there is hardly any "
                 f"noise; the mask {mask_name} reaches beyond the footprint, or holes were filled: take them out of it"
             )
 
 
-def _quiet_pixels(one: np.ndarray, mask: np.ndarray, sigma: float) -> int:
-    """Observed pixels in squares of PIECE^2 pixels that have hardly any noise; see `missing.quiet_pixels`."""
+def _noiseless_pixels(one: np.ndarray, mask: np.ndarray, sigma: float) -> int:
+    """Observed pixels in squares of PIECE^2 pixels that have hardly any noise; see `missing.noiseless_pixels`."""
     import healpy
 
-    nside = _nside(mask)
+    nside = nside_of(mask)
     if nside < PIECE or nside & (nside - 1):
         return 0
     seen = np.flatnonzero(mask)
@@ -147,7 +96,7 @@ def _quiet_pixels(one: np.ndarray, mask: np.ndarray, sigma: float) -> int:
     values = one[seen].astype(np.float64)
     first, second = (np.bincount(piece, x) / np.maximum(hits, 1) for x in (values, values**2))
     scatter = np.sqrt(np.maximum(second - first**2, 0))
-    return int(hits[marks.is_quiet(scatter, hits >= PIECE**2 // 2, sigma)].sum())
+    return int(hits[missing_data.lacks_noise(scatter, hits >= PIECE**2 // 2, sigma)].sum())
 
 
 def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, survey: Survey) -> list[str]:
@@ -157,14 +106,14 @@ def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_
     -------
     warnings : what looks odd but may be right
     """
-    nside = _nside(mask)
+    nside = nside_of(mask)
     noise = survey.kappa_noise(nside)
     for one, name, sigma in zip(maps, names, noise, strict=True):
-        quiet, rms = quiet_part(one, mask, float(sigma)), float(one[mask].std(dtype=np.float64))
-        if quiet > 0.05:
+        noiseless, rms = noiseless_fraction(one, mask, float(sigma)), float(one[mask].std(dtype=np.float64))
+        if noiseless > 0.05:
             raise UserError(
-                f"{mask_name}: {quiet:.0%} of the area that the mask calls observed has hardly any noise in {name}; "
-                "the mask is inverted or reaches beyond the footprint (give that of these maps), or they are smoothed"
+                f"{mask_name}: {noiseless:.0%} of the area that the mask calls observed has hardly any noise in {name}"
+                "; the mask is inverted or reaches beyond the footprint (give that of these maps), or they are smoothed"
             )
         low, high = sigma / FACTOR, FACTOR * np.hypot(sigma, SIGNAL)
         if not low <= rms <= high:
@@ -177,8 +126,8 @@ def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_
                 f"{name}: rms {rms:.3g} inside the mask, but {sigma:.3g} of shape noise is expected of lensing.survey="
                 f"{survey.name} at NSIDE {nside} (allowed {low:.2g} to {high:.2g}); {advice}"
             )
-    found = np.array([one[mask].std(dtype=np.float64) for one in maps])
-    odd = [bins_out_of_order(found, noise), _less_noise(found / noise)]
+    measured = np.array([one[mask].std(dtype=np.float64) for one in maps])
+    odd = [bins_out_of_order(measured, noise), _less_noise(measured / noise)]
     return [one for one in odd if one is not None]
 
 
@@ -193,14 +142,14 @@ def _less_noise(ratio: np.ndarray) -> str | None:
     )
 
 
-def quiet_part(one: np.ndarray, mask: np.ndarray, sigma: float) -> float:
-    """Part of the observed sky, in pieces, in which the rms is under QUIET times the noise `sigma` of a pixel.
+def noiseless_fraction(one: np.ndarray, mask: np.ndarray, sigma: float) -> float:
+    """Fraction of the observed sky, in pieces, in which the rms is under NOISELESS times the noise `sigma` of a pixel.
 
-    Where even the noisiest pieces have less than `sigma`, theirs counts: a map smoothed all over has no quiet part.
+    Where even the noisiest pieces have less than `sigma`, theirs counts: a map smoothed all over has no noiseless part.
     """
     import healpy
 
-    nside = _nside(mask)
+    nside = nside_of(mask)
     cell = min(CELL, max(nside // 4, 1))
     seen = np.flatnonzero(mask)
     cells = healpy.vec2pix(cell, *healpy.pix2vec(nside, seen))
@@ -213,7 +162,7 @@ def quiet_part(one: np.ndarray, mask: np.ndarray, sigma: float) -> float:
     noisiest = np.quantile(rms, 0.99)
     if noisiest < NOTHING * sigma:
         return 1.0
-    return float(hits[rms < QUIET * min(sigma, noisiest)].sum() / hits.sum())
+    return float(hits[rms < NOISELESS * min(sigma, noisiest)].sum() / hits.sum())
 
 
 def bins_out_of_order(rms: np.ndarray, expected: np.ndarray) -> str | None:
@@ -235,16 +184,3 @@ def bins_out_of_order(rms: np.ndarray, expected: np.ndarray) -> str | None:
         return None
     listed = ", ".join(f"map {i + 1} like bin {best[i] + 1}" for i in moved)
     return f"the noise of the maps fits the bins of the survey better in another order ({listed}); check their order"
-
-
-def _floats(path: Path, maps: np.ndarray) -> np.ndarray:
-    if maps.dtype.kind != "f":
-        raise UserError(f"{path}: holds {maps.dtype} numbers, but convergence is a small fraction; write it as floats")
-    with np.errstate(over="ignore"):  # beyond float32 is as good as missing
-        return maps.astype(np.float32)
-
-
-def _nside(one: np.ndarray) -> int:
-    import healpy
-
-    return int(healpy.npix2nside(one.size))

@@ -10,8 +10,9 @@ import pytest
 
 from cosmokeras.evaluation.jackknife import jackknife
 from cosmokeras.params.config import Config
-from cosmokeras.report import page
-from cosmokeras.report.published import PUBLISHED, compare
+from cosmokeras.report import inference_text, summary
+from cosmokeras.report.posterior import comparison_rows
+from cosmokeras.report.published import compare, published_values
 
 NAMES = ("omega_m", "sigma8")
 TRUTH = {"omega_m": 0.3, "sigma8": 0.8, "h": 0.7}
@@ -37,7 +38,7 @@ def metrics(observed: bool, likely: bool = True, names: tuple[str, ...] = NAMES,
     nowhere = np.full(patches, np.nan)
     x = np.random.default_rng(2).normal(0.3, 0.1, (patches, len(names) + (len(names) > 1)))
     spread = jackknife(lambda some: x[some].mean(axis=0), nowhere, nowhere)
-    result = page.summary(names, samples()[:, : len(names)], truth, spread)
+    result = summary.summary(names, samples()[:, : len(names)], truth, spread)
     out = result | {
         "source": "cosmos",
         "observed": observed,
@@ -57,7 +58,7 @@ REAL = {"masked_fraction": 0.25, "null_tests": {"b_excess_sigma": 1.97}}
 
 def written(cfg: Config, observed: bool, **options: Any) -> str:
     found = metrics(observed, **options)
-    return page.text(note(observed), found, page.assumptions(cfg), REAL, max_masked=0.1, threshold=0.01)
+    return inference_text.text(note(observed), found, summary.assumptions(cfg), REAL, max_masked=0.1, threshold=0.01)
 
 
 def test_what_mean_maps_are_without_is_said(config: Callable[..., Config]) -> None:
@@ -66,13 +67,13 @@ def test_what_mean_maps_are_without_is_said(config: Callable[..., Config]) -> No
 
 def test_a_null_test_that_is_not_finite_is_null_in_the_file_and_said(config: Callable[..., Config]) -> None:
     found, real = metrics(True), {**REAL, "null_tests": {"b_excess_sigma": None, "e_excess_sigma": 2.5}}
-    said = page.text(note(True), found, page.assumptions(config()), real, max_masked=0.1, threshold=0.01)
+    said = inference_text.text(note(True), found, summary.assumptions(config()), real, max_masked=0.1, threshold=0.01)
     assert "b_excess_sigma nan, e_excess_sigma 2.5" in said
 
 
 def test_summary_has_s8_with_truth_and_pull() -> None:
     drawn = samples()
-    found = page.summary(NAMES, drawn, TRUTH)
+    found = summary.summary(NAMES, drawn, TRUTH)
     s8 = drawn[:, 1] * np.sqrt(drawn[:, 0] / 0.3)
     assert set(found) == {"omega_m", "sigma8", "S8"}
     assert found["S8"]["mean"] == pytest.approx(s8.mean(), abs=1e-6)
@@ -84,7 +85,7 @@ def test_summary_has_s8_with_truth_and_pull() -> None:
 
 
 def test_summary_of_one_parameter_has_no_s8_and_of_an_observation_no_truth() -> None:
-    found = page.summary(("omega_m",), samples()[:, :1], None)
+    found = summary.summary(("omega_m",), samples()[:, :1], None)
     assert set(found) == {"omega_m"}
     assert set(found["omega_m"]) == {"mean", "std", "q16", "q84"}
 
@@ -99,8 +100,8 @@ def test_jackknife_stands_beside_std() -> None:
 
 def test_a_mock_is_beside_its_truth_only_and_a_sky_beside_published_values() -> None:
     result = {name: m for name, m in metrics(observed=True).items() if name in (*NAMES, "S8")}
-    assert {len(rows) for rows in page.beside(result, observed=False).values()} == {1}
-    rows = page.beside(result, observed=True)
+    assert {len(rows) for rows in comparison_rows(result, observed=False).values()} == {1}
+    rows = comparison_rows(result, observed=True)
     assert {name: len(some) for name, some in rows.items()} == {"omega_m": 3, "sigma8": 1, "S8": 3}
     label, value, down, up = rows["S8"][0]
     assert label == "this work"
@@ -117,7 +118,7 @@ def test_the_text_says_what_was_observed_assumed_and_found(config: Callable[...,
     assert "Marginalised, with a uniform prior: h in [0.6, 0.8]" in words
     assert "n_s = 0.965" in words and "Survey des_y3" in words and "lognormal" in words
     assert "b_excess_sigma 1.97" in words and "Jack-knife" in words and "68 % between" in words
-    for one in PUBLISHED:
+    for one in published_values():
         assert one.citation in words
     assert "truth" not in words
     assert "degenerate along S8" in words and "published analyses let" in words
@@ -128,7 +129,7 @@ def test_a_mock_is_called_one(config: Callable[..., Config]) -> None:
     words = written(config(), observed=False, names=("omega_m",))
     assert "a simulation, not an observation" in words and "says nothing about the universe" in words
     assert "truth is 0.3000" in words
-    assert not any(one.citation in words for one in PUBLISHED)
+    assert not any(one.citation in words for one in published_values())
     assert "were sigma8 1 % higher" in words  # it is fixed
     assert "Marginalised, with a uniform prior: nothing" in words
 
@@ -153,21 +154,3 @@ def test_a_surprising_sky_is_said_so_with_what_is_off(config: Callable[..., Conf
 def test_other_kinds_have_no_survey_and_no_lensing(config: Callable[..., Config]) -> None:
     words = written(config({"data.kind": "grf"}), observed=False, names=("omega_m",))
     assert "Survey" not in words and "sigma8" not in words and "Gaussian fields" in words
-
-
-def test_table_has_a_line_for_each_patch_and_one_for_all() -> None:
-    class Toy:
-        def mean(self) -> np.ndarray:
-            return np.array([[0.3], [0.4]])
-
-        std = mean
-
-        def quantile(self, q: float) -> np.ndarray:
-            return self.mean() + q
-
-    ra = dec = np.array([1.0, np.nan])
-    lines = page.table(("omega_m",), Toy(), samples()[:, :1], ra, dec, np.array([0.5, 0.1]), 0.2).splitlines()
-    assert lines[0] == "patch,ra_deg,dec_deg,omega_m_mean,omega_m_std,omega_m_q16,omega_m_q84,surprise_p"
-    assert lines[1] == "0,1.000000,1.000000,0.300000,0.300000,0.460000,1.140000,0.500000"
-    assert len(lines) == 4
-    assert lines[3].startswith("combined,nan,nan,0.3") and lines[3].endswith(",0.200000")

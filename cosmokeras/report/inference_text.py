@@ -1,114 +1,21 @@
-"""What `infer` says of a sky: numbers for metrics/infer.json, a table of patches, and half a page of plain words.
-
-All from plain arrays and dicts, so that it can be read and tested without a network.
-"""
+"""outputs/inference.md: what was inferred from a sky, in half a page of plain words, out of plain dicts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from cosmokeras.evaluation.jackknife import Jackknife
-from cosmokeras.inference.derived import names_with_s8, with_s8
 from cosmokeras.params.registry import NUISANCES
-from cosmokeras.report.published import PUBLISHED
+from cosmokeras.report.published import published_values
 from cosmokeras.surveys.sky import label, nature
-
-if TYPE_CHECKING:
-    from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
-    from cosmokeras.params.config import Config
 
 FIELDS = {
     "lensing": "lognormal shells of matter, with the spectra of theory and approximate higher moments and peaks",
     "2lpt": "second-order perturbation theory, good on large scales and without collapsed haloes",
     "grf": "Gaussian fields, with nothing but a spectrum in them",
 }
-
-
-def summary(
-    names: tuple[str, ...], samples: np.ndarray, truth: Mapping[str, float] | None, spread: Jackknife | None = None
-) -> dict[str, dict[str, float]]:
-    """Mean, standard deviation and 68 % interval of each parameter, and of S8 where omega_m and sigma8 are there.
-
-    Parameters
-    ----------
-    samples : (n, d) of the combined posterior
-    truth : of a simulation; it adds `truth` and `pull` to the parameters that it holds
-    spread : jack-knife over the columns of `with_s8`; it adds `jackknife_std` and `jackknife_max_pull`
-    """
-    known = dict(truth or {})
-    if {"omega_m", "sigma8"} <= set(known):
-        known["S8"] = float(with_s8(("omega_m", "sigma8"), np.array([known["omega_m"], known["sigma8"]]))[-1])
-    out = {}
-    for i, (name, column) in enumerate(zip(names_with_s8(names), with_s8(names, samples).T, strict=True)):
-        mean, std = column.mean(), column.std()
-        values = {"mean": mean, "std": std, "q16": np.quantile(column, 0.16), "q84": np.quantile(column, 0.84)}
-        if name in known:
-            values |= {"truth": known[name], "pull": (mean - known[name]) / std}
-        if spread is not None:
-            values |= {"jackknife_std": spread.std[i], "jackknife_max_pull": spread.max_pull[i]}
-        out[name] = {key: round(float(value), 6) for key, value in values.items()}
-    return out
-
-
-def table(
-    names: Sequence[str], posterior: MixturePosterior | PointPosterior, combined: np.ndarray,
-    ra: np.ndarray, dec: np.ndarray, p_patch: np.ndarray, p_survey: float,
-) -> str:  # fmt: skip
-    """One line for each patch, and one for all together."""
-    q16, q84 = posterior.quantile(0.16), posterior.quantile(0.84)
-    columns = [part for name in names for part in (f"{name}_mean", f"{name}_std", f"{name}_q16", f"{name}_q84")]
-    lines = [",".join(["patch", "ra_deg", "dec_deg", *columns, "surprise_p"])]
-
-    def line(label: object, place: tuple[float, float], numbers: np.ndarray, p: float) -> str:
-        return ",".join([str(label), *(f"{x:.6f}" for x in (*place, *numbers.ravel(), p))])
-
-    each = np.stack([posterior.mean(), posterior.std(), q16, q84], axis=-1)
-    lines += [line(i, (ra[i], dec[i]), each[i], p_patch[i]) for i in range(len(each))]
-    quantiles = np.quantile(combined, [0.16, 0.84], axis=0)
-    together = np.stack([combined.mean(axis=0), combined.std(axis=0), *quantiles], axis=-1)
-    lines.append(line("combined", (np.nan, np.nan), together, p_survey))
-    return "\n".join(lines) + "\n"
-
-
-def beside(
-    result: Mapping[str, Mapping[str, float]], observed: bool | None
-) -> dict[str, list[tuple[str, float, float, float]]]:
-    """What each parameter's result is drawn beside: (label, value, error down, error up), ours first.
-
-    Of an observed sky the published values; of a mock (its truth is in `result`), and where nobody says, nothing.
-    """
-    out = {}
-    for name, m in result.items():
-        rows = [("this work", m["mean"], m["mean"] - m["q16"], m["q84"] - m["mean"])]
-        if observed:
-            theirs = [one for one in PUBLISHED if one.parameter == name]
-            rows += [(f"{one.name}\n{_broken(one.citation)}", one.value, one.down, one.up) for one in theirs]
-        out[name] = rows
-    return out
-
-
-def _broken(citation: str) -> str:
-    return citation.replace("; ", ";\n")
-
-
-def assumptions(cfg: Config) -> dict[str, Any]:
-    """What the network was trained on: kind of maps, survey, parameters `fixed` and `free`, `targets`."""
-    used = [name for name in type(cfg.prior).model_fields if name in cfg.kind.parameters]
-    values = {name: getattr(cfg.prior, name) for name in used}
-    lensing = cfg.kind.observed == "survey"
-    return {
-        "kind": cfg.data.kind,
-        "unit": cfg.kind.unit,
-        "survey": f"{cfg.survey.name}: {cfg.survey.title}" if lensing else None,
-        "pixels": f"{cfg.data.size} x {cfg.data.size} pixels" + (f" of {cfg.pixel_arcmin:g} arcmin" if lensing else ""),
-        "targets": list(cfg.targets),
-        "fixed": {name: value for name, value in values.items() if not isinstance(value, tuple)},
-        "free": {name: list(value) for name, value in values.items() if isinstance(value, tuple)},
-        "head": cfg.model.head,
-    }
 
 
 def text(
@@ -121,7 +28,7 @@ def text(
     ----------
     note : outputs/real/provenance.json
     metrics : metrics/infer.json
-    assumed : see `assumptions`
+    assumed : see `summary.assumptions`
     real : metrics/real.json
     max_masked : largest part of a patch that may be masked
     threshold : p-value below which maps do not look like the training set
@@ -235,7 +142,7 @@ def _comparison(names: Sequence[str], metrics: Mapping[str, Any]) -> str:
     if not metrics["observed"]:
         return "A simulation has a truth of its own and is compared with nothing else."
     compared = metrics.get("compared", {})
-    rows = [one for one in PUBLISHED if one.key in compared.get(one.parameter, {})]
+    rows = [one for one in published_values() if one.key in compared.get(one.parameter, {})]
     if not rows:
         return f"No published value of {', '.join(names)} is kept here."
     lines = ["| parameter | published | value | ours - theirs | paper | assumed there |", "|---|---|---|---|---|---|"]

@@ -23,7 +23,7 @@ from cosmokeras.observation.observer import Observer
 from cosmokeras.params.config import Config
 from cosmokeras.training.checkpoint import Progress, RunState
 from cosmokeras.training.curves import Curves, WandbCurves, check_wandb
-from cosmokeras.training.devices import Devices, find_devices
+from cosmokeras.training.devices import Devices, find_devices, release_memory
 from cosmokeras.training.optimizer import ClippedAdamW, scaled_rate, schedule
 from cosmokeras.training.start import freeze, starting_model
 from cosmokeras.training.variables import load_variables
@@ -72,6 +72,7 @@ def train(cfg: Config, training: Split, validation: Split, work: Path, curves: P
         state = RunState(work, steps, cfg.train.patience, cfg.train.checkpoint_minutes, devices.main)
         state.progress.trained_on = {"devices": devices.count, "device_names": list(devices.names), "batch": batch}
         fit(cfg, state, devices, training, validation, curves)
+        release_memory()  # the graph of the training step, with its gradients
         model = models.build(cfg)
         if devices.main:
             load_variables(state.best_path, model.weights)

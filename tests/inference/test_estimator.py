@@ -393,10 +393,21 @@ def test_what_cannot_be_asked(estimator: Estimator, obs: np.ndarray) -> None:
         "combine": {**asked, **counted},
         "combine_means": {"means": (flat, no_means), **counted},
     }
-    others = ("posterior", "mean", "features", "summaries", "distance", "surprise", "survey_surprise", "judge")
+    others = (
+        "outputs",
+        "posterior",
+        "mean",
+        "features",
+        "summaries",
+        "distance",
+        "surprise",
+        "survey_surprise",
+        "judge",
+    )
     methods |= dict.fromkeys(others, asked)
     public = {name for name in dir(Estimator) if not name.startswith("_") and callable(getattr(Estimator, name))}
-    assert public - {"save", "load"} == set(methods)
+    inner = {"save", "load", "posterior_from"}  # the last takes what `outputs` gives
+    assert public - inner == set(methods)
     answered = []
     for name, kinds in methods.items():
         method, right = getattr(estimator, name), {key: value for key, (value, _) in kinds.items()}

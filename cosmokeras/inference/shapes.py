@@ -1,4 +1,4 @@
-"""Non-Gaussian statistics: skewness and kurtosis (moments), peak and trough counts of smoothed maps.
+"""Non-Gaussian statistics: skewness and kurtosis (moments), numbers of peaks and troughs of smoothed maps.
 
 Moments of mass maps as in Gatti et al. 2020, MNRAS 498, 4060; peaks by height as in Dietrich & Hartlap 2010, MNRAS 402,
 1049. Both are in units of the smoothed map's own standard deviation, so that they depend little on amplitudes,

@@ -147,7 +147,7 @@ def test_the_observed_cosmos_field_gets_a_posterior(lensing_run: Path) -> None:
 def test_maps_of_the_hsc_challenge_get_a_posterior_and_a_verdict(lensing_run: Path) -> None:
     """Third-party simulations on the footprint of HSC Y3, with its holes: never called observed."""
     hsc = ["-S", "lensing.survey=hsc_y3_fair", "-S", "lensing.pixel_arcmin=2", "-S", "real.source=hsc_y3"]
-    masks = ("python", "-m", "cosmokeras.surveys.sources.hsc_y3", "--mask", "hsc_masks.npy", "--size", "32")
+    masks = ("python", "-m", "cosmokeras.surveys.hsc_y3", "--mask", "hsc_masks.npy", "--size", "32")
     run(lensing_run, *masks, env={"COSMOKERAS_REAL_DATA": str(REAL)})
     run(lensing_run, "git", "add", "-f", "hsc_masks.npy")
     arguments = [*SMOKE, *hsc, "-S", "lensing.mask=hsc_masks.npy"]

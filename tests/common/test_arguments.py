@@ -24,7 +24,7 @@ from cosmokeras.params.config import Config
 from cosmokeras.simulators import lpt
 from cosmokeras.sky.patches import cut_patches
 from cosmokeras.sky.shear_patches import cut_shear_patches
-from cosmokeras.theory import bbks, ccl, limber
+from cosmokeras.theory import bbks, ccl, limber, matter
 from cosmokeras.theory.table import theory_table
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def calls(gauss: Config, cube: Config, lensing: Config) -> dict[str, Call]:
     shear = {"g1": np.zeros(192), "g2": np.zeros(192), **sky}
     del shear["healpix_map"]
     no_sky = [None, "text", 1j, 0.3, np.zeros(191), np.full(192, np.nan), np.zeros(192, complex), np.zeros(192, object)]
-    matter = {"box_size": [*NO_NUMBER, 0.0, -1.0], "delta": NO_CUBE}
+    cubes = {"box_size": [*NO_NUMBER, 0.0, -1.0], "delta": NO_CUBE}
     moved = {"growth": [*NO_NUMBER, -0.1], "order": [*NO_WHOLE, 0, 3], "omega_m_z": [*NO_NUMBER, 0.0, 1.1]}
     fields = {"cfg": gauss, "obs": MAPS}, {"cfg": NO_CONFIG, "obs": [*NO_MAPS, *NO_SPECTRA]}
     found: dict[str, Call] = {
@@ -124,10 +124,10 @@ def calls(gauss: Config, cube: Config, lensing: Config) -> dict[str, Call]:
             bbks.bbks_transfer, {"q": [0.1]}, {"q": [*NO_ARRAYS, [np.nan], [-1.0], [np.inf]]},
         ),
         "Config.cosmology": (gauss.cosmology, {"theta": [0.3]}, {"theta": [*NO_ROWS, *OUTSIDE, [0.6], [np.nan], one]}),
-        "simulators.lpt.displacements": (lpt.displacements, {"delta": CUBE, "box_size": 100.0}, matter),
+        "simulators.lpt.displacements": (lpt.displacements, {"delta": CUBE, "box_size": 100.0}, cubes),
         "simulators.lpt.density": (
             lpt.density, {"delta": CUBE, "box_size": 100.0, "growth": 0.5, "order": 2, "omega_m_z": 0.5},
-            matter | moved,
+            cubes | moved,
         ),
         "surveys.patches.cut_patches": (
             cut_patches, sky,

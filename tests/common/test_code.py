@@ -40,7 +40,7 @@ def changed(path: Path, old: str, new: str) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
-        ("theory/limber.py", "2997.92458", "2997.9"),
+        ("theory/limber.py", "PIVOT = 0.62", "PIVOT = 0.6"),
         ("theory/halofit.py", "return ", "return 2 * "),
         ("theory/ccl.py", "0.98", "0.97"),
         ("theory/table.py", "0.05", "0.1"),

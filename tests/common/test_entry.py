@@ -62,6 +62,7 @@ STAGE = [
 ]
 WRONG: dict[str, list[list[str]]] = {
     **{f"stages.{name}": STAGE for name in ("inputs", "fetch_real", "evaluate", "infer", "train")},
+    "stages.plots": [[], ["--only", "nothing"], ["--nope"]],
     "stages.generate": [*STAGE, ["--workers", "0"], ["--workers", "two"], ["--part", "8"], ["--part", "8/8"]],
     "slurm.report": [*STAGE, ["--gpus", "-1"], ["--gpus", "x"]],
     "slurm.parameters": [
@@ -108,6 +109,8 @@ WRONG: dict[str, list[list[str]]] = {
         ["gfr"], ["--out", "."], ["--out", "/proc/none/a.png"], ["--metrics", "."], ["--metrics", "latin.yaml"],
         ["--metrics", "list.yaml"],
     ],
+    "study.null_test": [["nothing"], ["--nope"]],
+    "study.posterior_nodes": [["more"], ["--nope"]],
     "study.masked_inversion": [["--skies", "0"], ["--nope"]],
     "study.shell_resolution": [["--nope"], ["more"]],
     "study.fine_tuning": [["--nope"], ["--out", "."], ["--metrics", "/proc/none/a.json"]],

@@ -52,7 +52,7 @@ def test_a_folder_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> Non
     code = f"""
     import os, signal
     from pathlib import Path
-    from cosmokeras.files import locked
+    from cosmokeras.common.files import locked
     with locked(Path({str(tmp_path)!r})):
         os.kill(os.getpid(), signal.SIGKILL)
     """

@@ -15,7 +15,7 @@ from cosmokeras.common.errors import UserError
 from cosmokeras.observation.observer import noise_sigma
 from cosmokeras.params.config import Config
 from cosmokeras.params.own_maps import stated
-from cosmokeras.report import inference_text, published, summary
+from cosmokeras.report import inference_text, posterior, summary
 from cosmokeras.surveys import fetch
 from cosmokeras.surveys.sky import nature
 from stages import fetch_real
@@ -111,4 +111,4 @@ def test_maps_of_which_nobody_says_are_compared_with_nothing() -> None:
     note: dict[str, Any] = {"observed": None}
     lines = inference_text.caveats(note, metrics, {"fixed": {}, "free": {}, "kind": "lensing", "head": "posterior"})
     assert not any("simulated sky" in line for line in lines)
-    assert published.beside({"omega_m": {"mean": 0.3, "q16": 0.28, "q84": 0.32}}, None)["omega_m"][1:] == []
+    assert posterior.comparison_rows({"omega_m": {"mean": 0.3, "q16": 0.28, "q84": 0.32}}, None)["omega_m"][1:] == []

@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.loading import config
 from benchmarks.peers import ROOT
-from benchmarks.simulators import _rounded as rounded
+from benchmarks.results import rounded
 from benchmarks.simulators import machine
 from cosmokeras.common import cli
 from cosmokeras.common.files import write_json
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="tiny numbers, nothing written without --out")
     parser.add_argument("--rounds", type=cli.count, help="of each measurement (default 5; with --quick 1)")
     parser.add_argument("--out", type=Path, help="folder for metrics/ (default: the checkout)")
-    parser.add_argument("--child", type=int, help=cli.argparse.SUPPRESS if hasattr(cli, "argparse") else "one size")
+    parser.add_argument("--child", type=int, help="one size, in a process of its own")
     options = parser.parse_args(arguments)
     rounds, batch = options.rounds or (1 if options.quick else 5), 2 if options.quick else BATCH
     if options.child:

@@ -10,7 +10,7 @@ in which maps differ from their negatives, the most sensitive to maps that are t
 The p-value is that of the smallest p-value of all tests (Tippett 1931, "The Methods of Statistics"). Null distributions
 are empirical: statistics of validation maps, or of bootstrap surveys of them, give the p-value of each test by rank and
 of their minimum, so that correlated tests need no correction (Westfall & Young 1993, "Resampling-Based Multiple
-Testing"). `python -m study.null_test` measures how the settings below change the rate of false alarms.
+Testing"). `python -m study.null_distribution` measures how the settings below change the rate of false alarms.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from cosmokeras.inference import regression, shapes
 FAMILIES = ("spectra", "shapes", "summaries")
 TESTS = (*FAMILIES, "asymmetry")
 # Degree of the polynomials of the mean, by number of parameters; beyond, 2. For one parameter p < 0.05 in 14, 13 and
-# 12 % of 180 surveys like the training maps with degrees 2, 4 and 6 (`python -m study.null_test degree`).
+# 12 % of 180 surveys like the training maps with degrees 2, 4 and 6 (`python -m study.null_distribution degree`).
 DEGREE = {1: 6, 2: 5, 3: 4}
 # Training maps for each coefficient, at least; with fewer the degree is lower. A fit takes no fewer, a test takes many
-# more: p < 0.05 in 62 % of surveys with 8 and 15 % with 64 (`python -m study.null_test training_maps`).
+# more: p < 0.05 in 62 % of surveys with 8 and 15 % with 64 (`python -m study.null_distribution training_maps`).
 MAPS_PER_TERM = 8
 MAX_RESIDUAL = 1e6  # of a survey in the profile fit, in sigma: maps may be anything, and squares must stay finite
 START_POINTS = 64  # of the prior box, from the best of which the profile fit starts
 BOOTSTRAP_SURVEYS = 4000  # a p-value of 0.01 is known to sqrt(0.01 / 4000) = 0.0016
 # Part, and least number, of validation maps, nearest in parameters, that are resampled. With 50, 500 or all of 2000
-# p < 0.05 in 12, 12 and 11 % of 180 surveys alike: no difference is seen (`python -m study.null_test neighbours`).
+# p < 0.05 in 12, 12 and 11 % of 180 surveys alike, no difference (`python -m study.null_distribution neighbours`).
 NEIGHBOUR_FRACTION, MIN_NEIGHBOURS = 0.25, 500
 
 

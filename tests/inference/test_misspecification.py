@@ -13,7 +13,7 @@ from cosmokeras.inference import shapes
 from cosmokeras.inference.measures import Measures, bands
 from cosmokeras.inference.misspecification import TESTS, MapReference, SurveyReference, Verdict
 from cosmokeras.models.layers import band_edges
-from study.null_test import BOUNDS, SIZE, simulate
+from study.null_distribution import BOUNDS, SIZE, simulate
 
 PATCHES = 16
 

@@ -1,6 +1,6 @@
 """Settings of the misspecification test, measured on skewed fields of one parameter under white noise.
 
-    python -m study.null_test [SETTING ...]
+    python -m study.null_distribution [SETTING ...]
 
 prints how often surveys that are like the training maps get p < 0.05, which should be 5 %, for several values of a
 setting of `cosmokeras.inference.misspecification`: at both edges and in the middle of the prior. It is more often where
@@ -132,7 +132,7 @@ SETTINGS: dict[str, Callable[[Sets], Rates]] = {
 
 def main() -> int:
     """Print the rates for each value of the settings that are asked for."""
-    parser = cli.Parser("study.null_test", __doc__)
+    parser = cli.Parser("study.null_distribution", __doc__)
     parser.add_argument("settings", nargs="*", metavar="SETTING", help=f"{' or '.join(SETTINGS)} (default: all)")
     options = parser.parse_args()
     if unknown := set(options.settings) - set(SETTINGS):

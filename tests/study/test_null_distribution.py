@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cosmokeras.inference import misspecification
-from study import null_test
-from study.null_test import RMS, Sets, false_alarms, main
+from study import null_distribution
+from study.null_distribution import RMS, Sets, false_alarms, main
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def sets() -> Sets:
 
 
 def test_false_alarms_are_rates_at_each_amplitude(sets: Sets) -> None:
-    assert sets.surveys.shape == (len(RMS), 5, null_test.PATCHES, sets.sizes.sum())
+    assert sets.surveys.shape == (len(RMS), 5, null_distribution.PATCHES, sets.sizes.sum())
     rates = false_alarms(sets)
     assert rates.shape == (len(RMS),)
     assert ((rates >= 0) & (rates <= 0.8)).all()
@@ -32,9 +32,9 @@ def test_settings_are_those_of_the_test_again_afterwards(sets: Sets, monkeypatch
         tried.append({name: getattr(misspecification, name) for name in names})
         return np.zeros(len(RMS))
 
-    monkeypatch.setattr(null_test, "false_alarms", rates)
+    monkeypatch.setattr(null_distribution, "false_alarms", rates)
     before = {name: getattr(misspecification, name) for name in names}
-    for setting in null_test.SETTINGS.values():
+    for setting in null_distribution.SETTINGS.values():
         assert all(len(rates) == len(RMS) for _, rates in setting(sets))
     assert {name: getattr(misspecification, name) for name in names} == before
     assert {one["NEIGHBOUR_FRACTION"] * len(sets.validation[1]) for one in tried} >= {50, 300}
@@ -42,7 +42,7 @@ def test_settings_are_those_of_the_test_again_afterwards(sets: Sets, monkeypatch
 
 
 def test_unknown_settings_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr("sys.argv", ["null_test", "nonsense"])
+    monkeypatch.setattr("sys.argv", ["null_distribution", "nonsense"])
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 2

@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.checks import des_y3
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("glass")
 SMALL = {
     "data": {"size": 16}, "lensing": {"mask": "none"}, "model": {"spectrum_bins": 6}, "evaluate": {"spectrum_bins": 6},

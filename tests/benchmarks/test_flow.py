@@ -7,6 +7,8 @@ import pytest
 from benchmarks.checks import flow
 from cosmokeras.common.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 SIZE = 3
 CELL = 0.05
 

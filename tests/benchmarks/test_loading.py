@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks import loading
 
+pytestmark = pytest.mark.slow
+
 
 def test_shards_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     cfg = loading.config(64, quick=True)

@@ -11,6 +11,8 @@ from benchmarks import simulators
 from benchmarks.peers import FLOOR, OURS
 from cosmokeras.params.registry import KINDS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):

@@ -13,6 +13,8 @@ import pytest
 
 from benchmarks import training
 
+pytestmark = pytest.mark.slow
+
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
 NAMES = {  # of our layers, in torch
     r"level(\d)_conv": lambda m: f"levels.{int(m[1]) - 1}",

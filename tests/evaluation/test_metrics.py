@@ -22,6 +22,8 @@ from cosmokeras.observation.observer import Observer
 from cosmokeras.params.config import Config
 from cosmokeras.params.prior import sample_prior
 
+pytestmark = pytest.mark.slow
+
 EACH = {
     *("rmse", "bias", "r2", "prior_rmse", "baseline_rmse", "gain", "coverage_68", "coverage_95"),
     *("likelihood_rmse", "spectrum_network_rmse", "higher_order_rmse"),

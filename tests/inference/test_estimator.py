@@ -25,6 +25,8 @@ from cosmokeras.observation.observer import Observer
 from cosmokeras.params.config import Config
 from cosmokeras.project import load_params
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -15,6 +15,8 @@ from cosmokeras.project import load_params
 from cosmokeras.simulators import lensing
 from cosmokeras.theory import limber
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FIXED = {"lensing.survey": "case", "lensing.mask": "none"}
 Make = Callable[..., Config]

@@ -14,6 +14,8 @@ from matplotlib.image import imread
 
 from study import domain_gap, gap_pictures, variants
 
+pytestmark = pytest.mark.slow
+
 THETA = np.array([[0.2], [0.3], [0.4]])
 CELL = {"bias_sigma", "rmse_ratio", "detected", "detected_single", "maps"}
 

@@ -14,6 +14,8 @@ from cosmokeras.dataset.shards import Split
 from study import domain_gap, fine_tuning, gap_pictures
 from study.fine_tuning import Effort, Maps
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def maps(tmp_path: Path) -> Maps:

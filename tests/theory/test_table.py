@@ -50,6 +50,7 @@ def test_table_agrees_with_fresh_calls_of_ccl(lensing: Config, table: TheoryTabl
     assert (np.diff(back.chi) > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("free", ["sigma8 n_s w0", pytest.param("h omega_b", marks=pytest.mark.slow)])
 def test_other_free_parameters_are_as_good(config: Callable[..., Config], free: str) -> None:
     """C_ell of all pairs of bins within 0.5 % of CCL; all six at once are in `make validate`."""

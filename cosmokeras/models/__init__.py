@@ -40,8 +40,9 @@ def encode(cfg: Config, theta: np.ndarray) -> np.ndarray:
     """What the head is to predict of free parameters (n, p): (n, d) float32, one column for each target."""
     from cosmokeras.models.heads import head_of
 
+    theta = checked.cosmologies(cfg, theta)
     columns = cfg.target_columns
-    return head_of(cfg).encode(checked.cosmologies(cfg, theta)[:, columns], cfg.bounds[columns])
+    return head_of(cfg).encode(theta[:, columns], cfg.bounds[columns])
 
 
 def load(folder: Path | str) -> keras.Model:

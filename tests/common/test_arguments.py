@@ -141,7 +141,7 @@ def calls(gauss: Config, cube: Config, lensing: Config) -> dict[str, Call]:
             {"g1": no_sky, "g2": no_sky, "mask": [*no_sky, np.zeros(192), np.full(192, 0.5)], "size": [*NO_WHOLE, 0],
              "pixel_arcmin": [*NO_NUMBER, 0.0, -1.0, 1e9], "max_masked": [*NO_NUMBER, -0.1, 1.1]},
         ),
-        "models.encode": (models.encode, {"cfg": gauss, "theta": one}, row),
+        "models.encode": (models.encode, {"cfg": gauss, "theta": one}, {"cfg": NO_CONFIG, **row}),
         "simulators.realisations": (
             simulators.realisations, {"seed": 1, "split": 0, "cosmology": 2},
             {"seed": NO_WHOLE, "split": NO_WHOLE, "cosmology": NO_WHOLE},

@@ -107,8 +107,8 @@ def test_wrong_skewness_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_forgotten_nuisance_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Maps without alignments where CCL has them."""
-    kernel = lensing.theory.kernel
-    monkeypatch.setattr(lensing.theory, "kernel", lambda s, b, chi, values: kernel(s, b, chi, values | {"a_ia": 0.0}))
+    kernel = lensing.limber.kernel
+    monkeypatch.setattr(lensing.limber, "kernel", lambda s, b, chi, values: kernel(s, b, chi, values | {"a_ia": 0.0}))
     status, result = run(tmp_path, "nuisances")
     assert status == 1
     assert result["nuisances"]["missed"] == ["a_ia_worst"]

@@ -16,14 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import results
 from benchmarks.loading import config
 from benchmarks.peers import ROOT
-from benchmarks.results import rounded
 from benchmarks.simulators import machine
 from cosmokeras.common import cli
 from cosmokeras.common.files import write_json
@@ -81,19 +80,15 @@ def measure(size: int, rounds: int, batch: int) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure all backends and sizes."""
-    parser = cli.Parser("benchmarks.forward", __doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, nothing written without --out")
+    parser = results.parser("benchmarks.forward", __doc__)
     parser.add_argument("--rounds", type=cli.count, help="of each measurement (default 5; with --quick 1)")
-    parser.add_argument("--out", type=Path, help="folder for metrics/ (default: the checkout)")
     parser.add_argument("--child", type=int, help="one size, in a process of its own")
     options = parser.parse_args(arguments)
     rounds, batch = options.rounds or (1 if options.quick else 5), 2 if options.quick else BATCH
     if options.child:
         print(json.dumps(measure(options.child, rounds, batch)))
         return 0
-    out = options.out or (None if options.quick else ROOT)
-    if out:
-        cli.writable(out / "metrics" / "bench_forward.json")
+    file = results.results_file(options, "bench_forward.json")
     result: dict[str, Any] = {"machine": machine(len(os.sched_getaffinity(0))) | {"load": os.getloadavg()[0]}}
     for backend in BACKENDS:
         for size in SIZES[:1] if options.quick else SIZES:
@@ -106,8 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
             result.setdefault(backend, {})[f"{size}^2"] = row
             words = ", ".join(f"{name} {value:.3f}" for name, value in row["core_milliseconds"].items())
             print(f"{backend}, {size}^2: {words} core-milliseconds a map", flush=True)
-    if out:
-        write_json(out / "metrics" / "bench_forward.json", rounded(result))
+    if file is not None:
+        write_json(file, results.rounded(result))
     return 0
 
 

@@ -18,12 +18,12 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 
+from benchmarks import results
 from benchmarks.peers import ROOT
 from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
@@ -109,19 +109,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the battery."""
     from scipy.stats import kstest
 
-    parser = cli.Parser("benchmarks.random_numbers", __doc__)
-    parser.add_argument("--quick", action="store_true", help="one test, nothing written without --out")
+    parser = results.parser("benchmarks.random_numbers", __doc__)
     parser.add_argument("--words", choices=tuple(ORDERS), help="write the words of this order instead")
-    parser.add_argument("--out", type=Path, help="folder for metrics/ (default: the checkout)")
     options = parser.parse_args(arguments)
     if options.words:
         write(options.words)
         return 0
     if shutil.which("dieharder") is None:
         raise UserError("dieharder is not installed; apt-get install dieharder")
-    out = options.out or (None if options.quick else ROOT)
-    if out:
-        cli.writable(out / "metrics" / "random_numbers.json")
+    file = results.results_file(options, "random_numbers.json")
     found: dict[str, Any] = {"battery": "dieharder 3.31", "seed": SEED, "orders": {}}
     for order in ORDERS:
         found["orders"][order] = {"results": []}
@@ -135,8 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
             row |= {"tests": len(p), "smallest_p": float(p.min()), "largest_p": float(p.max())}
             row["uniform_p"] = float(kstest(apart or p, "uniform").pvalue)
             row["failed"] = sum(one["says"] == "FAILED" for one in row["results"])
-        if out:
-            write_json(out / "metrics" / "random_numbers.json", found)
+        if file is not None:
+            write_json(file, found)
     return 1 if any(row["failed"] for row in found["orders"].values()) else 0
 
 

@@ -12,6 +12,8 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from cosmokeras.common.code import executed_nodes
+
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "assets" / "imports.svg"
 # Packages from the bottom to the top: each imports those before it only. `project` is a module.
@@ -159,23 +161,13 @@ def _name(path: Path) -> str:
 
 
 def _imported(name: str, path: Path, files: Mapping[str, Path]) -> Iterator[str]:
-    for node in _run(ast.parse(path.read_text())):
+    for node in executed_nodes(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in files)
         elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
             for alias in node.names:
                 member = f"{node.module}.{alias.name}"
                 yield from (one for one in (member if member in files else node.module,) if one in files)
-
-
-def _run(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those below `if TYPE_CHECKING`."""
-    todo = [tree]
-    while todo:
-        node = todo.pop()
-        yield node
-        typed = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        todo += node.orelse if typed else ast.iter_child_nodes(node)  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

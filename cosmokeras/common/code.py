@@ -125,7 +125,7 @@ def _imports(name: str, path: Path) -> list[str]:
     """Modules that a module imports, with the packages that they are in; installed ones among them."""
     found = [name.rpartition(".")[0]]
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in _run(ast.parse(path.read_text())):
+    for node in executed_nodes(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -151,7 +151,7 @@ def _member(package: str, name: str) -> str:
     return package
 
 
-def _run(tree: ast.AST) -> Iterator[ast.AST]:
+def executed_nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """All nodes but those that only a type checker reads."""
     todo = [tree]
     while todo:

@@ -1,11 +1,13 @@
 # make repro: everything from params.yaml to the posterior.  make help: the rest.
 # EXTRAS=gpu (or jax, torch, wandb; separated by commas) installs more; PYTHON=... picks the interpreter.
+# BACKEND=jax (or torch) installs that in place of TensorFlow.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help install repro stale check test test-slurm smoke lint report docs physics validate bench domain-gap fine-tuning clean
 
 EXTRAS ?=
+BACKEND ?= tensorflow
 DEV := dev,sphere
 comma := ,
 space := $(subst ,, )
@@ -25,8 +27,8 @@ DVC := $(VENV) -m dvc
 # Stamps are named after both files, this folder and the extras: a change of any of them installs again.
 HASH := $(shell (pwd; cat pyproject.toml constraints.txt) | cksum | tr ' ' -)
 stamp = .venv/.installed-$(HASH)-$(subst $(space),-,$(sort $(subst $(comma), ,$(1))))
-BASE_STAMP := $(call stamp,base $(EXTRAS))
-DEV_STAMP := $(call stamp,base $(EXTRAS) $(DEV))
+BASE_STAMP := $(call stamp,base $(BACKEND) $(EXTRAS))
+DEV_STAMP := $(call stamp,base $(BACKEND) $(EXTRAS) $(DEV))
 
 # The first interpreter that runs, has the right version and can make a virtual environment.
 CANDIDATES := python3.13 python3.12 python3.11 python3
@@ -101,6 +103,7 @@ bench: $(DEV_STAMP)  ## maps per second of simulators, training (beside other pe
 	@$(VENV) -m benchmarks.simulators
 	@$(VENV) -m benchmarks.training
 	@$(VENV) -m benchmarks.loading
+	@$(VENV) -m benchmarks.forward
 	@$(VENV) -m benchmarks.scaling
 
 domain-gap: $(DEV_STAMP)  ## networks on maps that they do not know: metrics/domain_gap.json and its picture (an hour)
@@ -115,8 +118,8 @@ clean:  ## remove .venv, caches and unfinished work; outputs, metrics and plots 
 	rm -rf .venv .work build dist site .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BASE_STAMP): WANTED := $(EXTRAS)
-$(DEV_STAMP): WANTED := $(if $(EXTRAS),$(EXTRAS)$(comma))$(DEV)
+$(BASE_STAMP): WANTED := $(BACKEND)$(if $(EXTRAS),$(comma)$(EXTRAS))
+$(DEV_STAMP): WANTED := $(BACKEND)$(if $(EXTRAS),$(comma)$(EXTRAS))$(comma)$(DEV)
 .venv/.installed-%:
 	$(eval PYTHON := $(PYTHON))
 	@[ -n "$(PYTHON)" ] || { \

@@ -1,9 +1,8 @@
 """What observing a map costs inside the training step: `python -m benchmarks.forward [--quick]`.
 
-For each backend in a process of its own, beside the input pipeline's TensorFlow code on the same maps in the same
-process (turns included), in turns. Processor time, which the load of the machine raises less than time by the clock;
-ratios are the safest. `step`: noise, mask, last steps and turns of maps that went through shear before; `signal`: that
-way through shear, once a map; `today`: everything at every step.
+For each backend in a process of its own. Processor time, which the load of the machine raises less than time by the
+clock. `step`: noise, mask, last steps and turns of maps that went through shear before; `signal`: that way through
+shear, once a map.
 
 Medians go to metrics/bench_forward.json. `--quick` runs on tiny numbers and writes nothing unless `--out` says where.
 """
@@ -34,36 +33,24 @@ BATCH = 64
 
 def ways(size: int, batch: int) -> dict[str, Callable[[], Any]]:
     """What is timed, by name; each observes a batch and waits for it."""
-    from keras import ops  # before TensorFlow: torch after it ends the process
+    from keras import ops
 
-    import tensorflow as tf  # isort: skip
-
-    from cosmokeras.dataset.pipeline import augment
-    from cosmokeras.observation.observer import Observer
     from cosmokeras.observation.ops.counters import rows
     from cosmokeras.observation.ops.forward import Forward
 
     cfg = config(size, quick=True)
-    observer, forward = Observer(cfg), Forward(cfg)
+    forward = Forward(cfg)
     host = 0.02 * np.random.default_rng(0).standard_normal((batch, size, size, cfg.channels), dtype=np.float32)
     which, keys = np.zeros(batch, np.int32), rows(1, 7, batch)
     device = [ops.convert_to_tensor(one) for one in (host, which, keys)]
-    maps = tf.constant(host)
-
-    @tf.function
-    def old(maps: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        turn, noise = tf.unstack(tf.random.split(seed, 2, alg="philox"))
-        return observer(augment(maps, turn, cfg.periodic), noise)
-
     return {
-        "today": lambda: old(maps, tf.constant([1, 7], tf.int64)).numpy(),
         "step": lambda: ops.convert_to_numpy(forward(*device)),
         "signal": lambda: ops.convert_to_numpy(forward.signal(*device[:2])),
     }
 
 
 def measure(size: int, rounds: int, batch: int) -> dict[str, Any]:
-    """Core-milliseconds a map and parts of today's."""
+    """Core-milliseconds a map."""
     functions = ways(size, batch)
     for function in functions.values():
         function()
@@ -74,8 +61,7 @@ def measure(size: int, rounds: int, batch: int) -> dict[str, Any]:
             function()
             runs[name].append(1e3 * (time.process_time() - start) / batch)
     median = {name: float(np.median(some)) for name, some in runs.items()}
-    ratios = {f"{name}_over_today": median[name] / median["today"] for name in ("step", "signal")}
-    return {"core_milliseconds": median, **ratios, "runs": runs}
+    return {"core_milliseconds": median, "runs": runs}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,10 +1,10 @@
 """How fast maps come from disk to the network: `make bench`, or `python -m benchmarks.loading [--quick]`.
 
 Shards as `generate` writes them (float16, about 16 MiB, tomographic maps of DES Y3), full of noise: what is in them
-does not matter to the time. They go the way of training: picked in random order, turned, given noise and smoothing, but
-not into a network. `cold` reads files that were dropped from the page cache, `warm` the same again; `read` stops before
-anything is done with the maps. Rates are by the clock, and other people's load on the machine lowers them;
-`core_seconds`, the processor time of a map, much less.
+does not matter to the time. They go the way of training: picked in random order, with the masks and keys of their
+observation, up to the step that observes them. `cold` reads files that were dropped from the page cache, `warm` the
+same again; `read` is reading alone, `fed` with all that hands batches to the step. Rates are by the clock, and other
+people's load on the machine lowers them; `core_seconds`, the processor time of a map, much less.
 
 Medians go to metrics/bench_loading.json. `--quick` runs on tiny numbers and writes nothing unless `--out` says where.
 """
@@ -76,10 +76,7 @@ def ways(cfg: Config, paths: list[Path]) -> dict[str, Callable[[], Pass]]:
     """What is timed, by name: each is set up anew, then loads batches."""
     from cosmokeras import models
     from cosmokeras.dataset.batches import ALL, kept_maps
-    from cosmokeras.dataset.pipeline import training_stream
-    from cosmokeras.observation.observer import Observer
-
-    observer = Observer(cfg)
+    from cosmokeras.dataset.feeders import endless, training_batches
 
     def read() -> Pass:
         source = kept_maps(split(cfg, paths), BATCH, 1)
@@ -89,11 +86,11 @@ def ways(cfg: Config, paths: list[Path]) -> dict[str, Callable[[], Pass]]:
         def encode(theta: np.ndarray) -> np.ndarray:
             return models.encode(cfg, theta)
 
-        batches = iter(training_stream(cfg, kept_maps(split(cfg, paths), BATCH, 1), encode, observer, BATCH))
+        batches = iter(endless(training_batches(kept_maps(split(cfg, paths), BATCH, 1), encode, 1, 8, BATCH), 0))
         next(batches)  # traces the graph
         return lambda steps: [next(batches) for _ in range(steps)] and None
 
-    return {"read": read, "observed": whole}
+    return {"read": read, "fed": whole}
 
 
 def timed(way: Callable[[], Pass], paths: list[Path], steps: int, cold: bool) -> tuple[float, float]:

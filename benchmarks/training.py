@@ -97,7 +97,7 @@ def keras_turn(model: keras.Model, maps: np.ndarray, u: np.ndarray, batch: int) 
     """One epoch of `fit`."""
     import tensorflow as tf
 
-    from cosmokeras.dataset.pipeline import stream_options
+    from cosmokeras.dataset.feeders import stream_options
 
     batches = tuple(x.reshape(-1, batch, *x.shape[1:]) for x in (maps, u))
     data = tf.data.Dataset.from_tensor_slices(batches).with_options(stream_options()).prefetch(2)

@@ -18,6 +18,7 @@ CHECKS = (
     "pixels",
     "lpt",
     "sphere",
+    "forward",
     "grf",
     "two_parameters",
     "flow",

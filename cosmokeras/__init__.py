@@ -8,13 +8,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from cosmokeras.common.backend import prefer_installed
+
 __version__ = "0.1.0"
+
+prefer_installed()
 
 _WHERE = {
     "load_params": "cosmokeras.project",
     "sample_prior": "cosmokeras.params.prior",
     "simulate": "cosmokeras.simulators",
-    "observe": "cosmokeras.observation.observer",
+    "observe": "cosmokeras.observation.observe",
     "Estimator": "cosmokeras.inference.estimator",
     "UserError": "cosmokeras.common.errors",
 }

@@ -24,7 +24,7 @@ def main(args: Namespace) -> None:
         begin("loading the network")
         check_record(cli.MODEL, cfg, "model", "train")
         select_backend(cfg.train.backend)
-        cli.import_quietly("tensorflow")
+        cli.import_quietly(cfg.train.backend)
         from cosmokeras.evaluation.metrics import evaluate
         from cosmokeras.evaluation.saliency import sensitivity
         from cosmokeras.inference.estimator import Estimator

@@ -9,8 +9,10 @@ import numpy as np
 from cosmokeras import load_params
 from cosmokeras.common import cli, figure_data
 from cosmokeras.common.files import write_json
-from cosmokeras.observation.observer import USED, pixel_noise
+from cosmokeras.models.backend import select_backend
+from cosmokeras.observation.observer import pixel_noise
 from cosmokeras.provenance.statements import NOTE, statement
+from cosmokeras.sky.pixels import USED
 from cosmokeras.surveys import fetch
 from cosmokeras.surveys.field_mean import check_mean, mean_words
 from cosmokeras.surveys.pixel_histograms import pixel_histograms
@@ -22,6 +24,7 @@ def main(args: Namespace) -> None:
     """Fetch the maps of real.source; nothing is ever put in place of what cannot be had."""
     cfg = load_params(args.params)
     made_with = statement(cfg, "sky")
+    select_backend(cfg.train.backend)  # of what a simulated sky is observed with
     sky = fetch(cfg)
     check_mean(cfg, sky)
     (cli.REAL / NOTE).unlink(missing_ok=True)  # until all files are there nothing says what they were made with

@@ -39,7 +39,7 @@ def main(args: Namespace) -> None:
         begin("loading the network")
         check_record(cli.MODEL, cfg, "model", "train")
         select_backend(cfg.train.backend)
-        cli.import_quietly("tensorflow")
+        cli.import_quietly(cfg.train.backend)
         from cosmokeras.inference.estimator import Estimator
 
         est = Estimator.load(cli.MODEL)

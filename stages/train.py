@@ -24,7 +24,7 @@ def main(args: Namespace) -> None:
     validation = open_split(cfg, simulations, "validation")
 
     select_backend(cfg.train.backend)
-    cli.import_quietly("tensorflow")
+    cli.import_quietly(cfg.train.backend)
     from cosmokeras.inference.calibrate import calibrate
     from cosmokeras.inference.estimator import Estimator
     from cosmokeras.training.loop import train
@@ -71,10 +71,10 @@ def main(args: Namespace) -> None:
 def validation_rmse(estimator, validation) -> float | dict[str, float]:
     """Error on validation maps: a number for one target, by name for several."""
     from cosmokeras.inference.features import observed_features
-    from cosmokeras.observation.observer import Observer
+    from cosmokeras.observation.ops.forward import forward_of
     from cosmokeras.training.loop import VALIDATION_NOISE
 
-    means = observed_features(validation, Observer(estimator.cfg), estimator.mean, [VALIDATION_NOISE])[0]
+    means = observed_features(validation, forward_of(estimator.cfg), estimator.mean, [VALIDATION_NOISE])[0]
     truth = validation.theta[:, estimator.cfg.target_columns]
     errors = np.sqrt(np.mean((means - truth) ** 2, axis=0)).round(6).tolist()
     return errors[0] if len(errors) == 1 else dict(zip(estimator.parameters, errors, strict=True))

@@ -22,14 +22,16 @@ import healpy
 import numpy as np
 
 from cosmokeras.common import cli
-from cosmokeras.observation.operations import USED
-from cosmokeras.observation.sphere import SphericalKaiserSquires
+from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.ops.blocks import in_blocks
+from cosmokeras.observation.ops.counters import rows
+from cosmokeras.observation.ops.forward import Forward
 from cosmokeras.params.config import Config
 from cosmokeras.project import load_params
 from cosmokeras.sky.footprint import SMALL, covered
 from cosmokeras.sky.kaiser_squires import spin2_phase
 from cosmokeras.sky.patches import MARGIN, cut_patches
-from cosmokeras.sky.pixels import ARCMIN
+from cosmokeras.sky.pixels import ARCMIN, USED
 from cosmokeras.sky.spherical_ks import kaiser_squires_sphere
 
 ROOT = Path(__file__).parents[1]
@@ -80,13 +82,17 @@ def coarse_config() -> Config:
 
 def by_the_model(wide: np.ndarray, exponent: float, skies: int) -> Patches:
     """Patches of the flat-sky model behind masks (n, wide, wide), `skies` times each."""
-    model = SphericalKaiserSquires(coarse_config(), np.ones(1, np.float32))
-    model.coverage_exponent = exponent
+    cfg = coarse_config()
+    observer = Observer(cfg)
+    observer.masks, observer.depth = wide.astype(np.float32), None
+    observer.mass_mapping.coverage_exponent = exponent
+    forward = Forward(cfg, observer=observer)
     coverage = wide[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-    zero, found = np.zeros((*coverage.shape, 1), np.float32), []
+    which, found = np.arange(len(wide)), []
+    zero = np.zeros((*coverage.shape, cfg.channels), np.float32)
     for i in range(skies):
-        maps = model(zero, wide.astype(np.float32), np.array([i, 1])).numpy()
-        found.append(maps[..., 0] * (coverage >= USED))
+        maps = in_blocks(forward.unfinished, (zero, which, rows(i, 1, len(wide))))
+        found.append(maps[..., 0] / observer.sigma[0] * (coverage >= USED))
     return Patches(np.concatenate(found), np.tile(coverage, (skies, 1, 1)))
 
 

@@ -15,7 +15,10 @@ from scipy import fft
 
 from cosmokeras.common.code import code_fingerprint
 from cosmokeras.common.files import atomic, work_folder
-from cosmokeras.observation.observer import Observer, in_batches, observed_by
+from cosmokeras.observation.observe import finished, observed_by
+from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.ops.forward import Forward
+from cosmokeras.observation.ops.last_steps import LastSteps
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.project import parse_params
 from cosmokeras.provenance.statements import statement
@@ -27,7 +30,6 @@ Generators = Callable[[int], np.random.Generator]
 Maker = Callable[[Config, Any, np.ndarray, Generators, int], np.ndarray]  # `maps` of a simulator
 Variant = Callable[[Config, np.ndarray, int, int], np.ndarray]
 NOISE = 1.2  # the noise of `noisier` in units of that of the training maps
-BATCH = 256  # maps that are observed together
 
 
 def changed(cfg: Config, overrides: dict[str, Any]) -> Config:
@@ -51,40 +53,38 @@ def clean(
 
 def as_trained(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Maps of the distribution that the network was trained on, which it has not seen."""
-    return observed_by(Observer(cfg), clean(cfg, theta, count, seed), seed)
+    return observed_by(Forward(cfg), clean(cfg, theta, count, seed), seed)
 
 
 def gaussian(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing through Gaussian shells in place of lognormal ones of the same spectra."""
-    return observed_by(Observer(cfg), clean(cfg, theta, count, seed, gaussian_maps), seed)
+    return observed_by(Forward(cfg), clean(cfg, theta, count, seed, gaussian_maps), seed)
 
 
 def aligned(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing with intrinsic alignments of A_IA = 1, which are not in the training maps."""
-    return observed_by(Observer(cfg), clean(changed(cfg, {"prior.a_ia": 1.0}), theta, count, seed), seed)
+    return observed_by(Forward(cfg), clean(changed(cfg, {"prior.a_ia": 1.0}), theta, count, seed), seed)
 
 
 def noisier(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing with NOISE times the shape noise, still given in units of that of the training maps."""
-    observer = Observer(cfg)
-    observer.mass_mapping.sigma = observer.mass_mapping.sigma * NOISE
-    return observed_by(observer, clean(cfg, theta, count, seed), seed)
+    return observed_by(Forward(cfg, NOISE), clean(cfg, theta, count, seed), seed)
 
 
 def unmasked(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing patches that are seen whole."""
-    return observed_by(Observer(changed(cfg, {"lensing.mask": "none"})), clean(cfg, theta, count, seed), seed)
+    return observed_by(Forward(changed(cfg, {"lensing.mask": "none"})), clean(cfg, theta, count, seed), seed)
 
 
 def periodic(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing patches that wrap around: a grid as wide as the map, and nothing longer than it."""
     narrow = lensing.prepare(cfg, padding=1)
-    return observed_by(Observer(cfg), clean(cfg, theta, count, seed, prepared=narrow), seed)
+    return observed_by(Forward(cfg), clean(cfg, theta, count, seed, prepared=narrow), seed)
 
 
 def zeldovich(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Slabs of particles that moved to first order in place of the second."""
-    return observed_by(Observer(cfg), clean(cfg, theta, count, seed, zeldovich_maps), seed)
+    return observed_by(Forward(cfg), clean(cfg, theta, count, seed, zeldovich_maps), seed)
 
 
 def of_kind(other: Config) -> Variant:
@@ -96,7 +96,7 @@ def of_kind(other: Config) -> Variant:
 
     def variant(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
         own, foreign = clean(cfg, theta, count, seed), clean(other, theta, count, seed)
-        return observed_by(Observer(cfg), foreign * (_rms(own, len(theta)) / _rms(foreign, len(theta))), seed)
+        return observed_by(Forward(cfg), foreign * (_rms(own, len(theta)) / _rms(foreign, len(theta))), seed)
 
     return variant
 
@@ -176,4 +176,4 @@ def glass_sky(cfg: Config, theta: np.ndarray, nside: int, seed: int) -> np.ndarr
         with atomic(path) as handle:
             np.savez(handle, maps=patches.maps, coverage=patches.coverage)
     with np.load(path, allow_pickle=False) as stored:
-        return in_batches(Observer(cfg).finish, (stored["maps"], stored["coverage"]), BATCH)
+        return finished(LastSteps(Observer(cfg)), stored["maps"], stored["coverage"])

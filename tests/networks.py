@@ -64,14 +64,14 @@ def trained(grf: Config, splits: dict[str, Split]) -> Estimator:
     import keras
 
     from cosmokeras import models
-    from cosmokeras.dataset.pipeline import observed
+    from cosmokeras.dataset.observed import observed
     from cosmokeras.inference.calibrate import calibrate
     from cosmokeras.models.heads import MixtureLoss
-    from cosmokeras.observation.observer import Observer
+    from cosmokeras.observation.ops.forward import Forward
 
     keras.utils.set_random_seed(1)
     model = models.build(grf)
-    maps = observed(splits["train"], Observer(grf), 0)
+    maps = observed(splits["train"], Forward(grf), 0)
     models.standardise(model, maps)
     model.compile(keras.optimizers.AdamW(5e-3), MixtureLoss(grf.model.components), jit_compile=False)
     model.fit(maps, models.encode(grf, splits["train"].theta), batch_size=32, epochs=5, verbose=0)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import keras
@@ -22,13 +21,14 @@ from cosmokeras import models
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import work_folder
 from cosmokeras.dataset.batches import kept_maps
-from cosmokeras.dataset.pipeline import fixed_stream, training_stream
+from cosmokeras.dataset.feeders import training_batches
+from cosmokeras.dataset.observed import BATCH, observed_blocks
 from cosmokeras.dataset.shards import Split, open_split
 from cosmokeras.evaluation.metrics import TEST_NOISE
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.models.blocks import FEATURE_FLOOR, SUMMARY
 from cosmokeras.models.heads import LOG_TWO_PI, MixtureHead, mixture_log_prob
-from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.ops.forward import Forward
 from cosmokeras.params.sections import TrainConfig
 from cosmokeras.training.loop import VALIDATION_NOISE
 from cosmokeras.training.optimizer import ClippedAdamW, schedule
@@ -36,7 +36,6 @@ from study.bars import bar
 
 DRAWS = 4  # of noise, of every map; training maps are turned too, as in training
 SEEDS = (1, 2, 3)  # of weights and order
-BATCH = 256
 EPOCHS = 20  # passes over all draws of the training maps, at most
 HIDDEN = 128  # units of the mixture's hidden layer
 UNITS = 16  # of the hidden layer of each of the flow's conditioners: as many weights in all
@@ -147,7 +146,7 @@ class Sample:
     @classmethod
     def of(cls, encoder: keras.Model, batches: Iterable[tuple[Any, Any]]) -> Sample:
         """Of all batches (maps, u)."""
-        parts = [(encoder.predict_on_batch(maps.numpy()), u.numpy()) for maps, u in batches]
+        parts = [(encoder.predict_on_batch(maps), u) for maps, u in batches]
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def scaled(self, mean: np.ndarray, deviation: np.ndarray) -> Sample:
@@ -157,9 +156,11 @@ class Sample:
 
 def draws(est: Estimator, encoder: keras.Model, split: Split, noise: int) -> Sample:
     """Every map of a split under `DRAWS` draws of noise, one after the other."""
-    observer, u = Observer(est.cfg), models.encode(est.cfg, split.theta)
+    forward, u = Forward(est.cfg), models.encode(est.cfg, split.theta)
+    targets = [u[start : start + BATCH] for start in range(0, len(split), BATCH)]
     seeds = range(noise, noise + DRAWS)
-    return Sample.of(encoder, (batch for seed in seeds for batch in fixed_stream(split, u, observer, seed)))
+    passes = (zip(observed_blocks(split, forward, seed), targets, strict=True) for seed in seeds)
+    return Sample.of(encoder, (batch for one in passes for batch in one))
 
 
 def training_draws(est: Estimator, encoder: keras.Model, split: Split) -> Sample:
@@ -167,8 +168,14 @@ def training_draws(est: Estimator, encoder: keras.Model, split: Split) -> Sample
     cfg, steps = est.cfg, len(split) // BATCH
     source, encode = kept_maps(split, BATCH, cfg.train.seed), partial(models.encode, cfg)
     unseen = steps * len(split)  # the first step of an epoch, long after the network's last step
-    stream = training_stream(cfg, source, encode, Observer(cfg), BATCH, start=unseen)
-    return Sample.of(encoder, islice(stream, DRAWS * steps))
+    forward = Forward(cfg)
+    read = training_batches(source, encode, cfg.train.seed, forward.masks, BATCH)
+
+    def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
+        (maps, which, keys), u = read(step)
+        return ops.convert_to_numpy(forward(forward.signal(maps, which), which, keys)), u
+
+    return Sample.of(encoder, (batch(unseen + i) for i in range(DRAWS * steps)))
 
 
 def fit(head: keras.Model, training: Sample, validation: Sample, settings: TrainConfig) -> float:

@@ -1,4 +1,4 @@
-"""Noise and kappa of the forward model in `keras.ops` beside those of the input pipeline: spectra by band.
+"""Noise and kappa of the forward model in `keras.ops` beside those of the observation by steps: spectra by band.
 
 Maps of DES Y3 (Kaiser-Squires on the sphere, behind the masks of the survey), KiDS-1000 (on the plane), LSST (white in
 HEALPix pixels) and HSC (white in flat pixels): 10,000 of each. Kappa is white noise as faint as the signal, the same
@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.peers import configure
 from study.bars import bar
+from study.observation_by_steps import last_steps, survey_steps
 
 SURVEYS = ("des_y3", "kids_1000", "lsst_y1", "hsc_y3_fair")
 MAPS, BATCH, BANDS, SIGNAL, SEED = 10_000, 100, 12, 0.02, 91_000
@@ -35,14 +36,13 @@ def check(maps: int = MAPS, surveys: tuple[str, ...] = SURVEYS) -> tuple[dict[st
                 "cross_correlation": cross.round(5).tolist(),
             }  # fmt: skip
             worst = int(np.argmax(np.abs(off) / allowed))
-            words = f"{survey}, {name}: power of band {worst + 1} of {BANDS}, new over old, less 1"
+            words = f"{survey}, {name}: power of band {worst + 1} of {BANDS} over that by steps, less 1"
             good.append(bar(words, float(off[worst]), -float(allowed[worst]), float(allowed[worst])))
     return found, all(good)
 
 
 def _spectra(cfg: Any, scatter: float, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Power (2, bands) by both ways, the error of their ratio, the correlation of the first two channels."""
-    import tensorflow as tf
     from keras import ops
 
     from cosmokeras.observation.observer import Observer
@@ -53,7 +53,6 @@ def _spectra(cfg: Any, scatter: float, count: int) -> tuple[np.ndarray, np.ndarr
     k = np.hypot(*np.meshgrid(*2 * [np.fft.fftfreq(cfg.data.size)]))
     which_band = np.minimum(k * BANDS / 0.7072, BANDS - 1).astype(int).ravel()
     weights = (which_band[:, None] == np.arange(BANDS)) / np.bincount(which_band)
-    old = tf.function(lambda maps, seed: observer(maps, seed))
     each: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     cross = []
     for batch in range(-(-count // BATCH)):
@@ -61,9 +60,8 @@ def _spectra(cfg: Any, scatter: float, count: int) -> tuple[np.ndarray, np.ndarr
         maps = (scatter * rng.standard_normal(shape)).astype(np.float32)
         which = pick(SEED, np.arange(BATCH) + batch * BATCH, forward.masks)
         new = ops.convert_to_numpy(forward(forward.signal(maps, which), which, rows(SEED, batch, BATCH)))
-        for one, into in zip(
-            (new, old(tf.constant(maps), tf.constant([SEED, batch], tf.int64)).numpy()), each, strict=True
-        ):
+        by_steps = last_steps(observer, survey_steps(observer, maps, which, rng), which)
+        for one, into in zip((new, by_steps), each, strict=True):
             modes = np.fft.fft2(one, axes=(1, 2)).reshape(BATCH, -1, cfg.channels)
             into.append(np.mean(np.abs(modes) ** 2, axis=2) @ weights)
             if into is each[0] and cfg.channels > 1:

@@ -74,15 +74,17 @@ def _sky(path: Path) -> None:
 
 def _flat(cfg: Config, count: int) -> np.ndarray:
     """Maps of the flat-sky simulator after the measured transfer of the cutter, without noise."""
-    from cosmokeras.observation.observer import Observer, observed_by
+    from cosmokeras.observation.observe import observed_by
+    from cosmokeras.observation.observer import Observer
+    from cosmokeras.observation.ops.forward import Forward
     from cosmokeras.simulators import lensing, realisations
     from cosmokeras.simulators.sphere import FIDUCIAL
 
     theta = np.array([FIDUCIAL["omega_m"]])
     maps = lensing.maps(cfg, lensing.prepare(cfg), theta, realisations(SEED, 0, 0), count)
     observer = Observer(cfg)
-    observer.mass_mapping.sigma, observer.scale = np.zeros_like(observer.sigma), np.ones_like(observer.scale)
-    return observed_by(observer, maps, 0)
+    observer.scale = np.ones_like(observer.scale)
+    return observed_by(Forward(cfg, noise=0.0, observer=observer), maps, 0)
 
 
 def _bands(cfg: Config, maps: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Where training maps come from: kept on disk, or simulated when they are asked for.
 
 A source is a function of a step number, counted from the first step of the first epoch, and of the part of a batch that
-is asked for. It gives the noise-free maps (n, size, size, channels) and parameters (n, p) of that part: the same for
-the same seed, whoever asks.
+is asked for. It gives noise-free maps (n, size, size, channels), parameters (n, p) and numbers (n,) of that part, the
+same for the same seed, whoever asks. A kept map has its number for good; fresh ones are numbered one after the other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cosmokeras.params import checked
 from cosmokeras.params.config import Config
 from cosmokeras.simulators import SPLITS, realisations, simulator
 
-Source = Callable[[int, slice], tuple[np.ndarray, np.ndarray]]
+Source = Callable[[int, slice], tuple[np.ndarray, np.ndarray, np.ndarray]]
 ALL = slice(None)
 
 
@@ -34,10 +34,10 @@ def kept_maps(split: Split, batch: int, seed: int) -> Source:
     def order(epoch: int) -> np.ndarray:
         return np.random.default_rng(np.random.SeedSequence([seed, epoch])).permutation(len(split))
 
-    def read(step: int, share: slice) -> tuple[np.ndarray, np.ndarray]:
+    def read(step: int, share: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epoch, i = divmod(step, steps)
         indices = order(epoch)[i * batch : (i + 1) * batch][share]
-        return split.read(indices), split.theta[indices]
+        return split.stored(indices), split.theta[indices], indices
 
     return read
 
@@ -53,7 +53,7 @@ def fresh_maps(cfg: Config, batch: int, seed: int) -> Source:
     prepared = module.prepare(cfg)
     low, high = cfg.bounds.T
 
-    def read(step: int, share: slice) -> tuple[np.ndarray, np.ndarray]:
+    def read(step: int, share: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rng = np.random.default_rng(np.random.SeedSequence([seed, SPLITS["fresh"], step]))
         shape = (batch, len(low))
         cells = rng.permuted(np.tile(np.arange(batch)[:, None], (1, shape[1])), axis=0)
@@ -61,6 +61,6 @@ def fresh_maps(cfg: Config, batch: int, seed: int) -> Source:
         draw = realisations(seed, SPLITS["fresh"], step)
         rows = range(batch)[share]
         maps = [module.maps(cfg, prepared, theta[i], lambda _, i=i: draw(i), 1) for i in rows]
-        return np.concatenate(maps), theta[share]
+        return np.concatenate(maps), theta[share], step * batch + np.array(rows)
 
     return read

@@ -102,9 +102,16 @@ class Split:
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Maps by index, float32."""
+        return self.stored(indices).astype(np.float32, copy=False)
+
+    def stored(self, indices: np.ndarray) -> np.ndarray:
+        """Maps by index, of the type that they are stored in."""
         which = np.searchsorted(self.offsets, indices, side="right") - 1
-        picked = [self.arrays[s][i - self.offsets[s]] for s, i in zip(which, indices, strict=True)]
-        return np.stack(picked).astype(np.float32)
+        first = self.arrays[0]
+        out = np.empty((len(indices), *first.shape[1:]), first.dtype)
+        for place, (s, i) in enumerate(zip(which, indices - self.offsets[which], strict=True)):
+            out[place] = self.arrays[s][i]
+        return out
 
 
 def open_split(cfg: Config, folder: Path, split: str) -> Split:

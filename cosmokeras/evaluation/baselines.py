@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosmokeras.dataset.pipeline import observed
+from cosmokeras.dataset.observed import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.evaluation import limits
 from cosmokeras.evaluation.higher_order import L1Norm
@@ -13,7 +13,7 @@ from cosmokeras.evaluation.summary_network import network_means
 from cosmokeras.inference.derived import with_s8
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.features import observed_features, spectra
-from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.ops.forward import forward_of
 
 NOISE = 4_000_037  # seeds of noise that nothing else uses
 NOISE_REALISATIONS = 8  # of each training map
@@ -33,16 +33,16 @@ def baseline_estimates(
     `higher_order_network`, from these spectra and the starlet l1-norm; of `grf` maps `limit`, the exact posterior's
     """
     cfg, d = est.cfg, len(est.parameters)
-    observer = Observer(cfg)
+    forward = forward_of(cfg)
     realisations = NOISE_REALISATIONS if cfg.kind.observed == "survey" else 1
     seeds = [NOISE + i for i in range(realisations)]
-    l1_norm = L1Norm.fit(observed(training.head(UNIT_MAPS), observer, NOISE), cfg.periodic)
+    l1_norm = L1Norm.fit(observed(training.head(UNIT_MAPS), forward, NOISE), cfg.periodic)
 
     def features(maps: np.ndarray) -> np.ndarray:
         return np.hstack([spectra(maps, bins), l1_norm(maps)])
 
-    train = observed_features(training, observer, features, seeds).reshape(realisations * len(training), -1)
-    held_out, test = observed_features(validation, observer, features, seeds[:1])[0], features(obs)
+    train = observed_features(training, forward, features, seeds).reshape(realisations * len(training), -1)
+    held_out, test = observed_features(validation, forward, features, seeds[:1])[0], features(obs)
     theta = np.tile(training.theta, (realisations, 1))
 
     def targets(theta: np.ndarray) -> np.ndarray:

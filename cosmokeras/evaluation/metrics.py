@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import multivariate_normal, qmc
 
-from cosmokeras.dataset.pipeline import observed
+from cosmokeras.dataset.observed import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.evaluation.baselines import baseline_estimates
 from cosmokeras.evaluation.diagnostics import coverage, rank_test, ranks, tarp, tarp_p_value
@@ -17,7 +17,7 @@ from cosmokeras.inference.derived import with_s8
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.features import observed_features
 from cosmokeras.inference.posterior import prior_rmse
-from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.ops.forward import forward_of
 from cosmokeras.params.sections import EvaluateConfig
 
 TEST_NOISE = 3_000_017  # seeds of noise that nothing else uses
@@ -62,8 +62,8 @@ def evaluate(
     """All metrics of the test maps; `settings` are those of the estimator's parameters unless others are given."""
     cfg, columns = est.cfg, est.cfg.target_columns
     settings = settings or cfg.evaluate
-    observer = Observer(cfg)
-    obs = observed(test, observer, TEST_NOISE)
+    forward = forward_of(cfg)
+    obs = observed(test, forward, TEST_NOISE)
     truth = test.theta[:, columns]
     posterior = est.posterior(obs)
     mean, std, pit = posterior.mean(), posterior.std(), posterior.cdf(truth)
@@ -75,7 +75,7 @@ def evaluate(
     metrics["nll"] = round(float(-np.mean(posterior.log_prob(truth))), 6)
     if est.stretch is not None:
         metrics["before_stretch"] = before_stretch(est, obs, truth)
-    residuals = observed_features(validation, observer, est.mean, [RESIDUAL_NOISE])[0] - validation.theta[:, columns]
+    residuals = observed_features(validation, forward, est.mean, [RESIDUAL_NOISE])[0] - validation.theta[:, columns]
     metrics["nll_gaussian"] = round(gaussian_nll(residuals, mean, truth, est.bounds), 6)
     credibility = tarp(samples, truth, est.bounds)
     metrics["tarp_ks_p"] = round(tarp_p_value(credibility, test.cosmology), 6)

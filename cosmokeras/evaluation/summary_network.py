@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from cosmokeras.inference.posterior import MixturePosterior
+from cosmokeras.models.backend import set_seed
 from cosmokeras.models.heads import MixtureHead
 from cosmokeras.params.config import Config
 
@@ -36,7 +37,7 @@ def network_means(
     def inputs(features: np.ndarray) -> np.ndarray:
         return ((features - mean) / deviation).astype(np.float32)
 
-    keras.utils.set_random_seed(cfg.train.seed)
+    set_seed(cfg.train.seed)
     given = keras.Input((len(mean),), name="statistics")
     hidden = keras.layers.Dropout(DROPOUT, seed=0, name="dropout")(given)
     hidden = keras.layers.Dense(UNITS, activation="gelu", name="hidden")(hidden)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
-from cosmokeras.dataset.pipeline import BATCH, observed_blocks
+from cosmokeras.dataset.observed import BATCH, observed_blocks
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference.combination import Response
 from cosmokeras.inference.estimator import Estimator
@@ -21,7 +21,7 @@ from cosmokeras.inference.measures import Measures, kept_bands
 from cosmokeras.inference.misspecification import MapReference, SurveyReference
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
 from cosmokeras.inference.shapes import signal_weights, smoothed_channels
-from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.ops.forward import Forward, forward_of
 
 REFERENCE_MAPS = 16384  # training maps, at most, for the features' mean and scatter
 NOISE_REALISATIONS = 6  # of each validation map: noise adds 1/6 of its variance to errors of the fitted mean
@@ -34,15 +34,15 @@ def calibrate(estimator: Estimator, training: Split, validation: Split) -> Estim
     Maps go by in blocks and are not kept, but for the smoothed training maps of `fitted_measures`, for a while.
     """
     cfg = estimator.cfg
-    observer = Observer(cfg)
+    forward = forward_of(cfg)
     reference = training.head(REFERENCE_MAPS)
-    measures = fitted_measures(estimator, reference, observer)
+    measures = fitted_measures(estimator, reference, forward)
     estimator = replace(estimator, measures=measures)
-    known, held_out = measured(estimator, reference, observer), measured(estimator, validation, observer)
+    known, held_out = measured(estimator, reference, forward), measured(estimator, validation, forward)
     estimator = with_widths(estimator, held_out.outputs, validation)
 
     realisations = NOISE_REALISATIONS if cfg.kind.observed == "survey" else 1
-    more = observed_features(validation, observer, estimator.mean, [SEED + i for i in range(1, realisations)])
+    more = observed_features(validation, forward, estimator.mean, [SEED + i for i in range(1, realisations)])
     estimates = np.array([estimator.posterior_from(held_out.outputs).mean(), *more])
     estimates_known = estimator.posterior_from(known.outputs).mean()
     single = (known.features, estimates_known), (held_out.features, estimates[0])
@@ -63,18 +63,18 @@ class Measured:
     features: np.ndarray
 
 
-def measured(estimator: Estimator, split: Split, observer: Observer) -> Measured:
+def measured(estimator: Estimator, split: Split, forward: Forward) -> Measured:
     """Outputs and features of the maps of a split."""
-    rows = [(estimator.outputs(maps), estimator.features(maps)) for maps in observed_blocks(split, observer, SEED)]
+    rows = [(estimator.outputs(maps), estimator.features(maps)) for maps in observed_blocks(split, forward, SEED)]
     outputs, features = zip(*rows, strict=True)
     return Measured(outputs=np.concatenate(outputs), features=np.concatenate(features))
 
 
-def fitted_measures(estimator: Estimator, split: Split, observer: Observer) -> Measures:
+def fitted_measures(estimator: Estimator, split: Split, forward: Forward) -> Measures:
     """Features whose weights and principal components are those of the maps of a split."""
     smooth = np.empty((estimator.channels, len(split), estimator.size**2), np.float32)
     summaries: list[np.ndarray] = []
-    for start, maps in zip(range(0, len(split), BATCH), observed_blocks(split, observer, SEED), strict=True):
+    for start, maps in zip(range(0, len(split), BATCH), observed_blocks(split, forward, SEED), strict=True):
         smooth[:, start : start + len(maps)] = smoothed_channels(maps)
         summaries.append(estimator.summaries(maps))
     return Measures.fit(signal_weights(smooth), np.concatenate(summaries), kept_bands(estimator.cfg))

@@ -18,7 +18,9 @@ from cosmokeras.inference.misspecification import MapReference, SurveyReference,
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
 from cosmokeras.models.blocks import SUMMARY
 from cosmokeras.models.heads import Head, Mixtures, head_of
-from cosmokeras.observation.observer import Observer, in_batches
+from cosmokeras.observation.observe import finished
+from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.ops.last_steps import LastSteps
 from cosmokeras.params import checked
 from cosmokeras.params.config import Config
 from cosmokeras.surveys import image_checks
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import keras
 
 NO_DATA = "set coverage to 0 there"
+BLOCK = 256  # maps that the network answers for at once
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ class Estimator:
         return self.cfg.channels
 
     @cached_property
-    def _observer(self) -> Observer:
-        return Observer(self.cfg)
+    def _last_steps(self) -> LastSteps:
+        return LastSteps(Observer(self.cfg))
 
     def prepare(self, maps: np.ndarray, coverage: np.ndarray) -> np.ndarray:
         """Real maps as the network wants them: the last steps of `observe` (mask, smoothing, scaling).
@@ -89,7 +92,7 @@ class Estimator:
         if self.cfg.kind.observed == "survey":
             image_checks.must_not_be_noiseless(self.cfg, maps, coverage, "maps", NO_DATA)
             must_have_mean(self.cfg, maps, coverage, "maps")
-        return in_batches(self._observer.finish, (maps, coverage), 256)
+        return finished(self._last_steps, maps, coverage)
 
     @cached_property
     def _head(self) -> Head:
@@ -116,7 +119,9 @@ class Estimator:
     def _answers(self, network: keras.Model, obs: np.ndarray) -> np.ndarray:
         """What a network says of maps (n, ...)."""
         maps = checked.maps(self.cfg, obs, "obs")
-        answers = network.predict(maps, batch_size=256, verbose=0)
+        # `predict` gives the same, and makes a stream of each call's maps, which takes longer than a few maps do
+        blocks = [network.predict_on_batch(maps[start : start + BLOCK]) for start in range(0, len(maps), BLOCK)]
+        answers = np.concatenate(blocks)
         if not np.isfinite(answers).all():
             raise UserError(
                 f"obs: no finite answer for numbers as large as {np.abs(maps).max():.3g}; maps must be those of "

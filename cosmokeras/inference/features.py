@@ -7,10 +7,10 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from cosmokeras.dataset.pipeline import observed_blocks
+from cosmokeras.dataset.observed import observed_blocks
 from cosmokeras.dataset.shards import Split
 from cosmokeras.models.layers import Spectra
-from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.ops.forward import Forward
 
 
 def spectra(obs: np.ndarray, bins: int) -> np.ndarray:
@@ -20,10 +20,10 @@ def spectra(obs: np.ndarray, bins: int) -> np.ndarray:
 
 
 def observed_features(
-    split: Split, observer: Observer, features: Callable[[np.ndarray], np.ndarray], seeds: list[int]
+    split: Split, forward: Forward, features: Callable[[np.ndarray], np.ndarray], seeds: list[int]
 ) -> np.ndarray:
     """Features of a split's maps with the noise of each seed, (seeds, n, f); maps are not kept in memory."""
-    return np.array([np.concatenate([features(m) for m in observed_blocks(split, observer, seed)]) for seed in seeds])
+    return np.array([np.concatenate([features(m) for m in observed_blocks(split, forward, seed)]) for seed in seeds])
 
 
 def _parts(obs: np.ndarray, batch: int = 256) -> list[np.ndarray]:

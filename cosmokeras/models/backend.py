@@ -31,3 +31,17 @@ def check_backend(name: str) -> None:
             f"train.backend={name}: this process runs Keras on {running}; "
             f"set KERAS_BACKEND={name} before Keras is imported, or train.backend={running}"
         )
+
+
+def set_seed(seed: int) -> None:
+    """Seed what Keras draws; it would load TensorFlow, where that is installed, on other backends too."""
+    import keras
+
+    hidden = keras.backend.backend() != "tensorflow" and "tensorflow" not in sys.modules
+    if hidden:
+        sys.modules["tensorflow"] = None  # type: ignore[assignment]  # as if it were not installed
+    try:
+        keras.utils.set_random_seed(seed)
+    finally:
+        if hidden:
+            del sys.modules["tensorflow"]

@@ -12,6 +12,7 @@ from functools import cache
 
 import numpy as np
 
+from cosmokeras.common.kept import kept
 from cosmokeras.sky.patches import SUBPIXELS, sub_points, tangent_frame, tangent_grid
 from cosmokeras.sky.pixels import ARCMIN
 from cosmokeras.sky.transfer import POINTINGS, WHOLE_SKY, Sky, by_pixel, overlaps, pointing_count, pointings
@@ -47,7 +48,7 @@ def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(2 - 2 * np.sum(a * b, axis=-1), 0.0))
 
 
-@cache
+@kept
 def band_variance(nside: int, lmax: int, pixel_arcmin: float, size: int, sky: Sky = WHOLE_SKY) -> np.ndarray:
     """Variance of the flat pixels of patches at many pointings, (pointings, size, size) float32.
 
@@ -66,7 +67,7 @@ def band_variance(nside: int, lmax: int, pixel_arcmin: float, size: int, sky: Sk
     return np.stack(variances)
 
 
-@cache
+@kept
 def band_covariance(nside: int, lmax: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) -> np.ndarray:
     """Mean covariance of flat pixels at lags up to +-4 along both axes, (9, 9), in units as in `band_variance`."""
     grid = tangent_grid(SPAN * pixel_arcmin * ARCMIN, SPAN * SUBPIXELS)
@@ -109,7 +110,7 @@ def _coherent(nside: int, lmax: int, pixel_arcmin: float, n: int, sky: Sky) -> n
     return power
 
 
-@cache
+@kept
 def band_power(nside: int, lmax: int, pixel_arcmin: float, n: int, sky: Sky = WHOLE_SKY) -> np.ndarray:
     """Mean power of the noise of flat pixels, n x n modes in fft2 order, over that of white noise of their area."""
     area = (pixel_arcmin * ARCMIN) ** 2 * lmax**2 / (4 * np.pi)  # of a flat pixel, in modes up to lmax

@@ -7,11 +7,10 @@ Neighbours share HEALPix pixels, so that their windows are correlated over a few
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
 from cosmokeras.common.interpolation import log_bracket
+from cosmokeras.common.kept import kept
 from cosmokeras.sky.patches import SUBPIXELS, sub_points, tangent_frame, tangent_grid
 from cosmokeras.sky.pixels import ARCMIN
 from cosmokeras.sky.transfer import Sky, by_pixel, pointings
@@ -23,7 +22,7 @@ MULTIPOLES = 40  # at which the windows are worked out
 INSIDE = 16  # points that stand for the area of a HEALPix pixel: the centres of its parts at four times NSIDE
 
 
-@cache
+@kept
 def _windows(nside: int, pixel_arcmin: float, sky: Sky, highest: float) -> tuple[np.ndarray, np.ndarray]:
     """Multipoles (MULTIPOLES,), E[w_p w_q*] - E[w_p] E[w_q*] of pairs of pixels, times exp(i q lag), over directions.
 

@@ -13,10 +13,9 @@ pointing.
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
+from cosmokeras.common.kept import kept
 from cosmokeras.sky.footprint import SMALL
 from cosmokeras.sky.patches import SUBPIXELS, sub_points, tangent_frame, tangent_grid
 from cosmokeras.sky.pixels import ARCMIN
@@ -55,7 +54,7 @@ def pointing_count(size: int) -> int:
     return min(max(GEOMETRY_PIXELS // size**2, 16), 256)
 
 
-@cache
+@kept
 def noise_geometry(nside: int, pixel_arcmin: float, size: int, sky: Sky = WHOLE_SKY) -> tuple[np.ndarray, np.ndarray]:
     """How flat pixels of patches at many pointings are averages of HEALPix pixels.
 
@@ -96,7 +95,7 @@ def overlaps(below: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pixels, counts
 
 
-@cache
+@kept
 def noise_boost(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) -> np.ndarray:
     """Noise of partly observed flat pixels over that of whole ones, for 0, 1, ... 16 observed sub-points, (17,).
 
@@ -128,7 +127,7 @@ def noise_boost(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) -> np.nda
     return boost
 
 
-@cache
+@kept
 def noise_covariance(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) -> np.ndarray:
     """Mean covariance of the noise of flat pixels at lags up to +-4 along both axes, (9, 9), lag 0 in the middle.
 
@@ -153,7 +152,7 @@ def noise_covariance(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) -> n
     return (covariance + covariance[::-1, ::-1]) / 2
 
 
-@cache
+@kept
 def signal_displacements(nside: int, pixel_arcmin: float, sky: Sky = WHOLE_SKY) -> np.ndarray:
     """Where the signal in a flat pixel comes from, (2, n) [rad] from its centre: x to the west, y to the north.
 

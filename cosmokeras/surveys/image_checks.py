@@ -11,8 +11,8 @@ import numpy as np
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.observation.observer import pixel_noise
-from cosmokeras.observation.operations import USED
 from cosmokeras.readers import missing
+from cosmokeras.sky.pixels import USED
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config

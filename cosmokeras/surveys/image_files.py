@@ -15,8 +15,8 @@ import numpy as np
 
 from cosmokeras.common import files
 from cosmokeras.common.errors import UserError
-from cosmokeras.observation.operations import USED
 from cosmokeras.readers import array_files, headers
+from cosmokeras.sky.pixels import USED
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosmokeras.observation.operations import USED
+from cosmokeras.sky.pixels import USED
 
 Corners = list[tuple[int, int]]
 

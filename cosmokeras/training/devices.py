@@ -112,9 +112,7 @@ def _tensorflow() -> Devices:
 
 def _jax() -> Devices:
     import jax
-    import tensorflow as tf
 
-    tf.config.set_visible_devices([], "GPU")  # TensorFlow only feeds the data
     coordinator, processes, process = _processes()
     if processes > 1:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")  # GPUs have their own
@@ -124,10 +122,8 @@ def _jax() -> Devices:
 
 
 def _torch() -> Devices:
-    import tensorflow as tf
     import torch
 
-    tf.config.set_visible_devices([], "GPU")
     _refuse_processes("torch", "runs on one device")
     return Devices((torch.cuda.get_device_name(0) if torch.cuda.is_available() else cpu_name(),))
 

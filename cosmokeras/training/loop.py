@@ -1,7 +1,8 @@
-"""The one training path: tf.data -> fit, on any backend and any number of devices, resumable at any step."""
+"""The one training path: batches -> fit, on any backend and any number of devices, resumable at any step."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -15,11 +16,14 @@ from cosmokeras import models
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import locked
 from cosmokeras.dataset.batches import fresh_maps, kept_maps
-from cosmokeras.dataset.pipeline import fixed_stream, observed, training_stream
+from cosmokeras.dataset.feeders import Read, endless, finite, fixed_batches, training_batches
+from cosmokeras.dataset.observed import observed
 from cosmokeras.dataset.shards import Split
-from cosmokeras.models.backend import check_backend
+from cosmokeras.dataset.signal import signal_on_disk
+from cosmokeras.models.backend import check_backend, set_seed
 from cosmokeras.models.heads import head_of
-from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.ops.forward import Forward, forward_of
+from cosmokeras.observation.ops.layer import observed_model
 from cosmokeras.params.config import Config
 from cosmokeras.training.checkpoint import Progress, RunState
 from cosmokeras.training.curves import Curves, WandbCurves, check_wandb
@@ -31,6 +35,7 @@ from cosmokeras.training.variables import load_variables
 STANDARDISE_MAPS = 2048  # training maps from which feature means and deviations are taken
 VALIDATION_NOISE = 1_000_003  # seed of the validation maps' noise: the same in every epoch
 VALIDATION_BATCH = 256
+SIGNAL = "signal"  # folder below that of the run's state
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def train(cfg: Config, training: Split, validation: Split, work: Path, curves: P
     check_backend(cfg.train.backend)
     if cfg.train.wandb:
         check_wandb()
-    keras.utils.set_random_seed(cfg.train.seed)
+    set_seed(cfg.train.seed)
     devices = find_devices()
     batch = cfg.train.batch_size * devices.count
     steps = len(training) // batch
@@ -76,6 +81,7 @@ def train(cfg: Config, training: Split, validation: Split, work: Path, curves: P
         model = models.build(cfg)
         if devices.main:
             load_variables(state.best_path, model.weights)
+            shutil.rmtree(work / SIGNAL, ignore_errors=True)
     return Trained(model=model, progress=state.progress, devices=devices)
 
 
@@ -83,15 +89,11 @@ def fit(
     cfg: Config, state: RunState, devices: Devices, training: Split, validation: Split, curves: Path | None = None
 ) -> None:
     """The rest of a run: from what `state` has kept to its end."""
-    observer, batch, seed = Observer(cfg), cfg.train.batch_size * devices.count, cfg.train.seed
-    source = fresh_maps(cfg, batch, seed) if cfg.train.fresh_maps else kept_maps(training, batch, seed)
+    forward, batch, seed = forward_of(cfg), cfg.train.batch_size * devices.count, cfg.train.seed
     held = divisor(len(validation), devices.count)
-    held_out = fixed_stream(
-        validation, models.encode(cfg, validation.theta), observer, VALIDATION_NOISE, held, devices.share(held)
-    )
-    start = None if state.kept else starting_model(cfg, observed(training.head(STANDARDISE_MAPS), observer, seed))
+    start = None if state.kept else starting_model(cfg, observed(training.head(STANDARDISE_MAPS), forward, seed))
     with devices.distributed():
-        model = compiled_model(cfg, state.steps, devices.count)
+        model = compiled_model(cfg, state.steps, devices.count, forward)
         if start is not None:
             model.set_weights(start.get_weights())
         else:
@@ -104,20 +106,40 @@ def fit(
         if devices.main:
             callbacks += [Curves(state, curves)] if curves else []
             callbacks += [WandbCurves(cfg, state)] if cfg.train.wandb else []
+        if not state.unfinished(cfg.train.epochs):
+            return
+        read, check = batches_of(cfg, forward, training, validation, state.folder / SIGNAL, devices)
         while state.unfinished(cfg.train.epochs):
             # the first round may be the rest of an epoch; the second goes to the end
             epoch, step = state.progress.epoch, state.progress.step
-            done, share = epoch * state.steps + step, devices.share(batch)
             model.fit(
-                training_stream(cfg, source, partial(models.encode, cfg), observer, batch, done, share),
+                endless(read, epoch * state.steps + step),
                 initial_epoch=epoch,
                 epochs=epoch + 1 if step > 0 else cfg.train.epochs,
                 steps_per_epoch=state.steps - step,
-                validation_data=held_out,
+                validation_data=finite(check, len(validation) // held),
                 callbacks=callbacks,
                 shuffle=False,  # the stream is already in random order
                 verbose=(1 if sys.stderr.isatty() else 2) if devices.main else 0,
             )
+
+
+def batches_of(
+    cfg: Config, forward: Forward, training: Split, validation: Split, folder: Path, devices: Devices
+) -> tuple[Read, Read]:
+    """Batches of the signal of training and of validation maps, by step; `folder` is where it goes."""
+    batch, held, seed = cfg.train.batch_size * devices.count, divisor(len(validation), devices.count), cfg.train.seed
+    share = devices.process, devices.processes
+    validation = signal_on_disk(validation, forward, VALIDATION_NOISE, folder / "validation", *share)
+    if cfg.train.fresh_maps:
+        source = fresh_maps(cfg, batch, seed)  # of kinds whose signal is the map itself
+    else:
+        source = kept_maps(signal_on_disk(training, forward, seed, folder / "train", *share), batch, seed)
+    encode, targets = partial(models.encode, cfg), models.encode(cfg, validation.theta)
+    return (
+        training_batches(source, encode, seed, forward.masks, batch, devices.share(batch)),
+        fixed_batches(validation, targets, VALIDATION_NOISE, forward.masks, held, devices.share(held)),
+    )
 
 
 def check_batch(state: RunState, batch: int) -> None:
@@ -130,10 +152,11 @@ def check_batch(state: RunState, batch: int) -> None:
         )
 
 
-def compiled_model(cfg: Config, steps: int, devices: int) -> keras.Model:
-    """The network with its loss and its optimiser."""
-    model = models.build(cfg)
-    freeze(model, cfg.train.freeze)
+def compiled_model(cfg: Config, steps: int, devices: int, forward: Forward) -> keras.Model:
+    """The network behind the observation of its maps, with its loss and its optimiser."""
+    network = models.build(cfg)
+    freeze(network, cfg.train.freeze)
+    model = observed_model(network, forward, "float32" if cfg.train.fresh_maps else cfg.data.dtype)
     optimizer = ClippedAdamW(
         schedule(scaled_rate(cfg.train.lr, cfg.train.lr_scaling, devices), cfg.train.epochs * steps, cfg.train.warmup),
         weight_decay=cfg.train.weight_decay,

@@ -106,7 +106,7 @@ def calls(gauss: Config, cube: Config, lensing: Config) -> dict[str, Call]:
         "simulators.simulate": (
             ck.simulate, {"cfg": gauss, "theta": one, "seed": 1}, {"cfg": NO_CONFIG, **row, **SEED},
         ),
-        "observation.observer.observe": (
+        "observation.observe.observe": (
             ck.observe, {"cfg": gauss, "maps": MAPS, "seed": 1, "batch": 2},
             {"cfg": NO_CONFIG, "maps": [*NO_MAPS, *NO_SPECTRA], "seed": [*NO_WHOLE, 2**63], "batch": [*NO_WHOLE, 0]},
         ),

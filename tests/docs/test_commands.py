@@ -105,7 +105,7 @@ SLOW = ("prior.h", "prior.omega_b", "prior.n_s")  # free, they make tables of th
 def test_rows_of_the_readme_make_maps_and_networks(folder: Path) -> None:
     """One map of each different problem, observed, and the network that would be trained on it."""
     from cosmokeras import models
-    from cosmokeras.observation.observer import observe
+    from cosmokeras.observation.observe import observe
     from cosmokeras.params.prior import sample_prior
     from cosmokeras.simulators import simulate
 

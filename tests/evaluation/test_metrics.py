@@ -11,14 +11,14 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from cosmokeras import models
-from cosmokeras.dataset.pipeline import observed
+from cosmokeras.dataset.observed import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.evaluation import metrics as metrics_module
 from cosmokeras.evaluation.limits import exact_mean
 from cosmokeras.evaluation.metrics import RESIDUAL_NOISE, TEST_NOISE, Evaluation, better, evaluate, gaussian_nll, rmse
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior, prior_rmse
-from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.ops.forward import Forward
 from cosmokeras.params.config import Config
 from cosmokeras.params.prior import sample_prior
 
@@ -59,7 +59,7 @@ def test_widths_are_shown_before_and_after_a_stretch(estimator: Estimator, split
 
 def test_metrics_are_what_their_names_say(result: Evaluation, estimator: Estimator, splits: dict[str, Split]) -> None:
     truth, m = splits["test"].theta, result.metrics["omega_m"]
-    obs = observed(splits["test"], Observer(estimator.cfg), TEST_NOISE)
+    obs = observed(splits["test"], Forward(estimator.cfg), TEST_NOISE)
     assert np.array_equal(result.truth, truth)
     assert result.mean == pytest.approx(estimator.mean(obs))
     left = result.mean - truth
@@ -78,7 +78,7 @@ def test_metrics_are_what_their_names_say(result: Evaluation, estimator: Estimat
     assert m["coverage_68"] == pytest.approx(np.mean(np.abs(result.pit - 0.5) < 0.34), abs=1e-6)
     assert result.metrics["nll"] == pytest.approx(-estimator.log_prob(obs, truth).mean(), abs=1e-5)
     validation = splits["validation"]
-    known = estimator.mean(observed(validation, Observer(estimator.cfg), RESIDUAL_NOISE)) - validation.theta
+    known = estimator.mean(observed(validation, Forward(estimator.cfg), RESIDUAL_NOISE)) - validation.theta
     centre, sigma = result.mean - known.mean(), known.std(ddof=1)
     inside = norm.cdf(0.5, centre, sigma) - norm.cdf(0.1, centre, sigma)
     error_bars = np.mean(np.log(inside) - norm.logpdf(truth, centre, sigma))

@@ -16,12 +16,12 @@ import pytest
 
 from cosmokeras import models
 from cosmokeras.common.errors import UserError
-from cosmokeras.dataset.pipeline import observed
+from cosmokeras.dataset.observed import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.evaluation.limits import exact_mean
 from cosmokeras.inference.calibrate import calibrate
 from cosmokeras.inference.estimator import Estimator
-from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.ops.forward import Forward
 from cosmokeras.params.config import Config
 from cosmokeras.project import load_params
 
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def obs(grf: Config, splits: dict[str, Split]) -> np.ndarray:
-    return observed(splits["test"], Observer(grf), 5)
+    return observed(splits["test"], Forward(grf), 5)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_patches_of_one_sky_find_its_parameter(
     estimator: Estimator, make_split, config: Callable[..., Config], tiny: dict[str, Any]
 ) -> None:
     one = config({**tiny, "prior.omega_m": [0.2499, 0.2501]})
-    sky = observed(make_split(one, 1, 64, 9), Observer(one), 0)
+    sky = observed(make_split(one, 1, 64, 9), Forward(one), 0)
     few, many = (estimator.combine(sky[:n], 2000, seed=0) for n in (4, 64))
     assert many.std() < 0.5 * few.std()
     assert abs(many.mean() - 0.25) < 3 * many.std()
@@ -285,7 +285,7 @@ def test_point_head_needs_its_errors(grf: Config, obs: np.ndarray, splits: dict[
     bare = Estimator(cfg, models.build(cfg))
     refused(lambda: bare.mean(obs), "calibrate")
     estimator = calibrate(bare, splits["train"].head(256), splits["validation"])
-    maps = observed(splits["validation"], Observer(cfg), 123)  # grf maps have no noise
+    maps = observed(splits["validation"], Forward(cfg), 123)  # grf maps have no noise
     error = np.sqrt(np.mean((estimator.mean(maps) - splits["validation"].theta) ** 2, axis=0))
     assert estimator.errors == pytest.approx(error)
     estimator.save(tmp_path / "model")
@@ -299,7 +299,7 @@ def test_point_head_needs_its_errors(grf: Config, obs: np.ndarray, splits: dict[
 def test_calibration_ranks_validation_maps(estimator: Estimator, splits: dict[str, Split]) -> None:
     distances = estimator.reference.distances
     assert len(distances) == len(splits["validation"])
-    maps = observed(splits["validation"], Observer(estimator.cfg), 0)
+    maps = observed(splits["validation"], Forward(estimator.cfg), 0)
     assert estimator.distance(maps) == pytest.approx(distances, rel=1e-3)
     # the response is that of the estimates to the truth
     bias = estimator.mean(maps)[:, 0] - splits["validation"].theta[:, 0]

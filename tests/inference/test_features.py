@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmokeras.dataset.pipeline import BATCH, observed
+from cosmokeras.dataset.observed import BATCH, observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference import shapes
 from cosmokeras.inference.features import observed_features, spectra
-from cosmokeras.observation.observer import Observer
+from cosmokeras.observation.ops.forward import Forward
 from cosmokeras.params.config import Config
 
 
@@ -31,19 +31,19 @@ def test_spectra_of_white_noise() -> None:
 
 def test_features_in_a_stream_are_those_of_observed_maps(grf: Config, splits: dict[str, Split]) -> None:
     """More maps than one batch; features of any sort."""
-    split, observer = splits["validation"].head(300), Observer(grf)
-    maps = observed(split, observer, 1)
-    found = observed_features(split, observer, lambda obs: spectra(obs, 5), [1, 2])
+    split, forward = splits["validation"].head(300), Forward(grf)
+    maps = observed(split, forward, 1)
+    found = observed_features(split, forward, lambda obs: spectra(obs, 5), [1, 2])
     assert found.shape == (2, 300, 5)
     assert found[0] == pytest.approx(spectra(maps, 5), abs=1e-5)
     other = partial(shapes.measure, weights=np.ones(1, np.float32))
-    assert observed_features(split, observer, other, [1])[0] == pytest.approx(other(maps), abs=1e-5)
+    assert observed_features(split, forward, other, [1])[0] == pytest.approx(other(maps), abs=1e-5)
 
 
 def test_each_seed_is_another_noise_draw(config: Callable[..., Config], tiny: dict[str, Any]) -> None:
     cfg = config({**tiny, "data.kind": "lensing", "lensing.survey": "cosmos", "real.source": "cosmos"})
     split = Split([np.zeros((4, 32, 32, 1), np.float32)], np.array([0]), np.zeros((4, 1)), np.arange(4))
-    found = observed_features(split, Observer(cfg), partial(spectra, bins=4), [1, 2, 1])
+    found = observed_features(split, Forward(cfg), partial(spectra, bins=4), [1, 2, 1])
     assert np.array_equal(found[0], found[2])
     assert np.abs(found[0] - found[1]).min() > 0
 
@@ -53,7 +53,7 @@ def test_memory_is_that_of_a_block_and_not_of_all_maps(grf: Config) -> None:
     split = Split([maps], np.array([0]), np.zeros((len(maps), 1)), np.arange(len(maps)))
     tracemalloc.start()
     try:
-        observed_features(split, Observer(grf), lambda block: block.mean(axis=(1, 2)), [1, 2])
+        observed_features(split, Forward(grf), lambda block: block.mean(axis=(1, 2)), [1, 2])
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

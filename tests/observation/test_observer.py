@@ -13,7 +13,12 @@ import yaml
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.observation.masks import survey_masks
-from cosmokeras.observation.observer import Observer, noise_sigma, observe, pixel_noise
+from cosmokeras.observation.observe import finished, observe, observed_by, survey_maps
+from cosmokeras.observation.observer import Observer, noise_sigma, pixel_noise
+from cosmokeras.observation.ops.blocks import in_blocks
+from cosmokeras.observation.ops.counters import rows
+from cosmokeras.observation.ops.forward import Forward
+from cosmokeras.observation.ops.last_steps import LastSteps
 from cosmokeras.observation.sphere import SphericalKaiserSquires
 from cosmokeras.params import checked
 from cosmokeras.params.config import Config
@@ -121,13 +126,20 @@ def power(maps: np.ndarray) -> np.ndarray:
     return np.bincount(which, mean) / np.bincount(which)
 
 
-def observed_behind(cfg: Config, maps: np.ndarray, coverage: np.ndarray, noise: float) -> np.ndarray:
-    """Maps (n, 32, 32) behind masks (n, 32, 32) as they come out, 0 where hidden, with `noise` of unit variance."""
+def observed_behind(cfg: Config, maps: np.ndarray, coverage: np.ndarray, noise: float, channels: int = 1) -> np.ndarray:
+    """Maps (n, 32, 32) behind masks (n, 32, 32) as they come out, 0 where hidden, with `noise` of unit variance.
+
+    With the noise of each of some `channels` (n channels, 32, 32).
+    """
     observer = Observer(cfg)
-    observer.mass_mapping.sigma = np.full(1, noise, np.float32)
-    around = np.pad(coverage, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)), "symmetric").astype(np.float32)
-    out = observer.mass_mapping(maps[..., None].astype(np.float32), around, np.array([0, 1]))
-    return out.numpy()[..., 0].astype(float) * (coverage >= 0.5)
+    observer.sigma = np.full(cfg.channels, noise)
+    # masks are few where they are all the same
+    some = coverage[:1] if (coverage == coverage[:1]).all() else coverage
+    observer.masks = np.pad(some, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)), "symmetric").astype(np.float32)
+    which = np.arange(len(maps)) % len(some)
+    each = np.repeat(maps[..., None], cfg.channels, axis=-1).astype(np.float32)
+    out = in_blocks(Forward(cfg, observer=observer).unfinished, (each, which.astype(np.int32), rows(0, 1, len(maps))))
+    return np.concatenate([out[..., i].astype(float) * (coverage >= 0.5) for i in range(channels)])
 
 
 def test_noise_through_shear_is_that_of_kaiser_squires_on_the_sphere(
@@ -137,7 +149,7 @@ def test_noise_through_shear_is_that_of_kaiser_squires_on_the_sphere(
     sphere = through_shear.noise * np.sqrt(400.0 / (healpy.nside2pixarea(NSIDE // 4, degrees=True) * 3600))
     cfg = coarse(config)
     zero = np.zeros((1500, 32, 32))
-    ours = observed_behind(cfg, zero, zero + 1, 1.0)
+    ours = observed_behind(cfg, zero, zero + 1, 1.0, channels=4)
     near, there = covariance(ours), covariance(sphere)
     assert near[0] == pytest.approx(there[0], rel=0.01)
     assert near[0] == pytest.approx(np.mean(pixel_noise(cfg) ** 2 / noise_sigma(cfg) ** 2), rel=0.01)
@@ -216,7 +228,7 @@ def test_a_survey_without_what_its_mass_mapping_needs_is_refused(config: Callabl
     cfg = whole(config)
     cfg = cfg.model_copy(update={"survey": cfg.survey.model_copy(update={missing: None})})
     with pytest.raises(UserError, match=f"^survey des_y3: {missing} is missing"):
-        SphericalKaiserSquires(cfg, noise_sigma(cfg))
+        SphericalKaiserSquires(cfg)
 
 
 def test_noise_sigma_is_that_of_the_galaxies_in_a_pixel(config: Callable[..., Config]) -> None:
@@ -256,7 +268,7 @@ def test_masked_pixels_are_0_and_partly_covered_ones_noisier(config: Callable[..
     assert (masks < 0.5).any(axis=(1, 2)).mean() > 0.5
     observer.masks = masks[:1]
     coverage = masks[0]
-    maps = np.concatenate([observer(np.ones((100, 64, 64, 4), np.float32), np.array([0, i])).numpy() for i in range(4)])
+    maps = observed_by(Forward(cfg, observer=observer), np.ones((400, 64, 64, 4), np.float32), 0)
     assert (maps[:, coverage < 0.5] == 0).all()
     assert (maps[:, coverage >= 0.5] != 0).all()
     variance = maps.var(axis=0).mean(axis=-1) * np.mean(coverage >= 0.5)
@@ -279,22 +291,22 @@ def test_shear_that_is_missing_around_a_patch_is_missed_in_it(config: Callable[.
     for masks in (whole_sky, edge):
         observer = Observer(cfg)
         observer.masks = masks
-        coverage, seen = observer.survey(maps, np.array([0, 1]))
-        assert coverage.shape == (400, 32, 32) and (coverage.numpy() == 1).all()
-        variance.append(seen.numpy().astype(float).var(axis=(0, 1, 3)))
+        coverage, seen = survey_maps(Forward(cfg, observer=observer), maps, 0)
+        assert coverage.shape == (400, 32, 32) and (coverage == 1).all()
+        variance.append(seen.astype(float).var(axis=(0, 1, 3)))
     part = variance[1] / variance[0]
     assert part[0] < 0.8 and part[:2].mean() < part[2:6].mean() < 1
     assert part[16:].mean() == pytest.approx(1, abs=0.01)
 
 
 def test_power_does_not_depend_on_how_much_is_masked(config: Callable[..., Config]) -> None:
-    observer = Observer(config({"lensing.smoothing_arcmin": 0.0}))
+    last = LastSteps(Observer(config({"lensing.smoothing_arcmin": 0.0})))
     coverage = np.ones((200, 64, 64), np.float32)
     coverage[100:, :, :16] = 0.2
     white = np.random.default_rng(0).standard_normal((200, 64, 64, 4)).astype(np.float32)
-    power = np.mean(observer.finish(white, coverage).numpy().astype(float) ** 2, axis=(1, 2))
+    power = np.mean(finished(last, white, coverage).astype(float) ** 2, axis=(1, 2))
     assert power[100:].mean(axis=0) == pytest.approx(power[:100].mean(axis=0), rel=0.01)
-    assert np.isfinite(observer.finish(white[:1], 0 * coverage[:1]).numpy()).all()
+    assert np.isfinite(finished(last, white[:1], 0 * coverage[:1])).all()
 
 
 def test_masks_of_the_survey_are_all_drawn(config: Callable[..., Config]) -> None:
@@ -305,13 +317,12 @@ def test_masks_of_the_survey_are_all_drawn(config: Callable[..., Config]) -> Non
     assert len(holes) > 0.9 * len(distinct)
 
 
-def noiseless(cfg: Config) -> Observer:
-    """An observer without noise, in the units of the map, with the mask of ones."""
+def noiseless(cfg: Config, maps: np.ndarray) -> np.ndarray:
+    """Maps without noise, in the units of the map, with the mask of ones."""
     observer = Observer(cfg)
-    observer.mass_mapping.sigma = np.zeros_like(observer.sigma)
     observer.scale = np.ones_like(observer.scale)
     observer.masks = np.ones((1, *2 * [cfg.data.size + 2 * observer.mass_mapping.margin]), np.float32)
-    return observer
+    return observed_by(Forward(cfg, noise=0.0, observer=observer), maps, 0)
 
 
 def smooth_map(size: int, channels: int) -> np.ndarray:
@@ -324,7 +335,7 @@ def smooth_map(size: int, channels: int) -> np.ndarray:
 def test_map_made_from_shear_is_recovered_up_to_its_mean(config: Callable[..., Config]) -> None:
     cfg = config({"lensing.survey": "cosmos", "real.source": "cosmos", "lensing.smoothing_arcmin": 0.0})
     kappa = smooth_map(64, 1)
-    out = noiseless(cfg)(kappa, np.array([0, 0])).numpy()
+    out = noiseless(cfg, kappa)
     assert np.abs(out.mean()) < 1e-6
     assert kappa.mean() == pytest.approx(0.01, rel=1e-4)
     # 1 % of the largest value, which is what the finite kernels of the pixel windows leave open
@@ -345,7 +356,7 @@ def test_shear_noise_is_white(config: Callable[..., Config]) -> None:
 def test_map_cut_from_healpix_keeps_its_mean_and_loses_little(config: Callable[..., Config]) -> None:
     cfg = whole(config, **{"lensing.smoothing_arcmin": 0.0})
     kappa = smooth_map(64, 4)
-    out = noiseless(cfg)(kappa, np.array([0, 0])).numpy()
+    out = noiseless(cfg, kappa)
     inside = np.s_[:, 5:-5, 5:-5]
     assert (out - kappa)[inside] == pytest.approx(0, abs=4e-4)
 
@@ -360,7 +371,7 @@ def test_flat_noise_is_white_and_of_the_galaxies_in_a_pixel(config: Callable[...
     observer = Observer(cfg)
     assert observer.scale * noise_sigma(cfg) == pytest.approx([1.0], rel=1e-6)
     zero = np.zeros((200, 64, 64, 1), np.float32)
-    coverage, maps = (part.numpy() for part in observer.survey(zero, np.array([0, 1])))
+    coverage, maps = survey_maps(Forward(cfg), zero, 0)
     assert (coverage == 1).all()
     found = covariance(maps[..., 0].astype(float)) / noise_sigma(cfg)[0] ** 2
     assert found[0] == pytest.approx(1, rel=0.01)
@@ -372,17 +383,19 @@ def test_flat_noise_is_white_and_of_the_galaxies_in_a_pixel(config: Callable[...
 def test_flat_signal_stays_as_it_is_with_its_mean(config: Callable[..., Config]) -> None:
     cfg = config(FLAT)
     kappa = smooth_map(64, 1)
-    out = noiseless(cfg)(kappa, np.array([0, 0])).numpy()
+    out = noiseless(cfg, kappa)
     inside = np.s_[:, 5:-5, 5:-5]
     assert (out - kappa)[inside] == pytest.approx(0, abs=4e-4)
 
 
 def test_flat_maps_are_0_under_the_mask_and_noisier_where_partly_covered(config: Callable[..., Config]) -> None:
-    observer = Observer(config(FLAT))
+    cfg = config(FLAT)
+    observer = Observer(cfg)
     coverage = np.ones((1, 64, 64), np.float32)
     coverage[0, :16], coverage[0, 16:32] = 0.0, 0.64
     observer.masks = coverage
-    out = observer(np.zeros((100, 64, 64, 1), np.float32), np.array([0, 0])).numpy()[..., 0] * np.sqrt(0.75)
+    zero = np.zeros((100, 64, 64, 1), np.float32)
+    out = observed_by(Forward(cfg, observer=observer), zero, 0)[..., 0] * np.sqrt(0.75)
     assert (out[:, :16] == 0).all()
     assert out[:, 16:32].std() == pytest.approx(1.25, rel=0.02)
     assert out[:, 32:].std() == pytest.approx(1, rel=0.02)
@@ -395,7 +408,7 @@ def test_the_signal_goes_through_the_pixel_window(config: Callable[..., Config])
     n = 64
     point = np.zeros((1, n, n, cfg.channels), np.float32)
     point[0, 32, 32] = 1.0
-    found = np.abs(np.fft.fft2(noiseless(cfg)(point, np.array([0, 0])).numpy()[0, ..., 0]))
+    found = np.abs(np.fft.fft2(noiseless(cfg, point)[0, ..., 0]))
     side = cfg.pixel_arcmin * ARCMIN
     k = 2 * np.pi * np.fft.fftfreq(n, side)
     ky, kx = np.meshgrid(k, k, indexing="ij")
@@ -411,7 +424,7 @@ def test_maps_of_pixel_averages_are_not_averaged_again(config: Callable[..., Con
     cfg = config({"lensing.survey": survey, "real.source": "mock", "lensing.mask": "none"})
     maps = np.random.default_rng(0).standard_normal((2, 64, 64, cfg.channels)).astype(np.float32)
     maps -= maps.mean(axis=(1, 2), keepdims=True)
-    assert noiseless(cfg)(maps, np.array([0, 0])).numpy() == pytest.approx(maps, abs=1e-4)
+    assert noiseless(cfg, maps) == pytest.approx(maps, abs=1e-4)
 
 
 MEANS = {"lensing.survey": "hsc_y3_fair", "real.source": "mock", "lensing.mask": "none"}
@@ -419,18 +432,18 @@ MEANS = {"lensing.survey": "hsc_y3_fair", "real.source": "mock", "lensing.mask":
 
 def test_a_removed_mean_is_that_of_the_observed_pixels(config: Callable[..., Config]) -> None:
     """Of simulated and of real maps, by the last steps that they share; a constant added to either changes nothing."""
-    removed = Observer(config({**MEANS, "lensing.mean": "removed_patch"}))
-    kept = Observer(config(MEANS))
+    removed = LastSteps(Observer(config({**MEANS, "lensing.mean": "removed_patch"})))
+    kept = LastSteps(Observer(config(MEANS)))
     rng = np.random.default_rng(0)
     maps = rng.standard_normal((3, 64, 64, 1)).astype(np.float32) + 0.5
     coverage = np.ones((3, 64, 64), np.float32)
     coverage[0, :20] = 0.0
-    out = removed.finish(maps, coverage).numpy()
+    out = finished(removed, maps, coverage)
     assert (out[0, :20] == 0).all()
     for one, seen in zip(out[..., 0], coverage > 0.5, strict=True):
         assert one[seen].mean() == pytest.approx(0, abs=1e-4)
-    assert removed.finish(maps + 1, coverage).numpy() == pytest.approx(out, abs=1e-3)
-    assert np.abs(kept.finish(maps + 1, coverage).numpy() - kept.finish(maps, coverage).numpy()).max() > 0.5
+    assert finished(removed, maps + 1, coverage) == pytest.approx(out, abs=1e-3)
+    assert np.abs(finished(kept, maps + 1, coverage) - finished(kept, maps, coverage)).max() > 0.5
 
 
 def test_depth_is_the_noise_of_a_pixel_over_the_surveys(params: Path) -> None:
@@ -441,7 +454,7 @@ def test_depth_is_the_noise_of_a_pixel_over_the_surveys(params: Path) -> None:
     for survey in ("hsc_y3_fair", "kids_1000", "des_y3", "lsst_y1"):
         cfg = load_params(params, {"lensing.survey": survey, "real.source": "mock", "lensing.mask": "deep.npz"})
         zero = np.zeros((60, 64, 64, cfg.channels), np.float32)
-        seen = Observer(cfg).survey(zero, np.array([0, 1]))[1].numpy()
+        seen = survey_maps(Forward(cfg), zero, 0)[1]
         assert seen[:, 36:].std() / seen[:, :28].std() == pytest.approx(2.0, rel=0.05)
 
 
@@ -468,7 +481,7 @@ def test_inversion_of_a_field_keeps_long_waves(config: Callable[..., Config], pa
     for inversion, kept in (("patch", 0.0), ("field", 1.0)):
         cfg = config({"lensing.survey": "cosmos", "real.source": "mock", "lensing.mask": "none"})
         vars(cfg)["survey"] = cfg.survey.model_copy(update={"inversion": inversion})
-        out = noiseless(cfg)(wave, np.array([0, 0])).numpy()
+        out = noiseless(cfg, wave)
         assert out.mean() == pytest.approx(kept * wave.mean(), abs=2e-4)
         assert out - out.mean() == pytest.approx(wave - wave.mean(), abs=1e-3)
 
@@ -478,8 +491,9 @@ def test_smoothing_is_a_sigma_and_not_a_width(config: Callable[..., Config]) -> 
     cfg = whole(config, **{"lensing.smoothing_arcmin": 12.0})
     point = np.zeros((1, 64, 64, 4), np.float32)
     point[0, 32, 32] = 1.0
-    observer = noiseless(cfg)
-    out = observer.finish(point, np.ones((1, 64, 64), np.float32)).numpy()[0].astype(float)
+    observer = Observer(cfg)
+    observer.scale = np.ones_like(observer.scale)
+    out = finished(LastSteps(observer), point, np.ones((1, 64, 64), np.float32))[0].astype(float)
     y, x = (np.indices((64, 64)) - 32.0) * cfg.pixel_arcmin
     for b in range(4):
         assert out[..., b].sum() == pytest.approx(1, rel=1e-4)
@@ -489,15 +503,15 @@ def test_smoothing_is_a_sigma_and_not_a_width(config: Callable[..., Config]) -> 
 
 def test_real_maps_go_the_last_steps_of_simulated_ones(config: Callable[..., Config]) -> None:
     cfg = config({"lensing.smoothing_arcmin": 8.0})
-    observer = Observer(cfg)
+    last = LastSteps(Observer(cfg))
     coverage = survey_masks(cfg)[:3]
     maps = np.random.default_rng(1).standard_normal((3, 64, 64, 4)).astype(np.float32)
-    out = observer.finish(maps, coverage).numpy()
+    out = finished(last, maps, coverage)
     assert (out[coverage < 0.5] == 0).all()
     # what lies under the mask has no influence
     spoiled = np.where(coverage[..., None] < 0.5, np.float32(1e3), maps)
-    assert (observer.finish(spoiled, coverage).numpy() == out).all()
-    assert observer.finish(2 * maps, coverage).numpy() == pytest.approx(2 * out, rel=1e-5)
+    assert (finished(last, spoiled, coverage) == out).all()
+    assert finished(last, 2 * maps, coverage) == pytest.approx(2 * out, rel=1e-5)
 
 
 def test_grf_maps_have_unit_deviation_each(config: Callable[..., Config]) -> None:

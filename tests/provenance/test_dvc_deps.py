@@ -101,7 +101,7 @@ def test_code_that_is_chosen_by_name_counts_and_no_other(config: Callable[..., C
     resnet, hybrid = code("weights", model__name="resnet"), code("weights")
     assert {"cosmokeras/models/resnet.py"} == resnet - hybrid
     assert {
-        "cosmokeras/observation/random_rows.py",
+        "cosmokeras/observation/ops/counters.py",
         "cosmokeras/params/config.py",
         "cosmokeras/observation/observer.py",
     } <= hybrid

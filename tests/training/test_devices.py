@@ -11,6 +11,7 @@ import pytest
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.models.backend import check_backend, select_backend
+from cosmokeras.observation.ops.forward import Forward
 from cosmokeras.params.config import Config
 from cosmokeras.training.checkpoint import RunState
 from cosmokeras.training.devices import Devices, cpu_name, find_devices, peak_memory
@@ -114,8 +115,10 @@ def test_mixed_precision_keeps_heads_exact_and_scales_where_it_must(
 ) -> None:
     cfg = config({**tiny, "train.precision": policy})
     with precision(cfg.train.precision):
-        model = compiled_model(cfg, 10, 1)
+        model = compiled_model(cfg, 10, 1, Forward(cfg))
     assert keras.config.dtype_policy().name == "float32"
-    assert model.get_layer("stem").compute_dtype == policy.removeprefix("mixed_")
-    assert model.get_layer("mixture").compute_dtype == "float32"
+    network = model.layers[-1]
+    assert network.get_layer("stem").compute_dtype == policy.removeprefix("mixed_")
+    assert network.get_layer("mixture").compute_dtype == "float32"
+    assert model.get_layer("observation").compute_dtype == "float32"
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (policy == "mixed_float16")

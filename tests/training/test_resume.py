@@ -49,14 +49,14 @@ class Run:
 
     def __call__(self) -> None:
         os.environ.update(self.environment)
-        import tensorflow as tf
-
         from cosmokeras.training import checkpoint, loop
 
         with open(self.out.with_suffix(".log"), "wb") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         if self.devices > 1:
+            import tensorflow as tf
+
             cpu = tf.config.list_physical_devices("CPU")[0]
             logical = [tf.config.LogicalDeviceConfiguration()] * self.devices
             tf.config.set_logical_device_configuration(cpu, logical)

@@ -11,6 +11,7 @@ Pure functions: what comes out follows from the arguments, and for each map from
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -37,8 +38,12 @@ class Forward:
     directions, those of HEALPix pixels, stay as they are on the sky.
     """
 
-    def __init__(self, cfg: Config) -> None:
-        observer = Observer(cfg)
+    def __init__(self, cfg: Config, noise: float = 1.0, observer: Observer | None = None) -> None:
+        """For the survey of `cfg`, with `noise` times its shape noise: 0 for none.
+
+        `observer` holds other constants than those of `cfg`.
+        """
+        observer = observer or Observer(cfg)
         self.size, self.channels, self.periodic = observer.size, observer.channels, cfg.periodic
         self.last = LastSteps(observer)
         self.survey = observer.observed == "survey"
@@ -55,8 +60,9 @@ class Forward:
         edge = margin - (self.noise.wide - self.size) // 2
         inner, middle = _cut(edge, coverage), _cut(margin, coverage)
         depth = None if observer.depth is None else _cut(edge, observer.depth)
+        self.coverage = middle
         self.arrays |= self.noise.tables
-        self.arrays["sigma"] = observer.sigma.astype(np.float32)
+        self.arrays["sigma"] = (noise * observer.sigma).astype(np.float32)
         self.arrays["weight"] = self.noise.weight(inner, depth).astype(np.float32)
         self.arrays["used"] = self.last.used(middle)
         if self.noise.wide != self.size:
@@ -64,6 +70,11 @@ class Forward:
         if isinstance(mapping, SphericalKaiserSquires | FlatKaiserSquires):
             self.shear = ShearSignal(mapping, self.channels)
             self.signal_arrays = self.shear.tables | {"window": self.shear.window(coverage).astype(np.float32)}
+
+    @property
+    def through_shear(self) -> bool:
+        """Whether the signal of a map is another than the map."""
+        return bool(self.signal_arrays)
 
     @cached_property
     def tables(self) -> Tables:
@@ -74,19 +85,26 @@ class Forward:
     def _signal_tables(self) -> Tables:
         return {name: constant(one) for name, one in self.signal_arrays.items()}
 
-    @cached_property
-    def _compiled(self) -> dict[bool, Any]:
-        return {turned: compiled(self._turned if turned else self._still) for turned in (True, False)}
+    def prepare(self, signal: bool = True) -> None:
+        """Make the tensors that a step needs, and those that `signal` needs."""
+        _ = self._compiled, self.tables, self._signal_tables if signal else {}
 
     @cached_property
-    def _compiled_signal(self) -> Any:
-        return compiled(self._signal)
+    def _compiled(self) -> dict[str, Any]:
+        functions: dict[str, Callable[..., Any]] = {
+            "signal": self._signal,
+            "turned": self._turned,
+            "still": self._still,
+            "noisy": self._unfinished,
+        }
+        return {name: compiled(one) for name, one in functions.items()}
 
     def signal(self, maps: Any, which: Any) -> Any:
         """Signal (n, size, size, channels) of noise-free maps behind masks `which` (n,), before the last steps."""
         if not self.signal_arrays:
             return ops.cast(maps, "float32")
-        return self._compiled_signal(ops.convert_to_tensor(maps), ops.convert_to_tensor(which), self._signal_tables)
+        which = ops.minimum(ops.convert_to_tensor(which), self.masks - 1)
+        return self._compiled["signal"](ops.convert_to_tensor(maps), which, self._signal_tables)
 
     def __call__(self, signal: Any, which: Any, keys: Any, turned: bool = True, tables: Tables | None = None) -> Any:
         """Observed maps (n, size, size, channels) float32.
@@ -97,7 +115,17 @@ class Forward:
         """
         signal, which, keys = (ops.convert_to_tensor(one) for one in (signal, which, keys))
         which = ops.minimum(which, self.masks - 1)  # trial runs of models on torch are made with ones
-        return self._compiled[turned](signal, which, keys, self.tables if tables is None else tables)
+        function = self._compiled["turned" if turned else "still"]
+        return function(signal, which, keys, self.tables if tables is None else tables)
+
+    def still(self, maps: Any, which: Any, keys: Any) -> Any:
+        """Observed maps of noise-free ones, neither turned nor shifted."""
+        return self(self.signal(maps, which), which, keys, turned=False)
+
+    def unfinished(self, maps: Any, which: Any, keys: Any) -> Any:
+        """Noisy maps of noise-free ones, in physical units, before the last steps; of surveys alone."""
+        signal = self.signal(maps, which)
+        return self._compiled["noisy"](signal, *(ops.convert_to_tensor(one) for one in (which, keys)), self.tables)
 
     def _signal(self, maps: Any, which: Any, tables: Tables) -> Any:
         return self.shear(maps, ops.take(tables["window"], which, axis=0), tables)
@@ -107,7 +135,10 @@ class Forward:
         if not self.survey:
             return self.last(signal, None, tables)
         weight, used = (ops.take(tables[name], which, axis=0) for name in ("weight", "used"))
-        return self._noisy(signal, weight, used, keys, tables)
+        return self.last(self._noisy(signal, weight, keys, tables), used, tables)
+
+    def _unfinished(self, signal: Any, which: Any, keys: Any, tables: Tables) -> Any:
+        return self._noisy(signal, ops.take(tables["weight"], which, axis=0), keys, tables)
 
     def _turned(self, signal: Any, which: Any, keys: Any, tables: Tables) -> Any:
         code = turns.turns(keys)
@@ -123,11 +154,20 @@ class Forward:
         if wide != self.size:
             source = turns.sources(tables["wide_turns"], code)
         weight = ops.reshape(turns.taken(tables["weight"], which, source), (-1, wide, wide))
-        return self._noisy(signal, weight, used, keys, tables)
+        return self.last(self._noisy(signal, weight, keys, tables), used, tables)
 
-    def _noisy(self, signal: Any, weight: Any, used: Any, keys: Any, tables: Tables) -> Any:
-        noise = self.noise(weight, keys, tables) * tables["sigma"]
-        return self.last(signal + noise, used, tables)
+    def _noisy(self, signal: Any, weight: Any, keys: Any, tables: Tables) -> Any:
+        return signal + self.noise(weight, keys, tables) * tables["sigma"]
+
+
+_LAST: list[tuple[Config, Forward]] = []
+
+
+def forward_of(cfg: Config) -> Forward:
+    """Forward model of these parameters: for the same object the same, as to make and compile it takes seconds."""
+    if not (_LAST and _LAST[0][0] is cfg):
+        _LAST[:] = [(cfg, Forward(cfg))]
+    return _LAST[0][1]
 
 
 def _cut(edge: int, maps: np.ndarray) -> np.ndarray:

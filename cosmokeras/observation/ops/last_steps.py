@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from keras import ops
 
 from cosmokeras.observation.observer import Observer
-from cosmokeras.observation.operations import USED
-from cosmokeras.observation.ops.transforms import fft2, from_pairs, ifft2, pairs, parts
+from cosmokeras.observation.ops.transforms import compiled, constant, fft2, from_pairs, ifft2, pairs, parts
+from cosmokeras.sky.pixels import USED
 
 Tables = dict[str, Any]
 
 
 class LastSteps:
-    """As `observer.Observer.finish`."""
+    """The mean of the observed pixels goes where it is undetermined; maps are scaled up by the root of their seen part.
+
+    The power of a masked map goes with that part, and a network without the scaling would take a full map for one with
+    more signal.
+    """
 
     def __init__(self, observer: Observer) -> None:
         self.kind, self.size, self.channels = observer.observed, observer.size, observer.channels
@@ -27,6 +32,15 @@ class LastSteps:
             if observer.beam is not None:
                 self.tables["beam"] = observer.beam.astype(np.complex64)
 
+    @cached_property
+    def _compiled(self) -> tuple[Any, Tables]:
+        return compiled(self.__call__), {name: constant(one) for name, one in self.tables.items()}
+
+    def whole(self, maps: Any, used: Any) -> Any:
+        """The same compiled, with tables of its own."""
+        function, tables = self._compiled
+        return function(ops.convert_to_tensor(maps), ops.convert_to_tensor(used), tables)
+
     def used(self, coverage: np.ndarray) -> np.ndarray:
         """Masks (masks, size, size) of coverage."""
         return (coverage >= USED).astype(np.float32)
@@ -36,6 +50,7 @@ class LastSteps:
         if self.kind == "plain":
             return maps
         if self.kind == "standardised":
+            # float32 squares of a faint field underflow gently; its own largest value keeps them in range
             maps = maps / ops.max(ops.abs(maps), axis=(1, 2), keepdims=True)
             return maps / ops.std(maps, axis=(1, 2), keepdims=True)
         part = ops.maximum(ops.mean(used, axis=(1, 2), keepdims=True), 1 / self.size**2)[..., None]

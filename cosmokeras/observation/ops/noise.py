@@ -16,12 +16,12 @@ import numpy as np
 from keras import ops
 
 from cosmokeras.observation.healpix import HealpixNoise
-from cosmokeras.observation.operations import USED
 from cosmokeras.observation.ops.counters import NOISE, PLACE, SIGN, integers, normal_pairs
 from cosmokeras.observation.ops.transforms import as_complex, fft2, from_pairs, ifft2, parts
 from cosmokeras.observation.shear import FlatKaiserSquires
-from cosmokeras.observation.sphere import COVERAGE_EXPONENT, SphericalKaiserSquires
+from cosmokeras.observation.sphere import SphericalKaiserSquires
 from cosmokeras.params.config import Config
+from cosmokeras.sky.pixels import USED
 
 Tables = dict[str, Any]
 
@@ -44,7 +44,7 @@ def white(keys: Any, count: int, fields: int) -> tuple[Any, Any]:
 
 
 def partly(coverage: np.ndarray, depth: np.ndarray | None) -> np.ndarray:
-    """Noise of pixels that are observed in part, see `operations.partial_pixel_noise`."""
+    """Noise of a pixel that was observed in part grows as 1 / sqrt(coverage), and is `depth` times the survey's."""
     boost = 1 / np.sqrt(np.maximum(coverage, USED))
     return boost if depth is None else boost * depth
 
@@ -125,11 +125,12 @@ class SphericalNoise(ShearNoise):
     def __init__(self, cfg: Config, mapping: SphericalKaiserSquires) -> None:
         super().__init__(cfg, mapping.to_kappa)
         self.pointings = len(mapping.noise_modulation)
+        self.exponent = mapping.coverage_exponent
         self.tables["modulation"] = mapping.noise_modulation[..., 0]
 
     def weight(self, coverage: np.ndarray, depth: np.ndarray | None) -> np.ndarray:
         """See `WhiteNoise`."""
-        return coverage**COVERAGE_EXPONENT if depth is None else coverage**COVERAGE_EXPONENT * depth
+        return coverage**self.exponent if depth is None else coverage**self.exponent * depth
 
     def __call__(self, weight: Any, keys: Any, tables: Tables) -> Any:
         """See `WhiteNoise`."""

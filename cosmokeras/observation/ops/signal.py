@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from cosmokeras.observation.operations import USED
 from cosmokeras.observation.ops.transforms import as_complex, fft2, from_pairs, ifft2, mirrored, pairs, parts
 from cosmokeras.observation.shear import FlatKaiserSquires
 from cosmokeras.observation.sphere import SphericalKaiserSquires
+from cosmokeras.sky.pixels import USED
 
 Tables = dict[str, Any]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosmokeras.common.errors import UserError
-from cosmokeras.observation.operations import USED
 from cosmokeras.params.own_maps import stated
+from cosmokeras.sky.pixels import USED
 from cosmokeras.surveys import image_checks, image_files
 from cosmokeras.surveys.sky import RealSky
 from cosmokeras.surveys.tiles import Corners, best_corners, cut, words

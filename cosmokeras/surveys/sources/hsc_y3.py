@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosmokeras.common.errors import UserError
-from cosmokeras.observation.operations import USED
 from cosmokeras.params.own_maps import stated
+from cosmokeras.sky.pixels import USED
 from cosmokeras.surveys import image_checks, image_files
 from cosmokeras.surveys.download.fetch import fetch_file, load_manifest
 from cosmokeras.surveys.sky import RealSky

@@ -39,10 +39,11 @@ def _simulated(cfg: Config, number: int = 16) -> RealSky:
     maps = module.maps(cfg, module.prepare(cfg), theta, realisations(cfg.data.seed, split, 0), number)
     coverage = np.ones(maps.shape[:3], np.float32)
     if cfg.kind.observed == "survey":
-        from cosmokeras.observation.observer import Observer
+        from cosmokeras.observation.observe import survey_maps
+        from cosmokeras.observation.ops.forward import Forward
 
-        seen = Observer(cfg).survey(maps, np.array([cfg.data.seed, split], np.int64))
-        coverage, maps = (part.numpy() for part in seen)
+        seed = int(np.random.SeedSequence([cfg.data.seed, split]).generate_state(1)[0])
+        coverage, maps = survey_maps(Forward(cfg), maps, seed)
     return RealSky(
         name="mock",
         observed=False,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,21 @@ def configured(name: str) -> object:
     return load_params(ROOT / "params.yaml", keys | CASES[name])
 
 
+def stream(forward: Any, maps: np.ndarray) -> np.ndarray:
+    """Three observed batches, as training reads them from its step 4 on."""
+    from itertools import islice
+
+    from keras import ops
+
+    from cosmokeras.dataset.batches import kept_maps
+    from cosmokeras.dataset.feeders import endless, training_batches
+    from cosmokeras.dataset.shards import Split
+
+    split = Split([maps], np.array([0]), np.arange(len(maps))[:, None], np.arange(len(maps)))
+    read = training_batches(kept_maps(split, 2, 3), lambda theta: theta.astype(np.float32), 3, forward.masks, 2)
+    return np.stack([ops.convert_to_numpy(forward(*inputs)) for inputs, _ in islice(endless(read, 4), 3)])
+
+
 def main(out: str) -> None:
     """Observed maps, words and normal numbers."""
     from keras import ops
@@ -52,6 +68,7 @@ def main(out: str) -> None:
         signal = forward.signal(maps.astype(np.float16), which)
         found[f"{name} turned"] = ops.convert_to_numpy(forward(signal, which, rows(1, 7, 5, 3)))
         found[f"{name} still"] = ops.convert_to_numpy(forward(signal, which, rows(1, 7, 5, 3), turned=False))
+    found["stream"] = stream(Forward(cfg), maps.astype(np.float16))
     found["modules"] = np.array([name in sys.modules for name in ("tensorflow", "jax", "torch")])
     np.savez(out, **found)
 

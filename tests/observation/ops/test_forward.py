@@ -1,4 +1,4 @@
-"""The forward model in keras.ops: the law of the input pipeline's observer, on all backends, row by row."""
+"""The forward model in keras.ops: the law of the observation by steps, on all backends, row by row."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from cosmokeras.observation.ops.forward import Forward
 from cosmokeras.observation.ops.transforms import mirrored
 from cosmokeras.observation.ops.turns import turn_table
 from cosmokeras.params.config import Config
+from study.observation_by_steps import last_steps, survey_steps
 
 HERE = Path(__file__).parent
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -63,18 +64,11 @@ def by_new(cfg: Config, maps: np.ndarray, which: np.ndarray, seed: int, turned: 
     return np.concatenate(parts)
 
 
-def by_old(cfg: Config, maps: np.ndarray, which: np.ndarray, seed: int, sigma: float | None = None) -> np.ndarray:
-    """By the input pipeline's observer, behind the same masks; `sigma` another noise."""
-    import tensorflow as tf
-
+def by_steps(cfg: Config, maps: np.ndarray, which: np.ndarray, seed: int, noise: float = 1.0) -> np.ndarray:
+    """By the observation in NumPy, behind the same masks."""
     observer = Observer(cfg)
-    mapping = observer.mass_mapping
-    if sigma is not None:
-        mapping.sigma = np.full_like(mapping.sigma, sigma)
-    coverage = observer.masks[which].astype(np.float32)
-    inner = slice(mapping.margin, mapping.margin + cfg.data.size)
-    noisy = mapping(tf.constant(maps), tf.constant(coverage), tf.constant([seed, 0], tf.int64))
-    return observer.finish(noisy, tf.constant(coverage[:, inner, inner])).numpy()
+    noisy = survey_steps(observer, maps, which, np.random.default_rng(seed), noise)
+    return last_steps(observer, noisy, which)
 
 
 def field(cfg: Config, count: int, scatter: float = 0.02) -> np.ndarray:
@@ -93,25 +87,24 @@ def bands(maps: np.ndarray, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("way", ["sphere", "field", "patch", "flat", "cut"])
-def test_signal_and_last_steps_are_the_same_as_the_pipelines(masked: Callable[..., Config], way: str) -> None:
+def test_signal_and_last_steps_are_those_of_the_steps(masked: Callable[..., Config], way: str) -> None:
     """Without noise, behind holes: to float32's digits, modes of the Nyquist frequency included."""
     cfg = masked(**WAYS[way])
     maps, which = field(cfg, 5), np.array([0, 3, 5, 2, 2])
-    forward = Forward(cfg)
-    forward.arrays["sigma"] *= 0
+    forward = Forward(cfg, noise=0.0)
     found = ops.convert_to_numpy(forward(forward.signal(maps, which), which, rows(1, 0, 5), turned=False))
-    there = by_old(cfg, maps, which, 1, sigma=0.0)
+    there = by_steps(cfg, maps, which, 1, noise=0.0)
     assert np.abs(found - there).max() < 1e-5 * there.std()
 
 
 @pytest.mark.parametrize("way", ["sphere", "field", "patch", "flat", "cut"])
-def test_noise_has_the_power_of_the_pipelines(masked: Callable[..., Config], way: str) -> None:
+def test_noise_has_the_power_of_that_by_steps(masked: Callable[..., Config], way: str) -> None:
     """Behind holes; in every band within four standard errors, which are about 1 %, and its variance by pixel."""
     cfg = masked(**WAYS[way])
     count = 1200 // cfg.channels
     which = np.arange(count) % 6
     zero = np.zeros((count, 24, 24, cfg.channels), np.float32)
-    new, old = by_new(cfg, zero, which, 3), by_old(cfg, zero, which, 4)
+    new, old = by_new(cfg, zero, which, 3), by_steps(cfg, zero, which, 4)
     (ours, error), (theirs, other) = (bands(np.moveaxis(one, 3, 1).reshape(-1, 24, 24)) for one in (new, old))
     assert np.abs((ours - theirs) / np.hypot(error, other)).max() < 4
     assert np.max(np.hypot(error, other) / theirs) < 0.035
@@ -161,9 +154,7 @@ def test_a_map_does_not_depend_on_its_batch(masked: Callable[..., Config], way: 
 def test_maps_turn_with_their_masks(masked: Callable[..., Config]) -> None:
     """Without noise a turned map is the still one turned, all eight ways; its noise does not turn."""
     cfg = masked(**PATCH)
-    forward, maps, which = Forward(cfg), field(cfg, 64), pick(2, np.arange(64), 6)
-    sigma = forward.arrays["sigma"]
-    forward.arrays["sigma"] = sigma * 0
+    forward, maps, which = Forward(cfg, noise=0.0), field(cfg, 64), pick(2, np.arange(64), 6)
     signal, keys = forward.signal(maps, which), rows(4, 0, 64)
     still, turned = (ops.convert_to_numpy(forward(signal, which, keys, some)) for some in (False, True))
     table, codes = turn_table(24), []

@@ -15,7 +15,9 @@ import pytest
 
 from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
+from cosmokeras.observation.observe import finished
 from cosmokeras.observation.observer import Observer, noise_sigma
+from cosmokeras.observation.ops.last_steps import LastSteps
 from cosmokeras.params.config import Config
 from cosmokeras.params.survey import load_survey
 from cosmokeras.surveys import fetch, image_checks, image_files
@@ -148,7 +150,7 @@ def test_published_maps_give_tiles_that_the_simulations_are_masked_like(fair: Ca
     library = {one.astype(np.float32).tobytes() for one in masks}
     assert all(one.tobytes() in library for one in sky.coverage)
     # noise and signal: a little above the noise alone, in units of the noise of a full pixel
-    seen = Observer(cfg).finish(sky.maps, sky.coverage).numpy()
+    seen = finished(LastSteps(Observer(cfg)), sky.maps, sky.coverage)
     assert 1.0 < seen.std() < 1.3
     other = fetch(fair(mirror=str(REAL), map=2))
     assert abs(np.corrcoef(other.maps.ravel(), sky.maps.ravel())[0, 1]) < 0.02

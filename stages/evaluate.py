@@ -25,6 +25,7 @@ def main(args: Namespace) -> None:
         check_record(cli.MODEL, cfg, "model", "train")
         select_backend(cfg.train.backend)
         cli.import_quietly(cfg.train.backend)
+        from cosmokeras.evaluation import challenge
         from cosmokeras.evaluation.metrics import evaluate
         from cosmokeras.evaluation.saliency import sensitivity
         from cosmokeras.inference.estimator import Estimator
@@ -54,6 +55,8 @@ def main(args: Namespace) -> None:
             f"{p}: rmse {m['rmse']:.4f} (prior {m['prior_rmse']:.4f}, power spectrum {m['baseline_rmse']:.4f}{limit}), "
             f"68 % interval covers {m['coverage_68']:.1%}"
         )
+    for line in challenge.words(metrics):
+        print(line)
 
 
 if __name__ == "__main__":

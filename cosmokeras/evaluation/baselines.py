@@ -7,9 +7,10 @@ import numpy as np
 from cosmokeras.dataset.observed import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.evaluation import limits
+from cosmokeras.evaluation.challenge import LEAST_STD, Estimates
 from cosmokeras.evaluation.higher_order import L1Norm
 from cosmokeras.evaluation.likelihood import GaussianLikelihood, compression
-from cosmokeras.evaluation.summary_network import network_means
+from cosmokeras.evaluation.summary_network import network_moments
 from cosmokeras.inference.derived import with_s8
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.features import observed_features, spectra
@@ -22,15 +23,17 @@ UNIT_MAPS = 1024  # training maps that set the units of the l1-norm, constants o
 
 def baseline_estimates(
     est: Estimator, training: Split, validation: Split, obs: np.ndarray, bins: int
-) -> dict[str, np.ndarray]:
-    """Estimates (n, q) of the targets, and of S8 behind them, from the observed test maps.
+) -> dict[str, Estimates]:
+    """Estimates (n, q) of the targets, and of S8 behind them, from the observed test maps, with their errors.
 
     Each analysis gives its best estimate of S8, the posterior mean of S8 itself, and not S8 of the posterior means.
+    Errors are scaled to those of validation maps, as the network's posteriors are.
 
     Returns
     -------
     dict with `likelihood` and `network`, from spectra in `bins` bins; `higher_order_likelihood` and
     `higher_order_network`, from these spectra and the starlet l1-norm; of `grf` maps `limit`, the exact posterior's
+    means, without errors
     """
     cfg, d = est.cfg, len(est.parameters)
     forward = forward_of(cfg)
@@ -48,28 +51,43 @@ def baseline_estimates(
     def targets(theta: np.ndarray) -> np.ndarray:
         return with_s8(est.parameters, theta[:, cfg.target_columns])
 
-    def likelihood(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    def likelihood(train: np.ndarray, held_out: np.ndarray, test: np.ndarray) -> Estimates:
         model = GaussianLikelihood.fit(train, theta, cfg.bounds, len(training))
-        return model.posterior_mean(cfg, test, targets)
+        known, found = (Estimates(*model.posterior_moments(cfg, x, targets)) for x in (held_out, test))
+        return calibrated(found, known, y_held_out)
 
     y, y_held_out = targets(theta), targets(validation.theta)
     bounds = with_s8(est.parameters, est.bounds.T).T  # S8 rises with both parameters
     # S8 follows from the targets: it takes a network of its own
     parts = [slice(0, d), slice(d, None)][: 1 + len(bounds) - d]
 
-    def network(columns: slice) -> np.ndarray:
+    def network(columns: slice) -> Estimates:
         sets = [((train[:, columns], y[:, p]), (held_out[:, columns], y_held_out[:, p])) for p in parts]
-        means = [network_means(cfg, *both, test[:, columns], bounds[p]) for both, p in zip(sets, parts, strict=True)]
-        return np.hstack(means)
+        asked = np.vstack([test, held_out])[:, columns]
+        moments = [network_moments(cfg, *both, asked, bounds[p]) for both, p in zip(sets, parts, strict=True)]
+        mean, std = (np.hstack(one) for one in zip(*moments, strict=True))
+        found, known = (Estimates(mean[rows], std[rows]) for rows in (slice(len(test)), slice(len(test), None)))
+        return calibrated(found, known, y_held_out)
 
     power, everything = slice(bins * cfg.channels * (cfg.channels + 1) // 2), slice(None)
     compress = compression(train, theta, len(training))
     out = {
-        "likelihood": likelihood(train[:, power], test[:, power]),
+        "likelihood": likelihood(train[:, power], held_out[:, power], test[:, power]),
         "network": network(power),
-        "higher_order_likelihood": likelihood(compress(train), compress(test)),
+        "higher_order_likelihood": likelihood(compress(train), compress(held_out), compress(test)),
         "higher_order_network": network(everything),
     }
     if cfg.data.kind == "grf":
-        out["limit"] = targets(limits.exact_mean(cfg, obs))
+        out["limit"] = Estimates(targets(limits.exact_mean(cfg, obs)))
     return out
+
+
+def calibrated(found: Estimates, known: Estimates, truth: np.ndarray) -> Estimates:
+    """Estimates with the standard deviations of each column times the rms pull of others, of known truth (n, q).
+
+    The factor of maximum likelihood, were posteriors Gaussian. Small networks that are trained with dropout claim
+    errors that are too large.
+    """
+    assert found.std is not None and known.std is not None
+    pulls = (known.mean - truth) / np.maximum(known.std, LEAST_STD)
+    return Estimates(found.mean, found.std * np.sqrt(np.mean(pulls**2, axis=0)))

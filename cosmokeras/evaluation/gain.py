@@ -1,4 +1,4 @@
-"""Gain: ratio of the rms errors of a baseline and of the network, with its bootstrap error.
+"""Gain: ratio of the rms errors of a baseline and of the network, or of figures of merit, with its bootstrap error.
 
 Block bootstrap over cosmologies (Efron 1979, Ann. Stat. 7, 1).
 """
@@ -25,10 +25,32 @@ def gain(
     """
     which = np.unique(cosmology, return_inverse=True)[1]
     squares = [_sums(errors**2, which) for errors in (reference, network)]
-    count = len(squares[0])
-    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples).astype(float)
+    times = _resampled(len(squares[0]), seed, resamples)
     ratios = np.sqrt((times @ squares[0]) / (times @ squares[1]))
     return np.sqrt(squares[0].sum(axis=0) / squares[1].sum(axis=0)), ratios.std(axis=0)
+
+
+def merit_gain(
+    reference: np.ndarray, network: np.ndarray, cosmology: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """Ratio of the network's figure of merit to that of a reference, and its standard deviation by the bootstrap.
+
+    The figure is 1 / sqrt(det C), C the mean products of two errors; arguments are those of `gain`, errors (n, 2).
+    """
+    which = np.unique(cosmology, return_inverse=True)[1]
+    products = [_sums(np.stack([e[:, 0] ** 2, e[:, 1] ** 2, e[:, 0] * e[:, 1]], axis=1), which)
+                for e in (reference, network)]  # fmt: skip
+    times = np.vstack([np.ones(len(products[0])), _resampled(len(products[0]), seed, resamples)])
+    sums = [times @ one for one in products]
+    determinants = [one[:, 0] * one[:, 1] - one[:, 2] ** 2 for one in sums]
+    fine = (determinants[0] > 0) & (determinants[1] > 0)  # not so where a resample is one map again and again
+    ratios = np.sqrt(determinants[0][fine] / determinants[1][fine])
+    return float(ratios[0]), float(ratios[1:].std())
+
+
+def _resampled(count: int, seed: int, resamples: int) -> np.ndarray:
+    """How often each of `count` cosmologies is in each resample, (resamples, count)."""
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples).astype(float)
 
 
 def _sums(values: np.ndarray, which: np.ndarray) -> np.ndarray:

@@ -87,14 +87,30 @@ class GaussianLikelihood:
 
         By self-normalised importance sampling from the prior.
         """
+        return self.posterior_moments(cfg, features, derived)[0]
+
+    def posterior_moments(
+        self, cfg: Config, features: np.ndarray, derived: Callable[[np.ndarray], np.ndarray] = lambda theta: theta
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior means and standard deviations, both (n, q); see `posterior_mean`.
+
+        No standard deviation is below that of a uniform distribution as wide as the distance of two prior samples,
+        which is as far as they resolve a posterior.
+        """
         p = len(self.bounds)
         theta = sample_prior(cfg, NODES.get(p, MANY_NODES), seed=0)
-        values, means = derived(theta), []
+        values, means, squares = derived(theta), [], []
+        centre = values.mean(axis=0)  # of the squares, which would cancel to no digits about 0
         for start in range(0, len(features), BLOCK):
             log_l = self.log_likelihood(features[start : start + BLOCK], theta)
             weight = np.exp(log_l - log_l.max(axis=1, keepdims=True))
-            means.append(weight @ values / weight.sum(axis=1, keepdims=True))
-        return np.concatenate(means)
+            total = weight.sum(axis=1, keepdims=True)
+            means.append(weight @ values / total)
+            squares.append(weight @ (values - centre) ** 2 / total)
+        mean = np.concatenate(means)
+        variance = np.concatenate(squares) - (mean - centre) ** 2
+        resolution = np.ptp(values, axis=0) / np.sqrt(12) / len(theta) ** (1 / p)
+        return mean, np.sqrt(np.maximum(variance, resolution**2))
 
 
 def compression(features: np.ndarray, theta: np.ndarray, maps: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -11,9 +11,10 @@ from scipy.stats import multivariate_normal, qmc
 from cosmokeras.dataset.observed import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.evaluation.baselines import baseline_estimates
+from cosmokeras.evaluation.challenge import Estimates, challenge_metrics
 from cosmokeras.evaluation.diagnostics import coverage, rank_test, ranks, tarp, tarp_p_value
 from cosmokeras.evaluation.gain import gain
-from cosmokeras.inference.derived import with_s8
+from cosmokeras.inference.derived import names_with_s8, with_s8
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.features import observed_features
 from cosmokeras.inference.posterior import prior_rmse
@@ -71,7 +72,12 @@ def evaluate(
 
     baselines = baseline_estimates(est, training, validation, obs, settings.spectrum_bins)
     posteriors = {"mean": mean, "pit": pit, "samples": samples}
-    metrics: dict[str, Any] = parameter_metrics(est, truth, posteriors, baselines, test.cosmology)
+    means = {name: one.mean for name, one in baselines.items()}
+    metrics: dict[str, Any] = parameter_metrics(est, truth, posteriors, means, test.cosmology)
+    s8 = with_s8(est.parameters, samples)[..., len(est.parameters) :]
+    own = Estimates(np.hstack([mean, s8.mean(axis=1)]), np.hstack([std, s8.std(axis=1)]))
+    true, names = with_s8(est.parameters, truth), names_with_s8(est.parameters)
+    metrics |= challenge_metrics(names, {"posterior": own, **baselines}, true, test.cosmology, len(est.parameters))
     metrics["nll"] = round(float(-np.mean(posterior.log_prob(truth))), 6)
     if est.stretch is not None:
         metrics["before_stretch"] = before_stretch(est, obs, truth)

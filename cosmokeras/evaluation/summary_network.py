@@ -31,6 +31,17 @@ def network_means(
 
     `training` and `validation` are (features, numbers), `test` features.
     """
+    return network_moments(cfg, training, validation, test, bounds)[0]
+
+
+def network_moments(
+    cfg: Config,
+    training: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    test: np.ndarray,
+    bounds: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior means and standard deviations, both (n, q), by the network of `network_means`."""
     mean, deviation = training[0].mean(axis=0), training[0].std(axis=0) + 1e-12
     head = MixtureHead(len(bounds), cfg.model.components)
 
@@ -51,4 +62,5 @@ def network_means(
     x, y = inputs(training[0]), head.encode(training[1], bounds)
     model.fit(x, y, batch_size=batch, epochs=EPOCHS, validation_data=held_out, callbacks=[stop], verbose=0)
     mixtures = head.decode(model.predict(inputs(test), batch_size=1024, verbose=0), bounds)
-    return MixturePosterior(**vars(mixtures), bounds=bounds).mean()
+    posterior = MixturePosterior(**vars(mixtures), bounds=bounds)
+    return posterior.mean(), posterior.std()

@@ -120,7 +120,7 @@ def judgement(cfg: Config, metrics: Mapping[str, Any]) -> list[str]:
         lines += readings.sky_summary(infer)
     rows = [row for name in targets(evaluated, "rmse") for row in readings.accuracy(name, evaluated[name], n)]
     rows += [row for name in targets(evaluated, "rmse") for row in readings.widths(name, evaluated[name], n)]
-    rows += readings.posteriors(evaluated)
+    rows += readings.joint(evaluated) + readings.posteriors(evaluated)
     rows += readings.sky(infer, cfg.infer.threshold) if infer else []
     rows += readings.run(metrics["generate"], metrics["train"], metrics.get("real"))
     off = [row.name for row in readings.closer(rows)]
@@ -142,6 +142,8 @@ def accuracy(evaluated: Mapping[str, Any], some: list[Picture]) -> str:
         note = f"rms error of {symbol(name)} from one map; shorter is better"
         parts.append(f"<div class='ladder'><p class='note'>{note}</p>{bars}</div>")
         parts.append(reading_table(readings.accuracy(name, evaluated[name], evaluated["n_cosmologies"])))
+    if pairs := readings.joint(evaluated):
+        parts.append(reading_table(pairs))
     return "".join(parts) + gallery(some)
 
 

@@ -107,6 +107,23 @@ def accuracy(name: str, one: Mapping[str, float], n: int) -> list[Reading]:
     return rows
 
 
+def joint(content: Mapping[str, Any]) -> list[Reading]:
+    """Figures of metrics/evaluate.json that concern two parameters: merit, and the score of the challenge."""
+    rows = []
+    for pair, one in content.get("figure_of_merit", {}).items():
+        against = f"power spectra {one['baseline']:.4g}, with l1-norm {one['higher_order']:.4g}"
+        ratio, error = one["gain_higher_order"], one["gain_higher_order_std"]
+        words = f"It is {ratio:.3f} ± {error:.3f} times that of spectra and l1-norm."
+        verdict = "" if abs(ratio - 1) <= 2 * error else mark(ratio > 1)
+        rows.append(Reading(f"figure of merit, {escape(pair)}", f"{one['network']:.4g}", against, words, verdict))
+    if "fair_phase1" in content:
+        one = content["fair_phase1"]
+        against = f"power spectra {one['baseline']:.3f}, with l1-norm {one['higher_order']:.3f}"
+        words = "Larger is better; scores of the challenge itself are of its own maps."
+        rows.append(Reading("FAIR-Universe phase-1 score", f"{one['network']:.3f}", against, words))
+    return rows
+
+
 def widths(name: str, one: Mapping[str, float], n: int) -> list[Reading]:
     """Whether error bars of one parameter are right."""
     s, rows = symbol(name), []

@@ -111,6 +111,7 @@ WRONG: dict[str, list[list[str]]] = {
         ["gfr"], ["--out", "."], ["--out", "/proc/none/a.png"], ["--metrics", "."], ["--metrics", "latin.yaml"],
         ["--metrics", "list.yaml"],
     ],
+    "study.detection": [["gfr"], ["--nope"], ["--metrics", "."], ["--metrics", "list.yaml"]],
     "study.null_distribution": [["nothing"], ["--nope"]],
     "study.posterior_nodes": [["more"], ["--nope"]],
     "study.masked_inversion": [["--skies", "0"], ["--nope"]],

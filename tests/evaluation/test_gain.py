@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosmokeras.evaluation.gain import gain
+from cosmokeras.evaluation.gain import gain, merit_gain
 
 COSMOLOGIES, REALISATIONS = 200, 20
 
@@ -62,3 +62,26 @@ def test_columns_order_and_seed() -> None:
     mixed = gain(reference[order], network[order], which[order] + 7)
     assert np.array(mixed) == pytest.approx(np.array(gain(reference, network, which)))
     assert gain(reference, network, which, seed=1)[1] != mixed[1]
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.8])
+def test_figures_of_merit_have_the_error_of_many_sets_of_maps(shared: float) -> None:
+    def pair(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        (a, b, which), (c, d, _) = errors(seed, shared), errors(seed + 10_000, shared)
+        return np.hstack([a, 0.5 * a + c]), np.hstack([b, 0.5 * b + d]), which
+
+    def merit(error: np.ndarray) -> float:
+        return float(np.linalg.det(error.T @ error / len(error)) ** -0.5)
+
+    reference, network, which = pair(0)
+    ratio, std = merit_gain(reference, network, which)
+    assert ratio == pytest.approx(merit(network) / merit(reference))
+    scattered = np.std([merit(b) / merit(a) for a, b, _ in map(pair, range(1, 200))])
+    assert std == pytest.approx(scattered, rel=0.2)
+    assert abs(ratio - 4) < 4 * std  # half the errors of both
+
+
+def test_a_resample_of_one_map_does_not_spoil_the_error() -> None:
+    rng, few = np.random.default_rng(0), np.arange(3)
+    ratio, std = merit_gain(rng.standard_normal((3, 2)), rng.standard_normal((3, 2)), few)
+    assert np.isfinite([ratio, std]).all()

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_t
 
+from cosmokeras.evaluation.baselines import calibrated
+from cosmokeras.evaluation.challenge import Estimates
 from cosmokeras.evaluation.likelihood import GaussianLikelihood, compression
-from cosmokeras.evaluation.summary_network import network_means
+from cosmokeras.evaluation.summary_network import network_means, network_moments
 from cosmokeras.inference import regression
 from cosmokeras.params.config import Config
 from cosmokeras.params.prior import sample_prior
@@ -39,6 +41,11 @@ def draw(cfg: Config, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def exact_means(cfg: Config, features: np.ndarray) -> np.ndarray:
     """Posterior means by summing over a grid."""
+    return exact_moments(cfg, features)[0]
+
+
+def exact_moments(cfg: Config, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior means and standard deviations by summing over a grid."""
     count = {1: 2000, 2: 150}[len(cfg.bounds)]
     axes = [low + (high - low) * (np.arange(count) + 0.5) / count for low, high in cfg.bounds]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
@@ -46,7 +53,8 @@ def exact_means(cfg: Config, features: np.ndarray) -> np.ndarray:
     model = 5 + grid @ response(len(axes))
     log_l = features @ inverse @ model.T - 0.5 * np.einsum("gi,ij,gj->g", model, inverse, model)
     weight = np.exp(log_l - log_l.max(axis=1, keepdims=True))
-    return weight @ grid / weight.sum(axis=1, keepdims=True)
+    weight /= weight.sum(axis=1, keepdims=True)
+    return weight @ grid, np.sqrt(weight @ grid**2 - (weight @ grid) ** 2)
 
 
 def rms(x: np.ndarray) -> np.ndarray:
@@ -69,6 +77,30 @@ def test_likelihood_finds_the_analytic_posterior(cfg: Config) -> None:
     assert best[0] < 0.9 * 0.1155
     assert (rms(found - exact) < 0.15 * best).all()
     assert rms(found - theta) == pytest.approx(best, rel=0.03)
+
+
+def test_standard_deviations_are_those_of_the_analytic_posterior(cfg: Config) -> None:
+    likelihood = GaussianLikelihood.fit(*draw(cfg, 8000, 0), cfg.bounds)
+    features, theta = draw(cfg, 500, 1)
+    mean, std = likelihood.posterior_moments(cfg, features)
+    assert np.array_equal(mean, likelihood.posterior_mean(cfg, features))
+    exact = exact_moments(cfg, features)[1]
+    assert std / exact == pytest.approx(1, abs=0.35)
+    assert np.mean(std / exact, axis=0) == pytest.approx(1, abs=0.03)
+    assert rms((mean - theta) / std) == pytest.approx(1, abs=0.1)
+    # features of less noise than the analysis believes leave widths that are too large
+    calm = 5 + theta @ response(theta.shape[1])
+    assert (
+        rms((likelihood.posterior_mean(cfg, calm) - theta) / likelihood.posterior_moments(cfg, calm)[1]) < 0.8
+    ).all()
+
+
+def test_no_posterior_is_narrower_than_prior_samples_lie_apart(cfg: Config) -> None:
+    _, theta = draw(cfg, 2000, 0)
+    sharp = GaussianLikelihood.fit(1e4 * theta, theta, cfg.bounds)
+    std = sharp.posterior_moments(cfg, 1e4 * theta[:5])[1]
+    spacing = {1: 0.4 / 400, 2: 0.4 / 64}[len(cfg.bounds)] / np.sqrt(12)
+    assert std == pytest.approx(spacing, rel=0.05)
 
 
 def product(theta: np.ndarray) -> np.ndarray:
@@ -117,9 +149,17 @@ def test_network_learns_derived_numbers(pair: Config) -> None:
     features, theta = draw_product(pair, 1000, 1)
     (known, known_theta), (held_out, held_out_theta) = draw_product(pair, 4000, 0), draw_product(pair, 500, 2)
     bounds = product(pair.bounds.T).T
-    found = network_means(pair, (known, product(known_theta)), (held_out, product(held_out_theta)), features, bounds)
+    sets = (known, product(known_theta)), (held_out, product(held_out_theta))
+    mean, std = network_moments(pair, *sets, np.vstack([features, held_out]), bounds)
+    found = mean[:1000]
     best = rms(exact_products(pair, features) - product(theta))
-    assert found.shape == (1000, 1)
+    assert mean.shape == std.shape == (1500, 1)
+    # dropout makes its errors too large, and held-out features tell by how much
+    raw, known = Estimates(found, std[:1000]), Estimates(mean[1000:], std[1000:])
+    right = calibrated(raw, known, product(held_out_theta))
+    assert rms((found - product(theta)) / raw.std) < 0.85
+    assert rms((found - product(theta)) / right.std) == pytest.approx(1, abs=0.1)
+    assert np.array_equal(right.mean, found)
     assert rms(found - product(theta)) == pytest.approx(best, rel=0.1)
 
 

@@ -14,6 +14,7 @@ from cosmokeras import models
 from cosmokeras.dataset.observed import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.evaluation import metrics as metrics_module
+from cosmokeras.evaluation.challenge import Estimates, figure_of_merit, phase1_score
 from cosmokeras.evaluation.limits import exact_mean
 from cosmokeras.evaluation.metrics import RESIDUAL_NOISE, TEST_NOISE, Evaluation, better, evaluate, gaussian_nll, rmse
 from cosmokeras.inference.estimator import Estimator
@@ -121,7 +122,9 @@ def test_two_targets_give_their_combination_too(config: Callable[..., Config], t
     model.get_layer("point").kernel.assign(np.zeros(model.get_layer("point").kernel.shape))
     estimator = Estimator(cfg, model, errors=prior_rmse(cfg.bounds))
     found = evaluate(estimator, split(256, 0), split(32, 1), test)
-    assert set(found.metrics) == (ALL - {"false_alarms"}) | {"omega_m", "sigma8", "S8"}
+    scores = {"figure_of_merit", "fair_phase1"}
+    assert set(found.metrics) == (ALL - {"false_alarms"}) | {"omega_m", "sigma8", "S8"} | scores
+    assert set(found.metrics["figure_of_merit"]) == {"omega_m_S8", "omega_m_sigma8"}
     assert all(set(found.metrics[name]) == EACH for name in ("omega_m", "sigma8", "S8"))
     assert found.mean.shape == found.std.shape == found.pit.shape == (60, 2)
     s8 = found.metrics["S8"]
@@ -136,6 +139,26 @@ def test_two_targets_give_their_combination_too(config: Callable[..., Config], t
     assert m["rmse"] == pytest.approx(m["prior_rmse"], rel=0.03)
     assert m["r2"] == pytest.approx(0, abs=0.02)
     assert m["gain"] < 0.9
+    scores_of_two_targets(found, combined(test.theta))
+
+
+def scores_of_two_targets(found: Evaluation, s8: np.ndarray) -> None:
+    """Figure of merit and phase-1 score of a network that answers the middle of the prior, and of spectra."""
+    pair, score = found.metrics["figure_of_merit"]["omega_m_S8"], found.metrics["fair_phase1"]
+    assert set(pair) == {"network", "baseline", "higher_order"} | {
+        f"{gain}{end}" for gain in ("gain", "gain_higher_order") for end in ("", "_std")
+    }
+    assert set(score) == {"network", "baseline", "higher_order"}
+    truth = np.column_stack([found.truth[:, 0], s8])
+    # S8 of a network without knowledge is the mean of its wide posterior, a constant but for the sampling
+    middle = np.tile(truth.mean(axis=0), (len(truth), 1))
+    assert pair["network"] == pytest.approx(figure_of_merit(middle - truth), rel=0.05)
+    assert pair["baseline"] > 5 * pair["network"]
+    assert pair["gain"] == pytest.approx(pair["network"] / pair["baseline"], rel=1e-4)
+    assert 0 < pair["gain_std"] < pair["gain"]
+    wide = np.tile(truth.std(axis=0), (len(truth), 1))
+    assert score["network"] == pytest.approx(phase1_score(middle, wide, truth), abs=2)
+    assert score["baseline"] > score["network"] + 3
 
 
 BOX = np.array([[0.1, 0.5], [0.6, 1.0]])
@@ -203,7 +226,8 @@ def test_a_network_that_is_sure_and_wrong_is_worth_less_than_its_error_bars(
 ) -> None:
     middle = np.full((len(splits["test"]), 1), 0.3)
     names = ("likelihood", "network", "higher_order_likelihood", "higher_order_network")
-    monkeypatch.setattr(metrics_module, "baseline_estimates", lambda *_: dict.fromkeys(names, middle))
+    known = Estimates(middle, np.full_like(middle, 0.1))
+    monkeypatch.setattr(metrics_module, "baseline_estimates", lambda *_: dict.fromkeys(names, known))
     broken = Permuted(**{field.name: getattr(estimator, field.name) for field in fields(estimator)})
     metrics = evaluate(broken, splits["train"], splits["validation"], splits["test"]).metrics
     assert metrics["nll"] > metrics["nll_gaussian"] + 1

@@ -95,6 +95,20 @@ def test_the_figures_are_those_of_the_metrics(page: str) -> None:
         assert f"{infer[name]['mean']:.4f} ± {infer[name]['std']:.4f}" in page
 
 
+def test_figures_of_two_parameters_are_read_out() -> None:
+    merit = {"network": 812.3, "baseline": 640.0, "higher_order": 800.0, "gain_higher_order_std": 0.02}
+    score = {"network": 8.1234, "baseline": 7.5, "higher_order": 8.0}
+
+    def rows(gain: float) -> list[readings.Reading]:
+        pair = {"omega_m_S8": merit | {"gain_higher_order": gain}}
+        return readings.joint({"figure_of_merit": pair, "fair_phase1": score})
+
+    assert [row.value for row in rows(1.1)] == ["812.3", "8.123"]
+    assert "power spectra 640, with l1-norm 800" in rows(1.1)[0].against
+    assert [rows(gain)[0].mark for gain in (1.1, 1.03, 0.9)] == ["good", "", "look"]
+    assert readings.joint({"omega_m": {"rmse": 0.04}}) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ def parse_params(raw: Mapping[str, Any], root: str = ".", origin: str = "params"
     """Check a nested mapping of parameters, and the files that it names; see `load_params`."""
     cfg = config.parse(raw, root, origin)
     _check_tracked(cfg, origin)
+    if cfg.from_files:  # by name, so that the code of files counts for no other maps
+        cfg = import_module(cfg.kind.module).complete(cfg)
     survey_masks(cfg)  # a missing or too small mask is said now, not after the simulations
     return cfg
 
@@ -75,8 +78,12 @@ def _check_tracked(cfg: Config, origin: str) -> None:
         named += [*(("real.path", one) for one in paths), ("real.mask", cfg.real.mask)]
     elif cfg.real.source != "mock":
         named.append(("real.mirror", cfg.real.mirror))
+    if cfg.from_files:
+        maps = (cfg.files.maps,) if isinstance(cfg.files.maps, str) else cfg.files.maps or ()
+        named += [("files.maps", one) for one in maps if not {"*", "?"} & set(one)]
+        named += [("files.parameters", cfg.files.parameters), ("files.mask", cfg.files.mask)]
     for key, name in named:
-        if name is None or Path(name).is_absolute() or (key.startswith("real.") and name.startswith("~")):
+        if name is None or Path(name).is_absolute() or (key.startswith(("real.", "files.")) and name.startswith("~")):
             continue
         file = re.sub(r"(?<=\w)(:|\[).*$", "", name)  # FILE:KEY and FILE[HDU] name a part of a file
         if not any((folder / one).exists() for folder in (Path(), Path(cfg.root)) for one in (name, file)):

@@ -19,7 +19,7 @@ PICTURE = ROOT / "docs" / "assets" / "imports.svg"
 # Packages from the bottom to the top: each imports those before it only. `project` is a module.
 LAYERS = (
     "common", "readers", "sky", "redshifts", "params", "theory", "observation", "project", "simulators", "surveys",
-    "provenance", "dataset", "models", "training", "inference", "evaluation", "report",
+    "suites", "provenance", "dataset", "models", "training", "inference", "evaluation", "report",
 )  # fmt: skip
 # of the picture, from the bottom to the top
 ROWS = (*LAYERS, "stages")

@@ -30,7 +30,7 @@ def main(args: Namespace) -> None:
     titles = [f"{name} = {value:.3f}" for value in test.theta[order, 0]]
     check = spectrum_check(cfg, test)
     curves = dict(zip(("x", "measured", "error", "theory"), check.curves, strict=True))
-    words = {"titles": titles, "unit": cfg.kind.unit, "labels": check.labels}
+    words = {"titles": titles, "unit": cfg.kind.unit, "labels": check.labels, "reference": check.reference}
     axes = {"xlabel": check.xlabel, "ylabel": check.ylabel}
     figure_data.save("generate", maps=test.read(order), **curves, **words, **axes)
 
@@ -42,8 +42,8 @@ def main(args: Namespace) -> None:
     }
     write_json(cli.METRICS / "generate.json", metrics)
     print(
-        f"{made['maps']} maps ({made['maps_made']} made now, {rate:.0f} a second); measured / theory spectrum "
-        f"{check.ratio:.3f}"
+        f"{made['maps']} maps ({made['maps_made']} made now, {rate:.0f} a second); measured / {check.reference} "
+        f"spectrum {check.ratio:.3f}"
     )
 
 

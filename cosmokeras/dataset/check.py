@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosmokeras.dataset.shards import Split
+from cosmokeras.observation.masks import survey_masks
 from cosmokeras.params.config import Config
 from cosmokeras.simulators import simulator
 from cosmokeras.simulators.fields import wavenumbers
+from cosmokeras.sky.pixels import USED
 
 COSMOLOGIES = 100  # at most so many go into the comparison
 BINS = 12
+MEASURED = "mean of the middle third"  # of the first parameter
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class SpectrumCheck:
     xlabel: str
     ylabel: str
     ratio: float  # measured / theory, averaged over the bins by their weight
+    reference: str = "theory"  # what stands in its place where it is not known
 
 
 def spectrum_check(cfg: Config, split: Split) -> SpectrumCheck:
@@ -35,9 +39,11 @@ def spectrum_check(cfg: Config, split: Split) -> SpectrumCheck:
     first = np.unique(split.cosmology, return_index=True)[1][:COSMOLOGIES]
     k = wavenumbers(n, spacing)
     hann = np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2
-    window = np.ones((n, n)) if cfg.periodic else np.outer(hann, hann)
+    window = np.ones((1, 1, n, n)) if cfg.periodic else np.outer(hann, hann)[None, None]
+    if split.masks is not None:  # nothing is known of the maps behind them
+        window = window * (survey_masks(cfg)[split.masks[first]] >= USED)[:, None]
     maps = np.moveaxis(split.read(first).astype(float), -1, 1) * window
-    power = np.abs(np.fft.rfft2(maps)) ** 2 * spacing**2 / n**2 / np.mean(window**2)
+    power = np.abs(np.fft.rfft2(maps)) ** 2 * spacing**2 / n**2 / np.mean(window**2, axis=(2, 3), keepdims=True)
 
     # the window mixes neighbouring modes: leave out those within two of zero
     lowest = k[0, 1] * (0.5 if cfg.periodic else 2.5)
@@ -51,7 +57,10 @@ def spectrum_check(cfg: Config, split: Split) -> SpectrumCheck:
     binned = np.array([np.average(power[:, :, one], axis=2, weights=twice[one]) for one in inside])  # (bins, maps, C)
     fine = np.geomspace(k[0, 1] * 0.9, k.max() * 1.01, 80)
     curves = module.spectrum(cfg, split.theta[first], fine)  # (maps, C, len(fine))
-    expected = _over_modes(fine, curves, k, inside, twice)  # (bins, maps, C)
+    if curves is None:
+        expected, reference = np.broadcast_to(_middle(binned, split.theta[first]), binned.shape), MEASURED
+    else:
+        expected, reference = _over_modes(fine, curves, k, inside, twice), "theory"  # (bins, maps, C)
 
     measured, model = binned.mean(axis=1).T, expected.mean(axis=1).T
     ratio = binned / expected
@@ -61,7 +70,14 @@ def spectrum_check(cfg: Config, split: Split) -> SpectrumCheck:
     overall = float(np.average(measured / model, weights=weight))
     xlabel, ylabel = module.LABELS
     curves = (x, measured, error, model)
-    return SpectrumCheck(curves=curves, labels=labels, xlabel=xlabel, ylabel=ylabel, ratio=overall)
+    return SpectrumCheck(curves, labels, xlabel, ylabel, overall, reference)
+
+
+def _middle(binned: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    """Mean spectra (bins, 1, C) of the maps (bins, maps, C) of the middle third of the first parameter."""
+    order = np.argsort(theta[:, 0], kind="stable")
+    third = len(order) // 3
+    return binned[:, order[third : len(order) - third]].mean(axis=1, keepdims=True)
 
 
 def _over_modes(

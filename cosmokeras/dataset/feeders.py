@@ -17,6 +17,7 @@ import numpy as np
 
 from cosmokeras.common.in_order import in_order
 from cosmokeras.dataset.batches import ALL, Source
+from cosmokeras.dataset.masks import mask_numbers
 from cosmokeras.dataset.shards import Split
 from cosmokeras.observation.ops.counters import pick, rows
 
@@ -30,16 +31,20 @@ AHEAD = min(16, max(2, len(os.sched_getaffinity(0))))  # batches that are made a
 WAITING = 4  # batches that are ready, at most
 
 
-def training_batches(source: Source, encode: Encode, seed: int, masks: int, batch: int, share: slice = ALL) -> Read:
+def training_batches(
+    source: Source, encode: Encode, seed: int, masks: int, batch: int, share: slice = ALL, of: Split | None = None
+) -> Read:
     """Batches of a source by step; of each only the part `share` is read.
 
-    `masks` is how many there are to choose from; a map that is kept has the same at every step.
+    `masks` is how many there are to choose from; a map that is kept has the same at every step, that which the split
+    `of` gives it where there is one.
     """
     own = range(batch)[share]
 
     def read(step: int) -> tuple[Inputs, np.ndarray]:
         maps, theta, numbers = source(step, share)
-        return (maps, pick(seed, numbers, masks), rows(seed, step, len(own), own[0])), encode(theta)
+        which = pick(seed, numbers, masks) if of is None else mask_numbers(of, seed, numbers, masks)
+        return (maps, which, rows(seed, step, len(own), own[0])), encode(theta)
 
     return read
 
@@ -51,7 +56,8 @@ def fixed_batches(split: Split, targets: np.ndarray, seed: int, masks: int, batc
     def read(step: int) -> tuple[Inputs, np.ndarray]:
         first = step * batch + own[0]
         numbers = np.arange(first, min(first + len(own), len(split)))
-        inputs = split.stored(numbers), pick(seed, numbers, masks), rows(seed, 0, len(numbers), first)
+        which = mask_numbers(split, seed, numbers, masks)
+        inputs = split.stored(numbers), which, rows(seed, 0, len(numbers), first)
         return inputs, targets[numbers]
 
     return read

@@ -38,7 +38,10 @@ from cosmokeras.dataset.shards import (
     FORMAT,
     NOTE,
     Shard,
+    is_referred,
     is_whole,
+    maps_each,
+    own_maps,
     plan,
     simulation_folder,
     split_sizes,
@@ -54,18 +57,22 @@ def make_shard(cfg: Config, prepared: Any, shard: Shard, theta: np.ndarray, fold
 
     `folder` is named by the fingerprint of all that the maps depend on; the shard's note keeps it.
     """
-    module, count = simulator(cfg.data.kind), cfg.data.realisations
+    module, count = simulator(cfg.data.kind), maps_each(cfg)
     shape = ((shard.stop - shard.start) * count, cfg.data.size, cfg.data.size, cfg.channels)
     stored, largest = np.empty(shape, cfg.data.dtype), 0.0
     # one thread: sums in another order would change the last bit, and the cores are busy with other shards
     with threadpool_limits(1):
-        for i in range(shard.start, shard.stop):
-            generators = realisations(cfg.data.seed, SPLITS[shard.split], i)
+        whole = cfg.from_files  # what several maps of a shard are parts of is read once
+        for i in range(shard.start, shard.stop, len(stored) if whole else 1):
             first = (i - shard.start) * count
-            made = module.maps(cfg, prepared, theta[i - shard.start], generators, count)
+            if whole:
+                made = prepared.read(prepared.chosen[shard.split][i : shard.stop])
+            else:
+                generators = realisations(cfg.data.seed, SPLITS[shard.split], i)
+                made = module.maps(cfg, prepared, theta[i - shard.start], generators, count)
             largest = np.maximum(largest, np.abs(made).max())  # NaN if one is
             with np.errstate(over="ignore"):  # what does not fit is refused below
-                stored[first : first + count] = made
+                stored[first : first + len(made)] = made
     if not largest <= np.finfo(stored.dtype).max:
         raise UserError(f"data.dtype={cfg.data.dtype}: maps of {shard.name} do not fit; use float32")
     # as np.save writes it, hashed on the way
@@ -111,6 +118,8 @@ def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool 
     dict with `maps`, `maps_made` in this run, `seconds` and `bytes`
     """
     folder, shards = simulation_folder(cfg), plan(cfg)
+    if cfg.from_files:
+        simulator(cfg.data.kind).prepare(cfg).look_at(progress)
     with locked(folder):
         made = _fill(cfg, folder, shards, workers, progress)
         (out / NOTE).unlink(missing_ok=True)  # until all shards are there nothing says what the folder holds
@@ -118,7 +127,8 @@ def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool 
             for ending in (".npy", ".json"):
                 link_or_copy(folder / f"{shard.name}{ending}", out / f"{shard.name}{ending}")
     _describe(cfg, folder.name, out)
-    return made | {"bytes": sum((out / f"{s.name}.npy").stat().st_size for s in shards)}
+    maps = sum(len(some) for some in own_maps(cfg).values()) if is_referred(cfg) else made["maps"]
+    return made | {"maps": maps, "bytes": sum((out / f"{s.name}.npy").stat().st_size for s in shards)}
 
 
 def generate_part(cfg: Config, part: int, parts: int, workers: int | None = None) -> dict[str, float]:
@@ -136,9 +146,11 @@ def generate_part(cfg: Config, part: int, parts: int, workers: int | None = None
 def _fill(cfg: Config, folder: Path, shards: list[Shard], workers: int | None, progress: bool) -> dict[str, float]:
     workers = workers or len(os.sched_getaffinity(0))
     missing = [s for s in shards if not _report_whole(folder, s)]
-    total, made = (sum(s.stop - s.start for s in some) * cfg.data.realisations for some in (shards, missing))
-    started = time.perf_counter()
-    with tqdm(total=total, unit="map", desc=f"simulate {cfg.data.kind}", disable=not progress, mininterval=1) as bar:
+    total, made = (sum(s.stop - s.start for s in some) * maps_each(cfg) for some in (shards, missing))
+    started, verb = time.perf_counter(), "read" if cfg.from_files else "simulate"
+    with tqdm(
+        total=total, unit="map", desc=f"{verb} {cfg.data.kind}", disable=not progress or not shards, mininterval=1
+    ) as bar:
         bar.update(total - made)
         for count in _make_all(cfg, missing, folder, workers, progress):
             bar.update(count)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cosmokeras.common.in_order import in_order
+from cosmokeras.dataset.masks import mask_numbers
 from cosmokeras.dataset.shards import Split
 from cosmokeras.observation.observe import observed_by
 from cosmokeras.observation.ops.forward import Forward
@@ -21,8 +22,9 @@ def observed_blocks(split: Split, forward: Forward, seed: int) -> Iterator[np.nd
     starts = range(0, len(split), BATCH)
 
     def block(start: int) -> np.ndarray:
-        maps = split.read(np.arange(start, min(start + BATCH, len(split))))
-        return observed_by(forward, maps, seed, start)
+        numbers = np.arange(start, min(start + BATCH, len(split)))
+        which = mask_numbers(split, seed, numbers, forward.masks)
+        return observed_by(forward, split.read(numbers), seed, start, which=which)
 
     return in_order(block, starts, AHEAD, threads=2)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from cosmokeras.common.files import sha256, work_folder
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.params.prior import sample_prior
 from cosmokeras.provenance.statements import must_be_of_today, statement
-from cosmokeras.simulators import SPLITS
+from cosmokeras.simulators import SPLITS, simulator
 
 FORMAT = 2  # of the folder
 NOTE = "simulation.json"
@@ -44,19 +45,43 @@ class Shard:
 
 
 def split_sizes(cfg: Config) -> dict[str, int]:
-    """Cosmologies in each split."""
+    """Cosmologies in each split; of maps in files, maps."""
+    if cfg.from_files:
+        return {split: len(indices) for split, indices in own_maps(cfg).items()}
     return {"train": cfg.data.n_cosmologies, "validation": cfg.data.validation, "test": cfg.data.test}
 
 
+def maps_each(cfg: Config) -> int:
+    """Maps of each entry of `split_sizes`."""
+    return 1 if cfg.from_files else cfg.data.realisations
+
+
 def split_theta(cfg: Config, split: str) -> np.ndarray:
-    """Free parameters of a split's cosmologies, (n, p); each split has its own random draw from the prior."""
+    """Free parameters of a split's cosmologies, (n, p); each split has its own random draw from the prior.
+
+    Of maps in files they are those of each map.
+    """
+    if cfg.from_files:
+        return np.asarray(simulator(cfg.data.kind).prepare(cfg).theta(own_maps(cfg)[split]))
     seed = np.random.SeedSequence([cfg.data.seed, SPLITS[split]]).generate_state(1)[0]
     return sample_prior(cfg, split_sizes(cfg)[split], int(seed))
 
 
+def own_maps(cfg: Config) -> dict[str, np.ndarray]:
+    """Maps in files of each split, by number."""
+    return dict(simulator(cfg.data.kind).prepare(cfg).chosen)
+
+
+def is_referred(cfg: Config) -> bool:
+    """Whether maps are read where the user has them, and no shards are made."""
+    return cfg.from_files and bool(simulator(cfg.data.kind).prepare(cfg).referred)
+
+
 def plan(cfg: Config) -> list[Shard]:
     """All shards: at most about 16 MiB each, and many enough to keep the cores busy to the end."""
-    map_bytes = cfg.data.size**2 * cfg.channels * np.dtype(cfg.data.dtype).itemsize * cfg.data.realisations
+    if is_referred(cfg):
+        return []
+    map_bytes = cfg.data.size**2 * cfg.channels * np.dtype(cfg.data.dtype).itemsize * maps_each(cfg)
     out = []
     for split, count in split_sizes(cfg).items():
         per_shard = max(1, min(SHARD_BYTES // map_bytes, -(-count // SHARDS)))
@@ -86,19 +111,24 @@ def simulation_folder(cfg: Config) -> Path:
 
 @dataclass(frozen=True)
 class Split:
-    """The maps of one split, memory-mapped: `maps[i]` in shard order; `theta` (n, p), `cosmology` (n,)."""
+    """The maps of one split, memory-mapped: `maps[i]` in shard order; `theta` (n, p), `cosmology` (n,).
 
-    arrays: list[np.ndarray]
+    `masks` (n,): the number of the mask that each map is behind, of maps in files that have one; else any will do.
+    """
+
+    arrays: Sequence[Maps]
     offsets: np.ndarray
     theta: np.ndarray
     cosmology: np.ndarray
+    masks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.theta)
 
     def head(self, count: int) -> Split:
         """The first `count` maps."""
-        return replace(self, theta=self.theta[:count], cosmology=self.cosmology[:count])
+        masks = None if self.masks is None else self.masks[:count]
+        return replace(self, theta=self.theta[:count], cosmology=self.cosmology[:count], masks=masks)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Maps by index, float32."""
@@ -114,12 +144,40 @@ class Split:
         return out
 
 
+@dataclass(frozen=True)
+class Referred:
+    """Maps where the user has them, as an array (n, size, size, channels) of the type that shards would have."""
+
+    suite: Any
+    numbers: np.ndarray
+    dtype: np.dtype[Any]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        cfg = self.suite.cfg
+        return (len(self.numbers), cfg.data.size, cfg.data.size, cfg.channels)
+
+    def __getitem__(self, which: Any) -> np.ndarray:
+        maps = self.suite.read(np.atleast_1d(self.numbers[which]))
+        with np.errstate(over="ignore"):  # what does not fit was refused when the maps were looked at
+            maps = maps.astype(self.dtype, copy=False)
+        return maps[0] if np.ndim(self.numbers[which]) == 0 else maps
+
+
+Maps = np.ndarray | Referred
+REFERRED = 1024  # maps of an array of `Referred`
+
+
 def open_split(cfg: Config, folder: Path, split: str) -> Split:
     """Open the maps of a split after checking that they are those of `cfg`, and every shard against its checksum.
 
     Parameters of the maps are those that were written with them.
     """
-    note, arrays, per = _note(cfg, folder), [], cfg.data.realisations
+    note, arrays, per = _note(cfg, folder), list[Maps](), maps_each(cfg)
     for shard in (s for s in plan(cfg) if s.split == split):
         path = folder / f"{shard.name}.npy"
         if not path.exists():
@@ -131,14 +189,26 @@ def open_split(cfg: Config, folder: Path, split: str) -> Split:
         arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
     if note is None:
         raise UserError(f"{folder / NOTE} is missing; run `dvc repro generate`")
-    offsets = np.cumsum([0] + [len(a) for a in arrays])[:-1]
     theta = _written_theta(cfg, folder, split, note)
+    if cfg.from_files:
+        suite, numbers = simulator(cfg.data.kind).prepare(cfg), own_maps(cfg)[split]
+        if suite.referred:
+            parts = [numbers[start : start + REFERRED] for start in range(0, len(numbers), REFERRED)]
+            arrays = [Referred(suite, part, np.dtype(cfg.data.dtype)) for part in parts]
+        group = np.unique(suite.group[suite.stored(numbers)], return_inverse=True)[1]
+        masks = suite.masks(numbers)
+        return Split(arrays, _offsets(arrays), theta, group, masks)
+    offsets = _offsets(arrays)
     return Split(
         arrays=arrays,
         offsets=offsets,
         theta=np.repeat(theta, per, axis=0),
         cosmology=np.repeat(np.arange(len(theta)), per),
     )
+
+
+def _offsets(arrays: Sequence[Maps]) -> np.ndarray:
+    return np.cumsum([0] + [len(a) for a in arrays])[:-1]
 
 
 def _note(cfg: Config, folder: Path) -> dict[str, Any] | None:

@@ -14,9 +14,9 @@ from typing import IO
 import numpy as np
 
 from cosmokeras.common.files import atomic, locked, read_json, sha256_of, write_json
-from cosmokeras.dataset.shards import Split
+from cosmokeras.dataset.masks import mask_numbers
+from cosmokeras.dataset.shards import Maps, Split
 from cosmokeras.observation.ops.blocks import BLOCK, in_blocks
-from cosmokeras.observation.ops.counters import pick
 from cosmokeras.observation.ops.forward import Forward
 
 NOTE = "signal.json"
@@ -34,7 +34,7 @@ def signal_on_disk(
     """
     if not forward.through_shear:
         return split
-    which = pick(seed, np.arange(len(split)), forward.masks)
+    which = mask_numbers(split, seed, np.arange(len(split)), forward.masks)
     windows = {name: sha256_of(one) for name, one in sorted(forward.signal_arrays.items())}
     made_of = {
         "masks": sha256_of(which), "windows": windows, "parameters": sha256_of(split.theta),
@@ -47,7 +47,7 @@ def signal_on_disk(
             write_json(folder / NOTE, made_of)
     count = len(split.arrays)
     paths = [folder / f"signal-{i:05d}.npy" for i in range(count)]
-    for i in np.roll(np.arange(count), -(process * count // processes)):
+    for i in np.roll(np.arange(count), -(process * count // processes)).tolist():
         with locked(folder, f".lock-{i:05d}"):
             if not paths[i].exists():
                 start = int(split.offsets[i])
@@ -57,10 +57,10 @@ def signal_on_disk(
     return replace(split, arrays=[np.load(path, mmap_mode="r", allow_pickle=False) for path in paths])
 
 
-def _write(handle: IO[bytes], maps: np.ndarray, which: np.ndarray, forward: Forward) -> None:
+def _write(handle: IO[bytes], maps: Maps, which: np.ndarray, forward: Forward) -> None:
     """The signal of an array of maps, of its own type, block by block."""
-    header = np.lib.format.header_data_from_array_1_0(maps)
-    np.lib.format.write_array_header_1_0(handle, {**header, "fortran_order": False})
+    header = {"descr": np.lib.format.dtype_to_descr(maps.dtype), "fortran_order": False, "shape": maps.shape}
+    np.lib.format.write_array_header_1_0(handle, header)
     for start in range(0, len(maps), BLOCK):
         part = slice(start, start + BLOCK)
         signal = in_blocks(forward.signal, (maps[part], which[part]))

@@ -28,6 +28,7 @@ from cosmokeras.inference.misspecification import MapReference, SurveyReference
 from cosmokeras.inference.stored import from_arrays, to_arrays
 from cosmokeras.models.heads import head_of
 from cosmokeras.observation.masks import mask_file
+from cosmokeras.observation.suite_mask import mask_path
 from cosmokeras.params.config import Config
 from cosmokeras.params.survey import SURVEY_FOLDER
 from cosmokeras.project import parse_params
@@ -145,3 +146,6 @@ def _copy_survey(cfg: Config, folder: Path) -> None:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         if (source / name).resolve() != (target / name).resolve():  # a loaded model saved over itself
             shutil.copyfile(source / name, target / name)
+    # found in the folder by its name alone, wherever it was
+    if (own := mask_path(cfg)) is not None and own.resolve() != (folder / own.name).resolve():
+        shutil.copyfile(own, folder / own.name)

@@ -14,6 +14,7 @@ import numpy as np
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import in_temporary_run
+from cosmokeras.observation import suite_mask
 from cosmokeras.params.survey import SURVEY_FOLDER
 from cosmokeras.readers.array_files import DAMAGED
 
@@ -28,7 +29,7 @@ MEDIAN_NOISE_FACTOR = 3.0
 
 def mask_file(config: Config) -> Path | None:
     """File of masks that simulated maps are observed with, below `config.root`; None where no mask is asked for."""
-    if config.kind.observed != "survey" or config.lensing.mask == "none":
+    if config.kind.observed != "survey" or config.lensing.mask == "none" or suite_mask.mask_path(config) is not None:
         return None
     if config.lensing.mask != "survey":
         return Path(config.lensing.mask)
@@ -58,6 +59,8 @@ def survey_depth(config: Config, margin: int = 0) -> np.ndarray | None:
 
 def _library(config: Config) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Coverage and relative noise (n, side, side) in the file of masks; None where no mask is asked for."""
+    if (given := suite_mask.footprint(config)) is not None:
+        return given.patches, None
     size, name = config.data.size, mask_file(config)
     if name is None:
         return None

@@ -32,18 +32,27 @@ def observe(cfg: Config, maps: np.ndarray, seed: int, batch: int = 256) -> np.nd
     return observed_by(forward_of(cfg), maps, seed, most=batch)
 
 
-def observed_by(forward: Forward, maps: np.ndarray, seed: int, first: int = 0, most: int = 256) -> np.ndarray:
+def observed_by(
+    forward: Forward, maps: np.ndarray, seed: int, first: int = 0, most: int = 256, which: np.ndarray | None = None
+) -> np.ndarray:
     """Maps (n, size, size, channels) with masks and noise of `seed`, those of the maps from number `first` on.
 
-    `most` maps are observed at once, or fewer.
+    `most` maps are observed at once, or fewer; `which` (n,): masks that are not drawn.
     """
-    which, keys = drawn(forward, seed, first, len(maps))
+    picked, keys = drawn(forward, seed, first, len(maps))
+    which = picked if which is None else which
     return in_blocks(forward.still, (maps, which, keys), most)
 
 
-def survey_maps(forward: Forward, maps: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A survey's coverage (n, size, size) and noisy maps (n, size, size, channels), before the last steps."""
-    which, keys = drawn(forward, seed, 0, len(maps))
+def survey_maps(
+    forward: Forward, maps: np.ndarray, seed: int, which: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """A survey's coverage (n, size, size) and noisy maps (n, size, size, channels), before the last steps.
+
+    `which` (n,): masks that are not drawn.
+    """
+    picked, keys = drawn(forward, seed, 0, len(maps))
+    which = picked if which is None else which
     return forward.coverage[which], in_blocks(forward.unfinished, (maps, which, keys))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosmokeras.common.errors import UserError
+from cosmokeras.params import files
 from cosmokeras.params.own_maps import check_truth
 from cosmokeras.params.registry import KINDS, MODELS, RANGES, SOURCES
 from cosmokeras.params.survey import MAX_OUTSIDE, MIN_MEAN_Z
@@ -43,6 +44,18 @@ def check(config: Config, origin: str) -> None:
 
 
 def _check_prior(config: Config, fail: Callable[[str], None]) -> None:
+    if config.from_files:
+        files.check(config, fail)
+    else:
+        _check_ranges(config, fail)
+    for name in config.targets:
+        if name not in config.parameter_names:
+            fail(f"data.targets: {name!r} is not free; free parameters: {', '.join(config.parameter_names)}")
+    if not config.targets or len(set(config.targets)) != len(config.targets):
+        fail(f"data.targets={list(config.targets)}: name each target once; free: {', '.join(config.parameter_names)}")
+
+
+def _check_ranges(config: Config, fail: Callable[[str], None]) -> None:
     for name, (low, high) in RANGES.items():
         value = getattr(config.prior, name)
         ends = value if isinstance(value, tuple) else (value, value)
@@ -57,11 +70,6 @@ def _check_prior(config: Config, fail: Callable[[str], None]) -> None:
         fail(f"prior.omega_b={config.prior.omega_b}: must stay below prior.omega_m (lowest value {lowest_m})")
     if not config.parameter_names:
         fail("prior: no parameter is free; give at least one as a list [low, high], e.g. omega_m: [0.1, 0.5]")
-    for name in config.targets:
-        if name not in config.parameter_names:
-            fail(f"data.targets: {name!r} is not free; free parameters: {', '.join(config.parameter_names)}")
-    if not config.targets or len(set(config.targets)) != len(config.targets):
-        fail(f"data.targets={list(config.targets)}: name each target once; free: {', '.join(config.parameter_names)}")
 
 
 def _check_data(config: Config, fail: Callable[[str], None]) -> None:
@@ -123,7 +131,8 @@ def _check_lensing(config: Config, fail: Callable[[str], None]) -> None:
             f"{config.mean}; set lensing.mean, or lensing.field_deg to null"
         )
 
-    _check_shift(config, fail)
+    if not config.from_files:
+        _check_shift(config, fail)
 
 
 def _check_shift(config: Config, fail: Callable[[str], None]) -> None:
@@ -163,8 +172,9 @@ def _check_real(config: Config, fail: Callable[[str], None]) -> None:
     if name not in SOURCES:
         fail(f"real.source={name!r}: no such source; allowed: {', '.join(SOURCES)}")
     source = SOURCES[name]
-    if source.kinds and kind not in source.kinds:
-        good = ", ".join(other for other, one in SOURCES.items() if not one.kinds or kind in one.kinds)
+    family = "lensing" if config.kind.observed == "survey" else kind  # maps of files may be a survey's too
+    if source.kinds and family not in source.kinds:
+        good = ", ".join(other for other, one in SOURCES.items() if not one.kinds or family in one.kinds)
         fail(f"real.source={name}: holds {' or '.join(source.kinds)} maps; data.kind={kind} goes with {good}")
     if source.survey and config.lensing.survey != source.survey:
         fail(

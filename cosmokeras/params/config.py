@@ -5,7 +5,6 @@ Unknown keys, wrong types and impossible combinations end in one line that names
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Set
@@ -18,8 +17,12 @@ from pydantic import ValidationError
 
 from cosmokeras.common import arguments
 from cosmokeras.common.errors import UserError
+from cosmokeras.params import files as own_files
 from cosmokeras.params.checks import check
+from cosmokeras.params.files import FilesConfig
+from cosmokeras.params.raw import one_line, tuples
 from cosmokeras.params.registry import COSMOLOGY, KINDS, PER_BIN, RANGES, Kind
+from cosmokeras.params.section import Section
 from cosmokeras.params.sections import (
     DataConfig,
     EvaluateConfig,
@@ -30,7 +33,6 @@ from cosmokeras.params.sections import (
     ModelConfig,
     PriorConfig,
     RealConfig,
-    Section,
     TrainConfig,
 )
 from cosmokeras.params.survey import Mean, Survey, load_survey
@@ -49,6 +51,7 @@ class Config(Section):
     grf: GrfConfig
     lpt: LptConfig = LptConfig()
     lensing: LensingConfig
+    files: FilesConfig = FilesConfig()
     model: ModelConfig
     train: TrainConfig
     evaluate: EvaluateConfig
@@ -63,11 +66,19 @@ class Config(Section):
     @cached_property
     def kind(self) -> Kind:
         """What there is to know of the kind of maps, from the registry."""
-        return KINDS[self.data.kind]
+        kind = KINDS[self.data.kind]
+        return own_files.kind_of(kind, self.files) if self.from_files else kind
+
+    @property
+    def from_files(self) -> bool:
+        """Whether maps are the user's, with parameters of any name."""
+        return self.data.kind == "files"
 
     @cached_property
     def parameter_names(self) -> tuple[str, ...]:
         """Free parameters, in the order of the columns of theta; one for each bin where they differ by bin."""
+        if self.from_files:
+            return own_files.names(self.files)
         free = [name for name in RANGES if isinstance(getattr(self.prior, name), tuple)]
         return tuple(column for name in free for column in self._columns(name))
 
@@ -77,6 +88,8 @@ class Config(Section):
     @cached_property
     def bounds(self) -> np.ndarray:
         """Prior box, shape (p, 2)."""
+        if self.from_files:
+            return own_files.bounds(self.files)
         free = [(name, getattr(self.prior, name)) for name in RANGES]
         return np.array([box for name, box in free if isinstance(box, tuple) for _ in self._columns(name)], float)
 
@@ -85,7 +98,7 @@ class Config(Section):
         """Parameters that the network estimates; the other free ones are marginalised."""
         if self.data.targets is not None:
             return self.data.targets
-        default = tuple(name for name in ("omega_m", "sigma8") if name in self.parameter_names)
+        default = tuple(name for name in ("omega_m", "sigma8", "S8") if name in self.parameter_names)
         cosmology = tuple(name for name in self.parameter_names if name in COSMOLOGY)
         return default or cosmology or self.parameter_names
 
@@ -109,6 +122,8 @@ class Config(Section):
         """Pixel side of a map: radians for maps of the sky, Mpc/h for others (1 for kinds without a box)."""
         if self.kind.observed == "survey":
             return self.pixel_arcmin * ARCMIN
+        if self.from_files:
+            return own_files.pixel_side(self)
         section = getattr(self, self.kind.section) if self.kind.section else None
         return getattr(section, "box_mpc_h", self.data.size) / self.data.size
 
@@ -131,8 +146,10 @@ class Config(Section):
 
     @property
     def channels(self) -> int:
-        """Maps per sample: tomographic bins, or one."""
-        return len(self.survey.bins) if self.kind.observed == "survey" else 1
+        """Maps per sample: tomographic bins, or one; of files without a survey as many as they hold."""
+        if self.kind.observed == "survey":
+            return len(self.survey.bins)
+        return self.files.channels or 1 if self.from_files else 1
 
     @property
     def periodic(self) -> bool:
@@ -144,6 +161,8 @@ class Config(Section):
 
         The row (p,) must lie in the prior box.
         """
+        if self.from_files:
+            return own_files.cosmology(self, theta)
         row = dict(
             zip(
                 self.parameter_names,
@@ -164,7 +183,8 @@ class Config(Section):
         Keys of sections and fields of presets count unless they are known not to: a new one counts by itself. Of
         files that a preset names, the names are here and the content is in `cosmokeras.provenance.statements`.
         """
-        prior = self.prior.model_dump(mode="json", include=set(self.kind.parameters))
+        parameters = RANGES if own_files.theory_known(self) else self.kind.parameters
+        prior = self.prior.model_dump(mode="json", include=set(parameters))
         key: dict[str, Any] = {"prior": prior, "data": self.data.model_dump(mode="json", exclude={"targets"})}
         if self.kind.observed == "survey":
             key["lensing"] = self.lensing.model_dump(mode="json", exclude=OF_OBSERVATION | {"survey"})
@@ -198,6 +218,8 @@ class Config(Section):
             key["lensing"] |= self._mean_key()
             unseen = {"citation", "title", "mask", "smoothing_arcmin", "z_max", "mean", "field_deg"}
             key["survey"] = self._survey_key(unseen, {"n_z"})
+            if self.from_files:
+                key["files"] = self.files.model_dump(mode="json", include={"mask", "max_masked", "noise"})
         elif self.kind.section is not None:
             key[self.kind.section] = getattr(self, self.kind.section).model_dump(mode="json")
         return key
@@ -230,9 +252,9 @@ def fingerprint(key: Any) -> str:
 def parse(raw: Mapping[str, Any], root: str = ".", origin: str = "params") -> Config:
     """Check a nested mapping of parameters; files that it names, but for the survey preset, are not looked at."""
     try:
-        config = Config.model_validate({**_tuples(raw), "root": root})
+        config = Config.model_validate({**tuples(raw), "root": root})
     except ValidationError as error:
-        raise UserError(f"{origin}: {_one_line(error)}") from None
+        raise UserError(f"{origin}: {one_line(error, Config)}") from None
     check(config, origin)
     return config
 
@@ -251,35 +273,3 @@ def override(raw: dict[str, Any], dotted: str, value: Any) -> None:
     if not isinstance(node, dict):
         raise UserError(f"override {dotted}={value!r}: no such key; sections are {', '.join(sections())}")
     node[last] = value
-
-
-def _tuples(node: Any) -> Any:
-    """Lists become tuples and whole numbers in the prior floats, so that strict types accept what YAML gives."""
-    if isinstance(node, Mapping):
-        return {key: _tuples(value) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return tuple(_tuples(value) for value in node)
-    return node
-
-
-def _one_line(error: ValidationError) -> str:
-    """The first problem, in words for the person who wrote the file."""
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
-    # a union reports the type it tried as a last element of the location
-    key = ".".join(part for part in path if part.isidentifier() and part not in ("float",))
-    if first["type"] == "extra_forbidden":
-        model: Any = Config
-        for part in path[:-1]:
-            model = model.model_fields[part].annotation
-        allowed = [name for name in model.model_fields if name != "root"]
-        close = difflib.get_close_matches(path[-1], allowed, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"{'.'.join(path)}: unknown key; {hint}allowed: {', '.join(allowed)}"
-    if first["type"] == "missing":
-        return f"{'.'.join(path)}: missing; add it to the file"
-    if path[0] == "prior":
-        return f"{'.'.join(path[:2])}={first['input']!r}: must be a number (fixed) or a list [low, high] (free)"
-    if first["type"] == "bool_type":
-        return f"{key}={first['input']!r}: must be true or false"
-    return f"{key}={first['input']!r}: {first['msg'].lower()}"

@@ -64,6 +64,8 @@ def check_truth(config: Config, fail: Callable[[str], None]) -> None:
         fail("real.truth={}: names no parameter; give e.g. {omega_m: 0.3}, or null")
     by_bin = {f"{name}_{i + 1}": RANGES[name] for name in PER_BIN for i in range(config.channels)}
     allowed = RANGES | by_bin | {"S8": S8_RANGE}
+    if config.from_files:
+        allowed |= {name: (-np.inf, np.inf) for name in config.parameter_names if name not in allowed}
     for name in given:
         if name not in allowed:
             fail(f"real.truth: {name!r} is no parameter; allowed: {', '.join([*RANGES, 'S8'])}")

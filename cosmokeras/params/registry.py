@@ -63,6 +63,10 @@ KINDS: dict[str, Kind] = {
         "cosmokeras.simulators.grf", parameters=("omega_m", "h", "n_s"), observed="standardised", periodic=True,
         unit="density contrast (arbitrary units)", section="grf", fresh=True, matter="bbks",
     ),
+    # maps of the user's: their parameters, unit and observation are what the block `files` says
+    "files": Kind(
+        "cosmokeras.suites.opening", parameters=(), observed="plain", periodic=False, unit="field", section="files",
+    ),
 }  # fmt: skip
 
 MODELS: dict[str, str] = {

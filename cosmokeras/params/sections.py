@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
+
+from cosmokeras.params.section import Number, Section
 
 
 def _switch(given: Any) -> Any:
@@ -13,7 +15,6 @@ def _switch(given: Any) -> Any:
     return {True: "on", False: "off"}[given] if isinstance(given, bool) else given
 
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
 Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)]
 Prior = Number | tuple[Number, Number]
 
@@ -24,12 +25,6 @@ def _named_nan(value: object) -> object:
 
 
 Missing = Annotated[Number | Literal["nan"] | None, BeforeValidator(_named_nan)]
-
-
-class Section(BaseModel):
-    """Frozen; unknown keys, wrong types, NaN and infinities are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class PriorConfig(Section):

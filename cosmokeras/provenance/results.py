@@ -11,10 +11,13 @@ from typing import Any
 
 from cosmokeras.common.code import ROOT
 from cosmokeras.observation.masks import mask_file
+from cosmokeras.observation.suite_mask import mask_path
 from cosmokeras.params.config import Config
 from cosmokeras.params.registry import SOURCES
 from cosmokeras.params.survey import SURVEY_FOLDER
+from cosmokeras.readers import array_files
 from cosmokeras.redshifts.terms import Table
+from cosmokeras.suites import arrays
 from cosmokeras.surveys.download.manifest import MANIFEST, load_manifest
 
 Files = dict[str, Path]
@@ -89,6 +92,17 @@ def _sky_files(cfg: Config) -> Files:
     return found
 
 
+def _suite_files(cfg: Config) -> Files:
+    """Maps, parameters and mask in files of the user."""
+    if not cfg.from_files or cfg.files.maps is None or cfg.files.parameters is None:
+        return {}
+    root = Path(cfg.root)
+    table, mask = array_files.split(arrays.found(root, cfg.files.parameters))[0], mask_path(cfg)
+    found = [*(path for path, _ in arrays.listed(root, cfg.files.maps, "files.maps")), table]
+    found += [] if mask is None else [mask]
+    return {_named(path.relative_to(root) if path.is_relative_to(root) else path): path for path in found}
+
+
 def _literature(cfg: Config) -> Files:
     """Values that results are compared with."""
     return {LITERATURE: ROOT / LITERATURE}
@@ -115,8 +129,8 @@ def _named(path: Path) -> str:
     return os.path.normpath(path)
 
 
-MAPS = ("kind",), (Config.simulation_key,), (_redshift_files,)
-SEEN = ("kind",), (Config.simulation_key, Config.observation_key), (_redshift_files, _masks)
+MAPS = ("kind",), (Config.simulation_key,), (_redshift_files, _suite_files)
+SEEN = ("kind",), (Config.simulation_key, Config.observation_key), (_redshift_files, _suite_files, _masks)
 TRAINED = ("kind", "model"), (*SEEN[1], Config.training_key), (*SEEN[2], _starting_weights)
 SKY = ("source",), (Config.sky_key, _manifest_entries), (_masks, _sky_files)
 # Stages have all that they import, and none but `plots` imports what draws.

@@ -16,9 +16,9 @@ from typing import Any
 
 from cosmokeras.common.code import code_digests
 from cosmokeras.common.errors import UserError
-from cosmokeras.common.files import sha256
 from cosmokeras.params.config import Config
 from cosmokeras.params.registry import KINDS, MODELS, SOURCES
+from cosmokeras.provenance.digests import digests_of
 from cosmokeras.provenance.results import RESULTS, SEEN, Result, has_survey
 
 STAGES = ("generate", "fetch_real", "train", "evaluate", "infer", "plots")
@@ -43,7 +43,7 @@ def statement(cfg: Config, name: str) -> dict[str, Any]:
         module, entry = _registered(cfg, registry)
         modules.append(module)
         params = _merged(params, {"registry": {registry: entry}})
-    digests = {shown: _digest(path) for part in result.files for shown, path in part(cfg).items()}
+    digests = {shown: digest for part in result.files for shown, digest in digests_of(part(cfg)).items()}
     content = {"params": params, "files": dict(sorted(digests.items())), "code": code_digests(*modules)}
     plain: dict[str, Any] = json.loads(json.dumps(content))  # tuples are lists, as when it is read again
     return plain
@@ -103,13 +103,6 @@ def check_record(folder: Path, cfg: Config, name: str, stage: str) -> None:
 def _is_simulated_here(cfg: Config) -> bool:
     """Whether the sky is made by the simulator of the training maps (see `surveys.mock`)."""
     return cfg.real.source == "mock" and not (has_survey(cfg) and cfg.survey.mock is not None)
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return sha256(path)
-    except OSError:
-        return None
 
 
 def _registered(cfg: Config, registry: str) -> tuple[str, dict[str, Any]]:

@@ -25,8 +25,8 @@ class Drawing:
 
 def _generate(folder: Path, kept: Content) -> None:
     maps.example_maps(folder / "example_maps.png", kept["maps"], kept["titles"], kept["unit"])
-    curves = (kept[name] for name in ("x", "measured", "error", "theory", "labels", "xlabel", "ylabel"))
-    spectra.spectra(folder / "spectrum.png", *curves)
+    curves = {name: kept[name] for name in ("x", "measured", "error", "theory", "labels", "xlabel", "ylabel")}
+    spectra.spectra(folder / "spectrum.png", **curves, reference=kept.get("reference", "theory"))
 
 
 def _fetch_real(folder: Path, kept: Content) -> None:

@@ -33,7 +33,7 @@ def text(
     max_masked : largest part of a patch that may be masked
     threshold : p-value below which maps do not look like the training set
     """
-    names = [name for name in (*assumed["targets"], "S8") if name in metrics]
+    names = [name for name in dict.fromkeys((*assumed["targets"], "S8")) if name in metrics]  # S8 may be a target
     parts = [
         f"# Parameters from {label(note)}",
         _bullets([_result(name, metrics[name]) for name in names]),
@@ -92,10 +92,11 @@ def _assumed(assumed: Mapping[str, Any]) -> list[str]:
     # nuisances that differ by bin are targets under the names of their bins
     wanted = [box for name, box in boxes.items() if any(t == name or t.startswith(f"{name}_") for t in targets)]
     others = [box for box in boxes.values() if box not in wanted]
+    prior = "the prior of the simulations" if assumed["kind"] == "files" else "a uniform prior"
     lines = [
         f"Training maps `{assumed['kind']}`, {assumed['pixels']}: {FIELDS.get(assumed['kind'], assumed['unit'])}",
-        "Inferred, with a uniform prior: " + ", ".join(wanted),
-        "Marginalised, with a uniform prior: " + (", ".join(others) or "nothing"),
+        f"Inferred, with {prior}: " + ", ".join(wanted),
+        f"Marginalised, with {prior}: " + (", ".join(others) or "nothing"),
         "Fixed: " + (listed(assumed["fixed"]) or "nothing"),
     ]
     return lines if assumed["survey"] is None else [lines[0], f"Survey {assumed['survey']}", *lines[1:]]

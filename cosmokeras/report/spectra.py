@@ -12,9 +12,20 @@ from cosmokeras.report.style import COLOURS, GREY, PALE, Array, canvas
 
 
 def spectra(
-    path: Path, x: Array, measured: Array, error: Array, theory: Array, labels: Sequence[str], xlabel: str, ylabel: str
+    path: Path,
+    x: Array,
+    measured: Array,
+    error: Array,
+    theory: Array,
+    labels: Sequence[str],
+    xlabel: str,
+    ylabel: str,
+    reference: str = "theory",
 ) -> None:
-    """Compare measured spectra with theory, each (n_curves, len(x)): above both, below their ratio and a 2 % band."""
+    """Compare measured spectra with theory, or what stands in its place: above both, below their ratio and a 2 % band.
+
+    Each is (n_curves, len(x)).
+    """
     ratio = np.asarray(measured) / np.asarray(theory)
     seen = ratio[np.isfinite(ratio)]
     with canvas(path, 7, 6) as figure:
@@ -26,10 +37,10 @@ def spectra(
             upper.plot(x, theory[i], color=look["color"], lw=1.4)
             upper.errorbar(x, measured[i], error[i], label=label, **look)
             lower.errorbar(x, ratio[i], error[i] / np.abs(theory[i]), **look)
-        upper.plot([], [], color=GREY, lw=1.4, label="theory")
+        upper.plot([], [], color=GREY, lw=1.4, label=reference)
         upper.set(xscale="log", yscale="log", ylabel=ylabel)
         upper.legend(ncols=2 if len(labels) > 4 else 1)
-        lower.set(xlabel=xlabel, ylabel="measured / theory")
+        lower.set(xlabel=xlabel, ylabel=f"measured / {reference}")
         lower.set_ylim(max(min([0.8, *(seen - 0.05)]), 0), min(max([1.2, *(seen + 0.05)]), 3))
         lower.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_formatter="")
         lower.legend(loc="upper left")

@@ -70,6 +70,8 @@ def assumptions(cfg: Config) -> dict[str, Any]:
     """What the network was trained on: kind of maps, survey, parameters `fixed` and `free`, `targets`."""
     used = [name for name in type(cfg.prior).model_fields if name in cfg.kind.parameters]
     values = {name: getattr(cfg.prior, name) for name in used}
+    if cfg.from_files:
+        values = dict(zip(cfg.parameter_names, map(tuple, cfg.bounds.tolist()), strict=True))
     lensing = cfg.kind.observed == "survey"
     return {
         "kind": cfg.data.kind,

@@ -6,8 +6,8 @@ A simulator module has
 - `maps(cfg, prepared, theta, rng_of, count)`: the first `count` realisations of one cosmology (a row of free
   parameters), (count, size, size, channels) float32; `rng_of(r)` is the random number generator of realisation r, new
   at each call;
-- `spectrum(cfg, theta, k)`: what the spectra of its maps should be, (n, channels, len(k)), for rows of free parameters;
-  optional `LABELS`, what axes of such a picture are called.
+- `spectrum(cfg, theta, k)`: what the spectra of its maps should be, (n, channels, len(k)), for rows of free parameters,
+  or None where that is not known; optional `LABELS`, what axes of such a picture are called.
 """
 
 from __future__ import annotations
@@ -88,6 +88,10 @@ def simulate(cfg: Config, theta: np.ndarray, seed: int) -> np.ndarray:
     (n, size, size, channels) float32
     """
     theta, seed = checked.cosmologies(cfg, theta), arguments.whole("seed", seed)
+    if cfg.from_files:
+        raise UserError(
+            "data.kind=files: maps are those of files.maps, and nothing simulates others; choose another kind"
+        )
     module = simulator(cfg.data.kind)
     prepared = module.prepare(cfg)
     generators = [realisations(seed, SPLITS["user"], i) for i in range(len(theta))]

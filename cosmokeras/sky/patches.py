@@ -82,7 +82,7 @@ def cut_patches(
         ra, end = start + width / 2, start + 360.0 - width / 2
         while ra <= end + 1e-9:
             if 1.0 - mask[sub_points(nside, coarse_points, ra, dec)].mean() <= coarse_limit:
-                patch, coverage = _average(maps, mask, sub_points(nside, points, ra, dec), size)
+                patch, coverage = average(maps, mask, sub_points(nside, points, ra, dec), size)
                 if np.mean(coverage < USED) <= max_masked:
                     accepted.append((patch, coverage, ra % 360.0, dec))
                     ra += width
@@ -174,7 +174,7 @@ def sub_points(nside: int, points: np.ndarray, ra: float, dec: float) -> np.ndar
     return healpy.vec2pix(nside, *vectors)
 
 
-def _average(maps: np.ndarray, mask: np.ndarray, pixels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def average(maps: np.ndarray, mask: np.ndarray, pixels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Means over the observed sub-points of each flat pixel: (size, size, channels) and coverage (size, size)."""
     cells = (size, SUBPIXELS, size, SUBPIXELS)
     seen = mask[pixels]

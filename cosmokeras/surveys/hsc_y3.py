@@ -7,9 +7,9 @@ import numpy as np
 from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import atomic
+from cosmokeras.sky.tiles import cut, greedy_corners, masked_fraction
 from cosmokeras.surveys.download.fetch import fetch_file
 from cosmokeras.surveys.sources.hsc_y3 import MASK, read_mask
-from cosmokeras.surveys.tiles import cut, greedy_corners, masked_fraction
 
 STEP = 32  # pixels between the squares of the mask library
 

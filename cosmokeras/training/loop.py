@@ -131,13 +131,15 @@ def batches_of(
     batch, held, seed = cfg.train.batch_size * devices.count, divisor(len(validation), devices.count), cfg.train.seed
     share = devices.process, devices.processes
     validation = signal_on_disk(validation, forward, VALIDATION_NOISE, folder / "validation", *share)
+    kept = None
     if cfg.train.fresh_maps:
         source = fresh_maps(cfg, batch, seed)  # of kinds whose signal is the map itself
     else:
-        source = kept_maps(signal_on_disk(training, forward, seed, folder / "train", *share), batch, seed)
+        kept = signal_on_disk(training, forward, seed, folder / "train", *share)
+        source = kept_maps(kept, batch, seed)
     encode, targets = partial(models.encode, cfg), models.encode(cfg, validation.theta)
     return (
-        training_batches(source, encode, seed, forward.masks, batch, devices.share(batch)),
+        training_batches(source, encode, seed, forward.masks, batch, devices.share(batch), kept),
         fixed_batches(validation, targets, VALIDATION_NOISE, forward.masks, held, devices.share(held)),
     )
 

@@ -81,7 +81,8 @@ def words(command: str) -> list[str]:
 def overrides(command: str) -> list[dict[str, object]]:
     """Parameters that `-S key=value`, or slurm/submit -- key=value, change; a mapping for each run of a sweep."""
     parts = words(command)
-    pairs = [parts[i + 1].split("=", 1) for i, word in enumerate(parts[:-1]) if word == "-S"]
+    # + puts in a key that the file has not
+    pairs = [parts[i + 1].removeprefix("+").split("=", 1) for i, word in enumerate(parts[:-1]) if word == "-S"]
     if parts[0] == "slurm/submit" and "--" in parts:
         pairs = [word.split("=", 1) for word in parts[parts.index("--") + 1 :]]
     runs: list[dict[str, object]] = [{}]

@@ -37,6 +37,12 @@ PARAMS: dict[str, tuple[Any, set[str]]] = {
     **{f"data.{name}": (value, MAPS) for name, value in {
         "n_cosmologies": 25, "realisations": 3, "validation": 9, "test": 9, "seed": 2, "dtype": "float32",
     }.items()},
+    **{f"files.{name}": (value, NOTHING) for name, value in {  # of data.kind=files alone, see tests/suites
+        "maps": "maps.npy", "bins": ["a"], "parameters": "table.csv", "columns": {"omega_m": 0}, "layout": "map y x",
+        "units": "density", "pixel_arcmin": 2.0, "box_mpc_h": 25.0, "slabs": 4, "healpix": "RING", "mask": "mask.npy",
+        "max_masked": 0.1, "group": "seed", "split": "set", "fold": 1, "noise": "none", "periodic": True, "offset": 1.0,
+        "scale": 2.0, "channels": 2,
+    }.items()},
     "data.targets": (["omega_m", "h"], NET),
     "grf.box_mpc_h": (100.0, NOTHING),
     **{f"lpt.{name}": (value, NOTHING) for name, value in {
@@ -260,7 +266,7 @@ def test_the_table_is_complete_or_new_keys_count_by_themselves(raw: dict[str, An
     cfg = config(raw, tmp_path)
     counted = {
         "prior": leaves(cfg.simulation_key()), "data": leaves(cfg.simulation_key()), "grf": set(), "lpt": set(),
-        "lensing": leaves(cfg.simulation_key()), "model": leaves(cfg.training_key()),
+        "files": set(), "lensing": leaves(cfg.simulation_key()), "model": leaves(cfg.training_key()),
         "train": leaves(cfg.training_key()), "real": leaves(cfg.sky_key()),
         "evaluate": leaves(statement(cfg, "evaluate")["params"]), "infer": leaves(statement(cfg, "infer")["params"]),
     }  # fmt: skip

@@ -62,6 +62,8 @@ class Forward:
         depth = None if observer.depth is None else _cut(edge, observer.depth)
         self.coverage = middle
         self.arrays |= self.noise.tables
+        if cfg.from_files and cfg.files.noise == "included":
+            noise = 0.0  # the maps have theirs
         self.arrays["sigma"] = (noise * observer.sigma).astype(np.float32)
         self.arrays["weight"] = self.noise.weight(inner, depth).astype(np.float32)
         self.arrays["used"] = self.last.used(middle)

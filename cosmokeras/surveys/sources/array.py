@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosmokeras.common.errors import UserError
+from cosmokeras.observation import units
 from cosmokeras.params.own_maps import stated
 from cosmokeras.sky.pixels import USED
+from cosmokeras.sky.resampling import grid_corners, resampled
+from cosmokeras.sky.tiles import Corners, best_corners, cut, words
 from cosmokeras.surveys import image_checks, image_files
 from cosmokeras.surveys.sky import RealSky
-from cosmokeras.surveys.tiles import Corners, best_corners, cut, words
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config
@@ -41,6 +43,7 @@ def load(cfg: Config) -> RealSky:
         image_files.must_share_sky(files, cfg.pixel_arcmin)
     coverage = image_checks.observed_part(cfg, maps, coverage, where)
     maps = image_checks.clean(maps, coverage, where, whole=not lensing)
+    corners: list[list[int]] | None
     if lensing:
         image_checks.must_be_data(cfg, maps, coverage, where)
         image_checks.must_be_noisy(cfg, maps, coverage, where)
@@ -50,6 +53,11 @@ def load(cfg: Config) -> RealSky:
             f"at most {cfg.real.max_masked} of the pixels of a tile masked; masked pixels 0",
             words(len(tiles), part),
         ]
+    elif cfg.from_files:
+        maps = units.convert(cfg.files, maps, where)
+        coverage = np.ones(maps.shape[:3], np.float32)
+        tiles, corners = _as_trained(cfg, maps, where)
+        holes, steps = np.ones(tiles.shape[:3], np.float32), [f"as the maps of files, {cfg.data.size}^2 pixels"]
     else:
         _must_be_whole(cfg, maps, where)
         image_checks.must_be_data(cfg, maps, coverage, where)
@@ -214,6 +222,18 @@ def _tiles(
     holes = np.concatenate([cut(one, at, size) for one, at in zip(coverage, corners, strict=True)])
     positions = [[i, *corner] for i, at in enumerate(corners) for corner in at]
     return tiles, holes, positions, np.count_nonzero(holes >= USED) / np.count_nonzero(coverage >= USED)
+
+
+def _as_trained(cfg: Config, maps: np.ndarray, where: str) -> tuple[np.ndarray, list[list[int]] | None]:
+    """Maps as those of files without a survey are trained on: whole ones averaged to data.size, others cut."""
+    size, (height, width) = cfg.data.size, maps.shape[1:3]
+    if height != width or height < size:
+        raise UserError(f"{where}: maps of {height} x {width} pixels; must be square, of at least data.size={size}")
+    if cfg.files.periodic or cfg.files.box_mpc_h is not None:
+        return resampled(maps, height / size), None
+    corners = grid_corners(height, width, size)
+    places = [[i, y, x] for i in range(len(maps)) for y, x in corners]
+    return np.concatenate([cut(one, corners, size) for one in maps]), places
 
 
 def _must_be_whole(cfg: Config, maps: np.ndarray, where: str) -> None:

@@ -19,11 +19,11 @@ from cosmokeras.params.own_maps import stated
 from cosmokeras.readers.missing import is_missing
 from cosmokeras.sky import nulls
 from cosmokeras.sky.patches import cut_patches
+from cosmokeras.sky.tiles import words
 from cosmokeras.surveys import image_files
 from cosmokeras.surveys.healpix_checks import check_grid, check_marks, check_values, healpix_nside
 from cosmokeras.surveys.healpix_files import read_maps, read_mask
 from cosmokeras.surveys.sky import RealSky
-from cosmokeras.surveys.tiles import words
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config

@@ -19,10 +19,10 @@ import numpy as np
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.own_maps import stated
 from cosmokeras.sky.pixels import USED
+from cosmokeras.sky.tiles import cut, greedy_corners, used_part, words
 from cosmokeras.surveys import image_checks, image_files
 from cosmokeras.surveys.download.fetch import fetch_file, load_manifest
 from cosmokeras.surveys.sky import RealSky
-from cosmokeras.surveys.tiles import cut, greedy_corners, used_part, words
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config

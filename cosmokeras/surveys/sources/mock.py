@@ -30,20 +30,29 @@ def load(cfg: Config) -> RealSky:
 
 
 def _simulated(cfg: Config, number: int = 16) -> RealSky:
-    """Maps of one cosmology drawn from the prior, by the simulator that also makes the training maps."""
+    """Maps of one cosmology drawn from the prior, by the simulator that also makes the training maps.
+
+    Of maps in files they are those of one simulation of the test split.
+    """
     from cosmokeras.params.prior import sample_prior
     from cosmokeras.simulators import SPLITS, realisations, simulator
 
     module, split = simulator(cfg.data.kind), SPLITS["mock"]
-    theta = sample_prior(cfg, 1, seed=split)[0]
-    maps = module.maps(cfg, module.prepare(cfg), theta, realisations(cfg.data.seed, split, 0), number)
+    which, words = None, "A SIMULATION by the same code as the training maps, with random numbers of its own"
+    if cfg.from_files:
+        words = "A SIMULATION of the test split, in the user's files: the network was not trained on it"
+        maps, theta, which = module.prepare(cfg).of_one_simulation(number)
+        number = len(maps)
+    else:
+        theta = sample_prior(cfg, 1, seed=split)[0]
+        maps = module.maps(cfg, module.prepare(cfg), theta, realisations(cfg.data.seed, split, 0), number)
     coverage = np.ones(maps.shape[:3], np.float32)
     if cfg.kind.observed == "survey":
         from cosmokeras.observation.observe import survey_maps
         from cosmokeras.observation.ops.forward import Forward
 
         seed = int(np.random.SeedSequence([cfg.data.seed, split]).generate_state(1)[0])
-        coverage, maps = survey_maps(Forward(cfg), maps, seed)
+        coverage, maps = survey_maps(Forward(cfg), maps, seed, which)
     return RealSky(
         name="mock",
         observed=False,
@@ -53,7 +62,7 @@ def _simulated(cfg: Config, number: int = 16) -> RealSky:
         dec=np.full(number, np.nan),
         provenance={
             "kind": "simulated",
-            "statement": "A SIMULATION by the same code as the training maps, with random numbers of its own",
+            "statement": words,
             "made_by": module.__name__,
         },
         truth=dict(zip(cfg.parameter_names, theta.tolist(), strict=True)),

@@ -14,8 +14,8 @@ from astropy.io import fits
 from cosmokeras.common.errors import UserError
 from cosmokeras.observation.observer import noise_sigma
 from cosmokeras.params.config import Config
+from cosmokeras.sky.tiles import greedy_corners, masked_fraction
 from cosmokeras.surveys import RealSky, fetch, image_files
-from cosmokeras.surveys.tiles import greedy_corners, masked_fraction
 from tests.shared import Program
 
 ROOT = Path(__file__).parents[3]

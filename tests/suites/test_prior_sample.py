@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import norm, qmc
 
 from cosmokeras.common.errors import UserError
-from cosmokeras.dataset.prior_sample import (
+from cosmokeras.suites.prior_sample import (
     LEAST_EFFECTIVE,
     folds,
     must_be_enough,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosmokeras.surveys.tiles import best_corners, greedy_corners, used_part
+from cosmokeras.sky.tiles import best_corners, greedy_corners, used_part
 
 
 def grid(coverage: np.ndarray, size: int, max_masked: float) -> list[tuple[int, int]]:

@@ -1,0 +1,59 @@
+"""The prior that networks learn of a suite: that of its simulations, or the box, by drawing some of them more often.
+
+Posteriors, their coverage and their ranks are all under the law of the maps that are trained on, calibrated with and
+tested on. With `files.prior: uniform` all three are drawn again, each simulation about as often as its importance
+weight says, by systematic resampling (Kitagawa 1996, J. Comput. Graph. Stat. 5, 1), so that they follow the uniform law
+in the box. Simulations beyond the box are left out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cosmokeras.suites import prior_sample
+from cosmokeras.suites.columns import ROUNDING
+from cosmokeras.suites.groups import cosmological_columns
+
+if TYPE_CHECKING:
+    from cosmokeras.suites.suite import Suite
+
+
+def simulations(suite: Suite) -> tuple[list[int], np.ndarray]:
+    """Columns that make a cosmology, and these parameters of each simulation (groups, c): those of its first map."""
+    columns = cosmological_columns(suite.cfg)
+    first = np.unique(suite.group, return_index=True)[1]
+    return columns, suite.rows[first][:, columns]
+
+
+def inside(suite: Suite) -> np.ndarray:
+    """Whether each simulation (groups,) lies in the box."""
+    columns, theta = simulations(suite)
+    low, high = suite.cfg.bounds[columns].T
+    slack = ROUNDING * (high - low)
+    return np.all((theta >= low - slack) & (theta <= high + slack), axis=1)
+
+
+def words(suite: Suite) -> str:
+    """What prior the simulations are a sample of, for people; weights are refused where they cannot mend it."""
+    columns, theta = simulations(suite)
+    bounds, names = suite.cfg.bounds[columns], [suite.cfg.parameter_names[i] for i in columns]
+    if len(np.unique(theta, axis=0)) < prior_sample.FEWEST:
+        return f"{len(np.unique(theta, axis=0))} cosmologies: too few to tell their prior from that of the box"
+    tests, weights = prior_sample.uniformity(theta, bounds), None
+    if suite.cfg.files.prior == "uniform":
+        weights = prior_sample.uniform_weights(theta, bounds)
+        prior_sample.must_be_enough(weights)
+    return prior_sample.sentence(names, bounds, tests, weights)
+
+
+def resampled(suite: Suite, numbers: np.ndarray, seed: int) -> np.ndarray:
+    """As many maps as `numbers` (n,) of a split, each as often as the weight of its simulation says, in order."""
+    columns, theta = simulations(suite)
+    found = prior_sample.uniform_weights(theta, suite.cfg.bounds[columns])
+    prior_sample.must_be_enough(found)
+    edges = np.cumsum(found.weights[suite.group[suite.stored(numbers)]])
+    rng = np.random.default_rng(np.random.SeedSequence([seed, len(numbers)]))
+    steps = (np.arange(len(numbers)) + rng.uniform()) * (edges[-1] / len(numbers))
+    return numbers[np.minimum(np.searchsorted(edges, steps, side="right"), len(numbers) - 1)]

@@ -121,7 +121,7 @@ BAD: dict[str, tuple[Callable[[Path], None], dict[str, Any], list[str]]] = {
     ),
     "negative": (same, {"noise": "none", "units": "density"}, ["densities are positive", "log10_density"]),
     "held": (same, {"columns": {"sigma8": {"column": "Om", "holds": "S8"}}}, ["needs omega_m in files.columns"]),
-    "key": (same, {"columns": {"omega_m": {"column": 0, "rnage": [0, 1]}}}, ["did you mean 'range'?"]),
+    "key": (same, {"columns": {"omega_m": {"column": 0, "ranges": [0, 1]}}}, ["did you mean 'range'?"]),
     "constant column": (
         lambda folder: write_table(folder / "table.csv", np.full((N, 1), 0.3), ["train"] * N),
         {"columns": {"omega_m": "Om"}, "split": None}, ["files.columns.omega_m", "is 0.3 in all rows"],

@@ -21,6 +21,7 @@ CHECKS = (
     "forward",
     "grf",
     "two_parameters",
+    "few_cosmologies",
     "flow",
     "mocks",
     "surveys",

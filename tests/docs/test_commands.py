@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cosmokeras.common.backend import BACKENDS
 from cosmokeras.project import load_params
 from tests.conftest import copy_params
 from tests.docs.extract import PAGES, ROOT, commands, overrides, words
@@ -40,6 +41,8 @@ def test_make_knows_the_target(command: str) -> None:
         name, _, value = word.partition("=")
         if name == "EXTRAS":
             assert set(value.split(",")) <= set(extras), f"{command}: no such extra"
+        elif name == "BACKEND":
+            assert value in BACKENDS, f"{command}: no such backend"
         elif name != "PYTHON":
             assert word in targets, f"{command}: no such target"
 

@@ -105,6 +105,7 @@ WRONG: dict[str, list[list[str]]] = {
     "benchmarks.loading": [["--rounds", "0"], ["--out", "/proc/none"], ["--nope"]],
     "benchmarks.scaling": [["--out", "/proc/none"], ["--out", "list.yaml"], ["--nope"]],
     "benchmarks.forward": [["--rounds", "0"], ["--out", "list.yaml"], ["--nope"]],
+    "benchmarks.gpu": [["tensorflow"], ["--child", "nothing"], ["--seconds", "x"], ["--out", "list.yaml"], ["--nope"]],
     "benchmarks.random_numbers": [["--words", "none"], ["--out", "list.yaml"], ["--nope"]],
     "benchmarks.validate": [["nothing"], ["--nope"]],
     "study.domain_gap": [

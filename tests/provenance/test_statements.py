@@ -41,7 +41,7 @@ PARAMS: dict[str, tuple[Any, set[str]]] = {
         "maps": "maps.npy", "bins": ["a"], "parameters": "table.csv", "columns": {"omega_m": 0}, "layout": "map y x",
         "units": "density", "pixel_arcmin": 2.0, "box_mpc_h": 25.0, "slabs": 4, "healpix": "RING", "mask": "mask.npy",
         "max_masked": 0.1, "group": "seed", "split": "set", "fold": 1, "noise": "none", "periodic": True, "offset": 1.0,
-        "scale": 2.0, "channels": 2,
+        "scale": 2.0, "channels": 2, "prior": "uniform",
     }.items()},
     "data.targets": (["omega_m", "h"], NET),
     "grf.box_mpc_h": (100.0, NOTHING),

@@ -44,10 +44,11 @@ ON_CPU = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
 def run_child(options: Any) -> int:
     """One task in this process: a line of JSON for each result."""
     from benchmarks import gpu_cases
+    from cosmokeras.training.devices import find_devices
 
     task = options.child
     if task == "rates":
-        print(json.dumps({"device": gpu_cases.device_name()}), flush=True)
+        print(json.dumps({"device": find_devices().names[0]}), flush=True)
         for row in gpu_cases.rates(options.quick, options.seconds):
             print(json.dumps(row), flush=True)
     elif task == "efficiency":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import keras
 import numpy as np
 
 from benchmarks.peers import configure
+from benchmarks.training import keras_model
 from cosmokeras import models
 from cosmokeras.dataset.batches import fresh_maps, kept_maps
 from cosmokeras.dataset.feeders import Read, endless, training_batches
@@ -21,10 +20,10 @@ from cosmokeras.dataset.shards import Split
 from cosmokeras.models.heads import head_of
 from cosmokeras.observation.observe import observed_by
 from cosmokeras.observation.ops.counters import pick
-from cosmokeras.observation.ops.forward import Forward
+from cosmokeras.observation.ops.forward import forward_of
 from cosmokeras.params.config import Config
+from cosmokeras.training.devices import peak_memory
 from cosmokeras.training.loop import compiled_model, precision
-from cosmokeras.training.optimizer import ClippedAdamW
 
 SIGNAL = 0.01  # rms of the Gaussian maps that stand in for simulated ones: rates do not depend on it
 MAPS, BATCH = 2048, {64: 128, 128: 64, 256: 32}
@@ -69,17 +68,17 @@ def rates(quick: bool, seconds: float) -> Iterator[dict[str, Any]]:
             continue
         try:
             with precision(case.policy):
-                row = {way: _rate(case, way, quick) for way in WAYS}
+                cfg = case.config(quick)
+                row = {way: _rate(cfg, way, quick) for way in WAYS}
         except Exception as error:  # memory that does not suffice has another type on each backend
             yield {"case": vars(case), "left_out": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
             continue
-        yield {"case": vars(case), "maps_per_second": row, "peak_bytes": peak_memory()}
+        yield {"case": vars(case), "maps_per_second": row, "peak_memory_mb": peak_memory()}
 
 
-def _rate(case: Case, way: str, quick: bool) -> float:
-    cfg = case.config(quick)
+def _rate(cfg: Config, way: str, quick: bool) -> float:
     batch, seed, steps = cfg.train.batch_size, cfg.train.seed, 2 if quick else 24
-    forward = Forward(cfg)
+    forward = forward_of(cfg)
     split = gaussian_split(cfg, 4 * batch if quick else MAPS)
     if way == WAYS[0]:
         read = training_batches(kept_maps(split, batch, seed), _encoder(cfg), seed, forward.masks, batch)
@@ -89,7 +88,7 @@ def _rate(case: Case, way: str, quick: bool) -> float:
             observed = np.concatenate([observed_by(forward, array, seed) for array in split.arrays])
             split = Split([observed], split.offsets, split.theta, split.cosmology)
         read = _plain(training_batches(kept_maps(split, batch, seed), _encoder(cfg), seed, 1, batch))
-        model = _network(cfg)
+        model = keras_model(cfg, steps, "auto")
     batches = endless(read, 0)
 
     def turn() -> float:
@@ -115,13 +114,6 @@ def _encoder(cfg: Config) -> Callable[[np.ndarray], np.ndarray]:
     return lambda theta: models.encode(cfg, theta)
 
 
-def _network(cfg: Config) -> keras.Model:
-    """The network alone, compiled as the other; it takes maps of any type."""
-    model = models.build(cfg)
-    model.compile(ClippedAdamW(1e-4, clip=cfg.train.clip), head_of(cfg).loss, jit_compile="auto")
-    return model
-
-
 def gaussian_split(cfg: Config, count: int) -> Split:
     """White Gaussian maps of the right shape, in memory."""
     rng = np.random.default_rng(0)
@@ -140,7 +132,7 @@ def efficiency(quick: bool, seconds: float) -> dict[str, Any]:
     keys = {"data.kind": "grf", "data.size": size, "grf.box_mpc_h": 8.0 * size, "model.head": "mse"}
     tiny = {"model.width": 4, "model.spectrum_bins": 4} if quick else {}
     cfg = configure(keys | {"train.batch_size": batch, "train.fresh_maps": True, "train.epochs": 1} | tiny)
-    seed, forward = cfg.train.seed, Forward(cfg)
+    seed, forward = cfg.train.seed, forward_of(cfg)
     read = training_batches(fresh_maps(cfg, batch, seed), _encoder(cfg), seed, forward.masks, batch)
     rng = np.random.default_rng(1)
     theta = rng.uniform(*cfg.bounds.T, (tests, 1))
@@ -169,39 +161,10 @@ def efficiency(quick: bool, seconds: float) -> dict[str, Any]:
 def values(size: int, count: int = 8) -> dict[str, np.ndarray]:
     """Observed maps of fixed integers, and what a network of fixed weights makes of them."""
     cfg = Case("hybrid", size, "float32").config(quick=True)
-    forward, split = Forward(cfg), gaussian_split(cfg, count)
+    forward, split = forward_of(cfg), gaussian_split(cfg, count)
     which = pick(1, np.arange(count), forward.masks)
     (signal, _, keys), _ = training_batches(kept_maps(split, count, 1), _encoder(cfg), 1, forward.masks, count)(0)
     observed = keras.ops.convert_to_numpy(forward(forward.signal(signal, which), which, keys))
     network, rng = models.build(cfg), np.random.default_rng(2)
     network.set_weights([0.1 * rng.standard_normal(one.shape) for one in network.weights])
     return {"observed": observed, "network": network.predict(observed, verbose=0)}
-
-
-def peak_memory() -> int:
-    """Bytes at most on the device so far; of the process where there is none."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        found = jax.devices()[0].memory_stats()
-        if found:
-            return int(found["peak_bytes_in_use"])
-    if keras.backend.backend() == "torch":
-        import torch
-
-        if torch.cuda.is_available():
-            return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def device_name() -> str:
-    """What the backend computes on."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return str(jax.devices()[0].device_kind)
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return "cpu" if os.environ.get("CUDA_VISIBLE_DEVICES") == "" else "as TensorFlow finds"

@@ -78,7 +78,7 @@ def sample(cfg: Config, steps: int) -> tuple[np.ndarray, np.ndarray]:
     return maps, rng.standard_normal((n, len(cfg.targets)), dtype=np.float32)
 
 
-def keras_model(cfg: Config, steps: int, xla: bool) -> keras.Model:
+def keras_model(cfg: Config, steps: int, xla: bool | str) -> keras.Model:
     """Our network, compiled as the training stage does."""
     from cosmokeras import models
     from cosmokeras.models.heads import MixtureLoss

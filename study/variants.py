@@ -17,7 +17,7 @@ from cosmokeras.common.code import code_fingerprint
 from cosmokeras.common.files import atomic, work_folder
 from cosmokeras.observation.observe import finished, observed_by
 from cosmokeras.observation.observer import Observer
-from cosmokeras.observation.ops.forward import Forward
+from cosmokeras.observation.ops.forward import Forward, forward_of
 from cosmokeras.observation.ops.last_steps import LastSteps
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.project import parse_params
@@ -53,17 +53,17 @@ def clean(
 
 def as_trained(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Maps of the distribution that the network was trained on, which it has not seen."""
-    return observed_by(Forward(cfg), clean(cfg, theta, count, seed), seed)
+    return observed_by(forward_of(cfg), clean(cfg, theta, count, seed), seed)
 
 
 def gaussian(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing through Gaussian shells in place of lognormal ones of the same spectra."""
-    return observed_by(Forward(cfg), clean(cfg, theta, count, seed, gaussian_maps), seed)
+    return observed_by(forward_of(cfg), clean(cfg, theta, count, seed, gaussian_maps), seed)
 
 
 def aligned(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing with intrinsic alignments of A_IA = 1, which are not in the training maps."""
-    return observed_by(Forward(cfg), clean(changed(cfg, {"prior.a_ia": 1.0}), theta, count, seed), seed)
+    return observed_by(forward_of(cfg), clean(changed(cfg, {"prior.a_ia": 1.0}), theta, count, seed), seed)
 
 
 def noisier(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -79,12 +79,12 @@ def unmasked(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarra
 def periodic(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Lensing patches that wrap around: a grid as wide as the map, and nothing longer than it."""
     narrow = lensing.prepare(cfg, padding=1)
-    return observed_by(Forward(cfg), clean(cfg, theta, count, seed, prepared=narrow), seed)
+    return observed_by(forward_of(cfg), clean(cfg, theta, count, seed, prepared=narrow), seed)
 
 
 def zeldovich(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Slabs of particles that moved to first order in place of the second."""
-    return observed_by(Forward(cfg), clean(cfg, theta, count, seed, zeldovich_maps), seed)
+    return observed_by(forward_of(cfg), clean(cfg, theta, count, seed, zeldovich_maps), seed)
 
 
 def of_kind(other: Config) -> Variant:
@@ -96,7 +96,7 @@ def of_kind(other: Config) -> Variant:
 
     def variant(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
         own, foreign = clean(cfg, theta, count, seed), clean(other, theta, count, seed)
-        return observed_by(Forward(cfg), foreign * (_rms(own, len(theta)) / _rms(foreign, len(theta))), seed)
+        return observed_by(forward_of(cfg), foreign * (_rms(own, len(theta)) / _rms(foreign, len(theta))), seed)
 
     return variant
 

@@ -32,8 +32,8 @@ CHANGES: dict[str, dict[str, Any]] = {
         "test": TEST, "realisations": MAPS, "targets": ["omega_m", "S8"],
     },
     "files": {
-        "maps": "suite.npy", "parameters": "suite.txt", "pixel_arcmin": 2.0,
-        "columns": COLUMNS,
+        "maps": "../few-cosmologies/suite.npy", "parameters": "../few-cosmologies/suite.txt",
+        "pixel_arcmin": 2.0, "columns": COLUMNS,
     },
     "lensing": SURVEY,
     "model": {"width": 8, "spectrum_bins": 8},
@@ -64,10 +64,11 @@ def suite(folder: Path) -> None:
 def check() -> tuple[dict[str, Any], bool]:
     """Coverage of both parameters over the test cosmologies of all folds, and errors beside those of spectra."""
     hits, metrics = [], []
+    shared = work_folder("validate", "few-cosmologies")
+    if not (shared / "suite.txt").exists():
+        suite(shared)
     for fold in range(FOLDS):
         folder = work_folder("validate", f"few-cosmologies-{fold}").resolve()
-        if not (folder / "suite.txt").exists():
-            suite(folder)
         changes = CHANGES | {"files": CHANGES["files"] | {"fold": fold}}
         run_in(folder, changed_params(changes), ("generate", "train", "evaluate"))
         metrics.append(json.loads((folder / "metrics" / "evaluate.json").read_text()))

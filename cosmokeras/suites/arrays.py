@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import glob
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from cosmokeras.common.errors import UserError
-from cosmokeras.readers import array_files, headers
+from cosmokeras.readers import array_files, fits_images
 
 CHECKED = 64  # files of a list whose shape is looked at when it is opened; of the others when they are read
 PACKED = (".gz", ".bz2", ".fz")
@@ -173,20 +172,13 @@ def _fits(path: Path, key: str | None, whole: bool) -> Any:
     """The image in a FITS file; not `whole`: mapped, and None where it is packed or scaled."""
     from astropy.io import fits
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore")
-        warnings.filterwarnings("error", message=".*truncated.*")
-        with fits.open(path, memmap=False) as file:
-            images = [i for i, hdu in enumerate(file) if hdu.is_image and hdu.shape]
-            if not images:
-                raise UserError(f"{path}: a FITS file without an image; maps of the sphere are for files.healpix")
-            hdu = file[headers.choose(path, [file[i].name for i in images], images, key, "images")]
-            if whole:
-                return np.asarray(hdu.data)
-            scaled = {"BSCALE", "BZERO", "BLANK"} & set(hdu.header)
-            if path.name.lower().endswith(PACKED) or isinstance(hdu, fits.CompImageHDU) or scaled:
-                return None
-            stored, place, shape = DTYPES[hdu.header["BITPIX"]], hdu.fileinfo()["datLoc"], hdu.shape
+    with fits_images.image(path, key, "maps of the sphere are for files.healpix") as (hdu, _):
+        if whole:
+            return np.asarray(hdu.data)
+        scaled = {"BSCALE", "BZERO", "BLANK"} & set(hdu.header)
+        if path.name.lower().endswith(PACKED) or isinstance(hdu, fits.CompImageHDU) or scaled:
+            return None
+        stored, place, shape = DTYPES[hdu.header["BITPIX"]], hdu.fileinfo()["datLoc"], hdu.shape
     return np.memmap(path, stored, "r", place, shape)
 
 

@@ -35,25 +35,27 @@ def inside(suite: Suite) -> np.ndarray:
     return np.all((theta >= low - slack) & (theta <= high + slack), axis=1)
 
 
+def weights(suite: Suite) -> prior_sample.Weights:
+    """Weights that make the simulations uniform in the box; refused where they cannot."""
+    columns, theta = simulations(suite)
+    found = prior_sample.uniform_weights(theta, suite.cfg.bounds[columns])
+    prior_sample.must_be_enough(found)
+    return found
+
+
 def words(suite: Suite) -> str:
-    """What prior the simulations are a sample of, for people; weights are refused where they cannot mend it."""
+    """What prior the simulations are a sample of, for people."""
     columns, theta = simulations(suite)
     bounds, names = suite.cfg.bounds[columns], [suite.cfg.parameter_names[i] for i in columns]
     if len(np.unique(theta, axis=0)) < prior_sample.FEWEST:
         return f"{len(np.unique(theta, axis=0))} cosmologies: too few to tell their prior from that of the box"
-    tests, weights = prior_sample.uniformity(theta, bounds), None
-    if suite.cfg.files.prior == "uniform":
-        weights = prior_sample.uniform_weights(theta, bounds)
-        prior_sample.must_be_enough(weights)
-    return prior_sample.sentence(names, bounds, tests, weights)
+    found = suite.weights if suite.cfg.files.prior == "uniform" else None
+    return prior_sample.sentence(names, bounds, prior_sample.uniformity(theta, bounds), found)
 
 
 def resampled(suite: Suite, numbers: np.ndarray, seed: int) -> np.ndarray:
     """As many maps as `numbers` (n,) of a split, each as often as the weight of its simulation says, in order."""
-    columns, theta = simulations(suite)
-    found = prior_sample.uniform_weights(theta, suite.cfg.bounds[columns])
-    prior_sample.must_be_enough(found)
-    edges = np.cumsum(found.weights[suite.group[suite.stored(numbers)]])
+    edges = np.cumsum(suite.weights.weights[suite.group[suite.stored(numbers)]])
     rng = np.random.default_rng(np.random.SeedSequence([seed, len(numbers)]))
     steps = (np.arange(len(numbers)) + rng.uniform()) * (edges[-1] / len(numbers))
     return numbers[np.minimum(np.searchsorted(edges, steps, side="right"), len(numbers) - 1)]

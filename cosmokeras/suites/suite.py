@@ -15,6 +15,7 @@ from cosmokeras.sky.resampling import grid_corners, resampled, unpack
 from cosmokeras.suites import checks, groups, layout, prior, sphere
 from cosmokeras.suites.arrays import Stack
 from cosmokeras.suites.layout import Layout
+from cosmokeras.suites.prior_sample import Weights
 
 BLOCK = 2**22  # numbers that are read together where all maps are gone through
 
@@ -158,6 +159,11 @@ class Suite:
         some = max(1, BLOCK // (self.cfg.data.size**2 * self.cfg.channels))
         for start in range(0, len(indices), some):
             yield self.read(indices[start : start + some])
+
+    @cached_property
+    def weights(self) -> Weights:
+        """Of the simulations (groups,), for files.prior=uniform."""
+        return prior.weights(self)
 
     @cached_property
     def chosen(self) -> dict[str, np.ndarray]:

@@ -6,7 +6,6 @@ the file, the problem and the remedy.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -15,7 +14,7 @@ import numpy as np
 
 from cosmokeras.common import files
 from cosmokeras.common.errors import UserError
-from cosmokeras.readers import array_files, headers
+from cosmokeras.readers import array_files, fits_images, headers
 from cosmokeras.sky.pixels import USED
 
 if TYPE_CHECKING:
@@ -94,19 +93,9 @@ def _read_fits(path: Path, key: str | None) -> Stored:
     from astropy.io import fits
 
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore")
-            warnings.filterwarnings("error", message=".*truncated.*")
-            with fits.open(path, memmap=False) as file:
-                images = [i for i, hdu in enumerate(file) if hdu.is_image and hdu.shape]
-                if not images:
-                    raise UserError(
-                        f"{path}: a FITS file without an image; HEALPix tables are for other sources of real.source"
-                    )
-                number = headers.choose(path, [file[i].name for i in images], images, key, "images")
-                hdu = file[number]
-                compressed = isinstance(hdu, fits.CompImageHDU)
-                array, header = np.asarray(hdu.data), hdu.header.copy()
+        with fits_images.image(path, key, "HEALPix tables are for other sources of real.source") as (hdu, number):
+            compressed = isinstance(hdu, fits.CompImageHDU)
+            array, header = np.asarray(hdu.data), hdu.header.copy()
             return Stored(array, header, compressed, quantised=compressed and _quantised(path, number))
     except UserError:
         raise

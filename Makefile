@@ -61,12 +61,12 @@ stale: $(BASE_STAMP)  ## for each stage whether its result, as dvc.lock has it, 
 
 check: $(DEV_STAMP) lint  ## linters, types and the quick tests, in three minutes: before a commit
 	@$(DVC) pull data.dvc
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow and not long"
 
-test: $(DEV_STAMP) lint  ## linters and all tests
+test: $(DEV_STAMP) lint  ## linters and all tests but those marked long
 	@$(DVC) pull data.dvc
 	@$(SLURM_PARTS) || { [ "$$(id -u)" = 0 ] && $(INSTALL_SLURM); } >/dev/null 2>&1 || true
-	@$(PYTEST) $$( $(SLURM_PARTS) || echo --ignore tests/slurm )
+	@$(PYTEST) -m "not long" $$( $(SLURM_PARTS) || echo --ignore tests/slurm )
 	@$(SLURM_PARTS) || echo "$(NO_SLURM)"
 
 test-slurm: $(DEV_STAMP)  ## jobs on a Slurm of two nodes that it starts here (root on Debian: installed where it is missing)
@@ -95,7 +95,8 @@ physics: $(BASE_STAMP)  ## pictures of what each simulator makes, beside theory,
 	@$(DVC) pull data.dvc
 	@$(VENV) -m study.physics_check
 
-validate: $(DEV_STAMP)  ## slow checks of the whole pipeline against their bars (two to three hours; needs `make repro` first)
+validate: $(DEV_STAMP)  ## tests marked long, and slow checks of the whole pipeline against their bars (two to three hours; needs `make repro` first)
+	@$(PYTEST) -m long
 	@$(VENV) -m benchmarks.validate
 
 bench: $(DEV_STAMP)  ## maps per second of simulators, training (beside other people's, where installed) and loading; learning rates of many devices

@@ -22,6 +22,7 @@ CHECKS = (
     "grf",
     "two_parameters",
     "few_cosmologies",
+    "fair",
     "flow",
     "mocks",
     "surveys",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 SAMPLES, PATCH_SAMPLES = 4000, 1000  # of the posterior of all patches together, and of each in the picture
 SHOWN = 12  # patches in the picture
+CHAINS = Path("outputs/chains")
 
 
 def main(args: Namespace) -> None:
@@ -73,6 +76,7 @@ def main(args: Namespace) -> None:
     write_json(cli.METRICS / "infer.json", metrics)
     table = summary.patch_table(est.parameters, posterior, combined, (sky.ra, sky.dec), p_patch, verdict.p)
     write_text("outputs/posterior.csv", table)
+    write_chains(est, obs)
     figure_data.save(
         "infer", title=title, names=est.parameters, bounds=np.asarray(est.bounds), unit=est.cfg.kind.unit,
         patch_samples=drawn_samples(posterior, len(est.parameters)), combined=combined, maps=sky.maps[:SHOWN],
@@ -84,6 +88,16 @@ def main(args: Namespace) -> None:
     for name, m in result.items():
         pull = f", truth {m['truth']:.4f}, pull {m['pull']:+.2f}" if "truth" in m else ""
         print(f"{title}: {name} = {m['mean']:.4f} +- {m['std']:.4f} from {len(obs)} patches{pull}")
+
+
+def write_chains(est: Estimator, obs: np.ndarray) -> None:
+    """Samples of the posterior of all patches, and of each, in files that GetDist reads."""
+    from cosmokeras.inference.chains import map_chains
+
+    shutil.rmtree(CHAINS, ignore_errors=True)  # there may have been more patches
+    est.chain(obs, SAMPLES, seed=0).write(CHAINS / "combined")
+    for i, one in enumerate(map_chains(est, obs, PATCH_SAMPLES, seed=0)):
+        one.write(CHAINS / f"patch_{i:04d}")
 
 
 def warn_of_unlikely(words: str, p: float, settings: Any, off: dict[str, float]) -> None:

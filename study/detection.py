@@ -77,7 +77,7 @@ class SpectraChi2:
     @classmethod
     def fit(cls, features: np.ndarray, theta: np.ndarray, bounds: np.ndarray, kept: int, nodes: np.ndarray) -> Any:
         """From features (n, f) of maps at theta (n, p), for the parameters `nodes` (m, p)."""
-        from cosmokeras.inference.misspecification import FeatureModel
+        from cosmokeras.inference.feature_model import FeatureModel
 
         model = FeatureModel.from_maps(features[:, :kept], theta, bounds, np.array([kept, 0, 0]))
         return cls(*model.mean_and_sigma(nodes), model.whiten, kept)

@@ -3,22 +3,22 @@
     python -m study.null_distribution [SETTING ...]
 
 prints how often surveys that are like the training maps get p < 0.05, which should be 5 %, for several values of a
-setting of `cosmokeras.inference.misspecification`: at both edges and in the middle of the prior. It is more often where
-the null distribution is not that of the survey: resampled from maps of other parameters, of too few maps, or about a
-mean that the polynomial does not follow.
+setting of `cosmokeras.inference.misspecification` or `feature_model`: for surveys from the prior, and at both edges and
+in the middle of it. It is more often where the null distribution is not that of the survey: of other parameters, of too
+few maps, or about a mean that the polynomial does not follow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 import numpy as np
 from scipy import fft
 
 from cosmokeras.common import cli
-from cosmokeras.inference import misspecification, shapes
+from cosmokeras.inference import feature_model, misspecification, shapes
 from cosmokeras.inference.measures import Measures, bands
 from cosmokeras.inference.misspecification import SurveyReference
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
@@ -28,13 +28,14 @@ BOUNDS = np.array([[0.5, 1.5]])  # of the rms of fields, in units of the noise
 K = wavenumbers(SIZE, 1.0)
 TWICE = np.where(np.isin(np.arange(SIZE // 2 + 1), [0, SIZE // 2]), 1, 2)
 SKEW = 0.15
-PATCHES, SURVEYS = 16, 60  # surveys of each rms below; rates over all 180 are known to 1.6 %
-RMS = (0.5, 1.0, 1.5)  # rms of the surveys' fields
+PATCHES, SURVEYS = 16, 400  # rates over all of them are known to 1.1 %
+EDGE = 0.1  # of the prior on either side, which `WHERE` calls its edges
+WHERE = ("everywhere", "at the edges", "elsewhere")
 MAPS = 4000, 2000  # of the training and of the validation set
 FEW = 40  # training maps to which MAPS_PER_TERM makes a difference
 LEVEL = 0.05
 SEED = 17
-Rates = Iterator[tuple[str, np.ndarray]]  # value of a setting, and false alarms at each RMS
+Rates = Iterator[tuple[str, np.ndarray]]  # value of a setting, and false alarms by WHERE
 
 
 def simulate(
@@ -61,11 +62,12 @@ def summaries(maps: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Sets:
-    """Features (n, f) and parameters (n, p) of maps, and features (RMS, surveys, patches, f) of surveys."""
+    """Features (n, f) and parameters (n, p) of maps, and features (surveys, patches, f) of surveys and their rms."""
 
     training: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray]
     surveys: np.ndarray
+    rms: np.ndarray
     sizes: np.ndarray
 
     @classmethod
@@ -76,54 +78,73 @@ class Sets:
         training, validation = (simulate(values, rng) for values in theta)
         weights = shapes.signal_weights(shapes.smoothed_channels(training))
         measures = Measures.fit(weights, summaries(training), bands(SIZE))
-        skies = simulate(np.repeat(RMS, surveys * PATCHES), rng)
+        rms = rng.uniform(BOUNDS[0, 0], BOUNDS[0, 1], surveys)
+        skies = simulate(np.repeat(rms, PATCHES), rng)
         return cls(
             training=(measures(training, summaries(training)), theta[0][:, None]),
             validation=(measures(validation, summaries(validation)), theta[1][:, None]),
-            surveys=measures(skies, summaries(skies)).reshape(len(RMS), surveys, PATCHES, -1),
+            surveys=measures(skies, summaries(skies)).reshape(surveys, PATCHES, -1),
+            rms=rms,
             sizes=measures.sizes,
         )
 
 
 def false_alarms(sets: Sets, training: int | None = None) -> np.ndarray:
-    """Part of the surveys at each of RMS with p < LEVEL, under the settings of the moment."""
+    """Part of the surveys with p < LEVEL, by WHERE, under the settings of the moment."""
     features, theta = (x[:training] for x in sets.training)
     reference = SurveyReference.fit((features, theta), sets.validation, BOUNDS, sets.sizes)
-    return np.array([np.mean([reference.judge(survey).p < LEVEL for survey in surveys]) for surveys in sets.surveys])
+    alarms = np.array([reference.judge(survey).p < LEVEL for survey in sets.surveys])
+    edge = np.abs(sets.rms - BOUNDS.mean()) > (0.5 - EDGE) * np.ptp(BOUNDS)
+    return np.array([alarms.mean(), alarms[edge].mean(), alarms[~edge].mean()])
 
 
-def neighbours(sets: Sets) -> Rates:
-    """NEIGHBOUR_FRACTION and MIN_NEIGHBOURS: the number of validation maps that surveys are resampled from."""
-    total = len(sets.validation[1])
-    for count in (50, 500, total):
-        with patch.multiple(misspecification, NEIGHBOUR_FRACTION=count / total, MIN_NEIGHBOURS=1):
-            yield f"{count} of {total} maps", false_alarms(sets)
+def calibration_maps(sets: Sets) -> Rates:
+    """Not a setting: how many validation maps the surveys of the null distribution are put together of."""
+    features, theta = sets.validation
+    for number in (len(theta) // 4, len(theta)):
+        yield f"{number} maps", false_alarms(replace(sets, validation=(features[:number], theta[:number])))
+
+
+def matched(sets: Sets) -> Rates:
+    """MATCHED: the part of these surveys that a survey is compared with, nearest in parameters."""
+    for part in (0.1, 0.25, 1.0):
+        with patch.multiple(misspecification, MATCHED=part):
+            yield f"{part:.0%} of them", false_alarms(sets)
+
+
+def window(sets: Sets) -> Rates:
+    """WINDOW: of how many validation maps for each patch these surveys are drawn."""
+    for number in (1, 2, 8):
+        with patch.multiple(misspecification, WINDOW=number):
+            yield f"{number} times the patches", false_alarms(sets)
 
 
 def degree(sets: Sets) -> Rates:
     """DEGREE of the polynomials of the mean, for one parameter."""
     for number in (2, 4, 6):
-        with patch.multiple(misspecification, DEGREE={1: number}):
+        with patch.multiple(feature_model, DEGREE={1: number}):
             yield f"degree {number}", false_alarms(sets)
 
 
 def maps_per_term(sets: Sets) -> Rates:
     """MAPS_PER_TERM, which lowers the degree of the mean where training maps are few."""
     for number in (1, 8, 16):
-        with patch.multiple(misspecification, MAPS_PER_TERM=number):
+        with patch.multiple(feature_model, MAPS_PER_TERM=number):
             yield f"{number} for {FEW} maps", false_alarms(sets, FEW)
 
 
 def training_maps(sets: Sets) -> Rates:
     """Not a setting: how many training maps the test takes, for each coefficient of the mean."""
-    terms = misspecification.DEGREE[1] + 1
+    terms = feature_model.DEGREE[1] + 1
     for ratio in (2, 8, 64):
-        with patch.multiple(misspecification, MAPS_PER_TERM=1):
+        with patch.multiple(feature_model, MAPS_PER_TERM=1):
             yield f"{ratio} maps per term", false_alarms(sets, ratio * terms)
 
 
 SETTINGS: dict[str, Callable[[Sets], Rates]] = {
-    "neighbours": neighbours,
+    "calibration_maps": calibration_maps,
+    "matched": matched,
+    "window": window,
     "degree": degree,
     "maps_per_term": maps_per_term,
     "training_maps": training_maps,
@@ -140,7 +161,7 @@ def main() -> int:
     sets = Sets.simulated()
     for name in options.settings or SETTINGS:
         for value, rates in SETTINGS[name](sets):
-            shown = [f"{rate:.1%} at {rms:g}" for rate, rms in zip(rates, RMS, strict=True)]
+            shown = [f"{rate:.1%} {where}" for rate, where in zip(rates, WHERE, strict=True)]
             print(f"{value:>20}: {', '.join(shown)}", flush=True)
     return 0
 

@@ -6,20 +6,18 @@ knows few cosmologies, and has learned their sample as its prior, still means it
 
 from __future__ import annotations
 
-import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cosmokeras.common import figure_data
 from cosmokeras.common.files import work_folder
 from cosmokeras.params.prior import sample_prior
 from cosmokeras.project import load_params
 from cosmokeras.simulators import realisations, simulator
+from study import folds
 from study.bars import bar
-from study.runs import ROOT, changed_params, run_in
+from study.runs import ROOT, changed_params
 
 COUNT, MAPS, SIZE = 101, 48, 32
 FOLDS, TEST, VALIDATION = 5, 20, 16
@@ -32,7 +30,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "test": TEST, "realisations": MAPS, "targets": ["omega_m", "S8"],
     },
     "files": {
-        "maps": "../few-cosmologies/suite.npy", "parameters": "../few-cosmologies/suite.txt",
+        "maps": "suite.npy", "parameters": "suite.txt",
         "pixel_arcmin": 2.0, "columns": COLUMNS,
     },
     "lensing": SURVEY,
@@ -41,7 +39,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "evaluate": {"spectrum_bins": 8},
 }  # fmt: skip
 SPREAD = 0.05  # bar of the coverage
-RESAMPLES = 1000
 
 
 def suite(folder: Path) -> None:
@@ -63,39 +60,14 @@ def suite(folder: Path) -> None:
 
 def check() -> tuple[dict[str, Any], bool]:
     """Coverage of both parameters over the test cosmologies of all folds, and errors beside those of spectra."""
-    hits, metrics = [], []
-    shared = work_folder("validate", "few-cosmologies")
+    shared = work_folder("validate", "few-cosmologies").resolve()
     if not (shared / "suite.txt").exists():
         suite(shared)
-    for fold in range(FOLDS):
-        folder = work_folder("validate", f"few-cosmologies-{fold}").resolve()
-        changes = CHANGES | {"files": CHANGES["files"] | {"fold": fold}}
-        run_in(folder, changed_params(changes), ("generate", "train", "evaluate"))
-        metrics.append(json.loads((folder / "metrics" / "evaluate.json").read_text()))
-        with contextlib.chdir(folder):
-            kept = figure_data.load("evaluate")
-        inside = np.abs(np.asarray(kept["pit"]) - 0.5) < 0.34
-        cosmology = np.asarray(kept["cosmology"])
-        hits += [inside[cosmology == one].mean(axis=0) for one in np.unique(cosmology)]
-    each = np.array(hits)  # (cosmologies, 2)
-    rng = np.random.default_rng(0)
-    error = np.std([each[rng.integers(0, len(each), len(each))].mean(axis=0) for _ in range(RESAMPLES)], axis=0)
-    found: dict[str, Any] = {"cosmologies": len(each), "folds": FOLDS}
+    params = folds.anywhere(changed_params(CHANGES), shared)
+    found = folds.pooled(folds.run_folds("few-cosmologies", params, range(FOLDS)))
     good = []
-    for name, value, scatter in zip(BOX, each.mean(axis=0), error, strict=True):
-        rmse, spectra = (_pooled(metrics, name, key) for key in ("rmse", "baseline_rmse"))
-        found[name] = {
-            "coverage_68": round(float(value), 4), "coverage_68_std": round(float(scatter), 4),
-            "rmse": round(rmse, 4), "baseline_rmse": round(spectra, 4),
-        }  # fmt: skip
+    for name in BOX:
         words = f"{COUNT} cosmologies in files: {name}.coverage_68"
-        good.append(bar(words, float(value), 0.68 - SPREAD, 0.68 + SPREAD))
-    scores = [m["fair_phase1"] for m in metrics]
-    found["fair_phase1"] = {way: round(float(np.mean([one[way] for one in scores])), 3) for way in scores[0]}
+        good.append(bar(words, found[name]["coverage_68"], 0.68 - SPREAD, 0.68 + SPREAD))
     print(f"     phase-1 score: {found['fair_phase1']}", flush=True)
     return found, all(good)
-
-
-def _pooled(metrics: list[dict[str, Any]], name: str, key: str) -> float:
-    """An error over all folds."""
-    return float(np.sqrt(np.mean([one[name][key] ** 2 for one in metrics])))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import kstest
 from tqdm import tqdm
 
 from study.bars import bar
@@ -19,10 +20,13 @@ ROOT = Path(__file__).parents[2]
 SKIES, PATCHES = 400, (4, 16, 64)
 TOGETHER = 20  # skies simulated at once
 SEED = 31_000_003
-TESTED, OF_PATCHES = 200, 16  # skies whose p-value is computed
+OF_PATCHES, LARGE = 16, 117  # patches of a survey; LARGE as many as the committed mock sky has
+LIKE_TRAINING = {OF_PATCHES: 1000, LARGE: 200}  # surveys like those of training, whose p-values must be uniform
+TESTED = 200  # surveys of each other kind
 FAINT = 0.25  # Omega_m below which 16 patches of DES noise hardly constrain non-Gaussianity
 COSMOLOGIES = 400  # of the maps that say how far apart Gaussian and lognormal maps are
 LEVEL = 0.01
+SPREAD = {0.05: 0.01, 0.01: 0.006}  # bars of the rates of false alarms
 
 
 def check() -> tuple[dict[str, Any], bool]:
@@ -34,13 +38,15 @@ def check() -> tuple[dict[str, Any], bool]:
     theta = sample_prior(est.cfg, SKIES, SEED)
     found: dict[str, Any] = {}
     good = covered(est, theta, found)
+    for count, number in LIKE_TRAINING.items():
+        p = p_values(est, sample_prior(est.cfg, number, SEED + count), variants.as_trained, count)
+        good += uniform(p, count, found)
     column = est.cfg.parameter_names.index("omega_m")
     bright = theta[:TESTED, column] > FAINT
-    for name, variant in (("home", variants.as_trained), ("gaussian", variants.gaussian), ("noise", variants.noisier)):
-        p = p_values(est, theta[:TESTED], variant)
+    for name, variant in (("gaussian", variants.gaussian), ("noise", variants.noisier)):
+        p = p_values(est, theta[:TESTED], variant, OF_PATCHES)
         found[name] = {f"alarms_{level}": round(float(np.mean(p < level)), 4) for level in (0.01, 0.05)}
         found[name]["alarms_0.01_bright"] = round(float(np.mean(p[bright] < 0.01)), 4)
-    good.append(bar("skies like those of training: alarms at 0.05", found["home"]["alarms_0.05"], 0.0, 0.1))
     good.append(bar("noise up by 20 %: alarms at 0.01", found["noise"]["alarms_0.01"], 0.9, 1))
     found["gaussian"]["ceiling"] = round(linear_power(est, variants.as_trained, variants.gaussian), 4)
     reason = f"the power of the best linear test is {found['gaussian']['ceiling']:.1%}"
@@ -74,13 +80,26 @@ def covered(est: Any, theta: np.ndarray, found: dict[str, Any]) -> list[bool]:
     return good
 
 
-def p_values(est: Any, theta: np.ndarray, variant: Any) -> np.ndarray:
-    """p-values of surveys of OF_PATCHES maps."""
+def uniform(p: np.ndarray, count: int, found: dict[str, Any]) -> list[bool]:
+    """Rates of false alarms of surveys of `count` patches, and whether their p-values are uniform."""
+    rates = {level: float(np.mean(p <= level)) for level in SPREAD}
+    ks = float(kstest(p, "uniform").pvalue)
+    found[f"home_{count}_patches"] = {"surveys": len(p), "ks_p": round(ks, 5)} | {
+        f"alarms_{level}": round(rate, 4) for level, rate in rates.items()
+    }
+    words = f"{len(p)} surveys of {count} patches like those of training"
+    good = [bar(f"{words}: alarms at {level}", rate, level - SPREAD[level], level + SPREAD[level])
+            for level, rate in rates.items()]  # fmt: skip
+    return [*good, bar(f"{words}: p-values uniform, Kolmogorov-Smirnov p", ks, 0.01, 1)]
+
+
+def p_values(est: Any, theta: np.ndarray, variant: Any, patches: int) -> np.ndarray:
+    """p-values of surveys of so many maps at theta (n, p)."""
     p = []
-    for first in range(0, len(theta), TOGETHER):
+    for first in tqdm(range(0, len(theta), TOGETHER), desc=f"surveys of {patches}"):
         rows = theta[first : first + TOGETHER]
-        maps = variant(est.cfg, rows, OF_PATCHES, SEED + 7 + first)
-        p += [est.judge(sky).p for sky in maps.reshape(len(rows), OF_PATCHES, *maps.shape[1:])]
+        maps = variant(est.cfg, rows, patches, SEED + 7 + first)
+        p += [est.judge(sky).p for sky in maps.reshape(len(rows), patches, *maps.shape[1:])]
     return np.array(p)
 
 
@@ -94,7 +113,7 @@ def linear_power(est: Any, null: Any, alternative: Any) -> float:
 
     from cosmokeras import sample_prior
     from cosmokeras.inference import regression
-    from cosmokeras.inference.misspecification import DEGREE
+    from cosmokeras.inference.feature_model import DEGREE
 
     cfg, degree = est.cfg, DEGREE.get(len(est.cfg.parameter_names), 2)
     theta = sample_prior(cfg, COSMOLOGIES, SEED + 1)

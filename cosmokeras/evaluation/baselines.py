@@ -15,6 +15,7 @@ from cosmokeras.inference.derived import with_s8
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.features import observed_features, spectra
 from cosmokeras.observation.ops.forward import forward_of
+from cosmokeras.suites.prior import log_prior
 
 NOISE = 4_000_037  # seeds of noise that nothing else uses
 NOISE_REALISATIONS = 8  # of each training map
@@ -47,12 +48,13 @@ def baseline_estimates(
     train = observed_features(training, forward, features, seeds).reshape(realisations * len(training), -1)
     held_out, test = observed_features(validation, forward, features, seeds[:1])[0], features(obs)
     theta = np.tile(training.theta, (realisations, 1))
+    law = log_prior(cfg, training.theta)  # networks learn it from their maps
 
     def targets(theta: np.ndarray) -> np.ndarray:
         return with_s8(est.parameters, theta[:, cfg.target_columns])
 
     def likelihood(train: np.ndarray, held_out: np.ndarray, test: np.ndarray) -> Estimates:
-        model = GaussianLikelihood.fit(train, theta, cfg.bounds, len(training))
+        model = GaussianLikelihood.fit(train, theta, cfg.bounds, len(training), law)
         known, found = (Estimates(*model.posterior_moments(cfg, x, targets)) for x in (held_out, test))
         return calibrated(found, known, y_held_out)
 

@@ -15,6 +15,7 @@ from cosmokeras.inference import regression
 from cosmokeras.params.config import Config
 from cosmokeras.params.prior import sample_prior
 
+LogPrior = Callable[[np.ndarray], np.ndarray]
 # Prior samples on which the likelihood is evaluated, by number of free parameters, else MANY_NODES: with 16 times as
 # many, means change by less than 1 % of the posterior's standard deviation (`python -m study.posterior_nodes`).
 NODES = {1: 400}
@@ -38,10 +39,16 @@ class GaussianLikelihood:
     log_variance: np.ndarray
     whiten: np.ndarray
     freedom: float = 1e12  # degrees of freedom: the Gaussian limit
+    log_prior: LogPrior | None = None  # log density in the box, up to a constant; None: uniform
 
     @classmethod
     def fit(
-        cls, features: np.ndarray, theta: np.ndarray, bounds: np.ndarray, maps: int | None = None
+        cls,
+        features: np.ndarray,
+        theta: np.ndarray,
+        bounds: np.ndarray,
+        maps: int | None = None,
+        log_prior: LogPrior | None = None,
     ) -> GaussianLikelihood:
         """Smooth mean and scatter by least squares, and the correlation of the residuals.
 
@@ -49,6 +56,7 @@ class GaussianLikelihood:
         ----------
         features : (n, f) at theta (n, p)
         maps : how many of them are independent, where several are noise realisations of one map; all n unless given
+        log_prior : of the posterior, (nodes,) at theta (nodes, p), up to a constant; uniform in `bounds` unless given
         """
         maps = maps or len(features)
         mean, log_variance, standard = regression.fit(features, theta, bounds, cls._degree(theta.shape[1]))
@@ -56,7 +64,9 @@ class GaussianLikelihood:
         log_variance[0] += np.log(maps / freedom)  # unbiased: the mean's own terms are degrees of freedom
         correlation = regression.shrunk(np.atleast_2d(np.corrcoef(standard.T)), maps)
         whiten = np.linalg.inv(np.linalg.cholesky(correlation))
-        return cls(bounds=bounds, mean=mean, log_variance=log_variance, whiten=whiten, freedom=freedom)
+        return cls(
+            bounds=bounds, mean=mean, log_variance=log_variance, whiten=whiten, freedom=freedom, log_prior=log_prior
+        )
 
     @staticmethod
     def _degree(p: int) -> int:
@@ -85,7 +95,7 @@ class GaussianLikelihood:
     ) -> np.ndarray:
         """Posterior means (n, q) of numbers `derived` (nodes, q) from the free parameters (nodes, p).
 
-        By self-normalised importance sampling from the prior.
+        By self-normalised importance sampling from the box.
         """
         return self.posterior_moments(cfg, features, derived)[0]
 
@@ -100,9 +110,10 @@ class GaussianLikelihood:
         p = len(self.bounds)
         theta = sample_prior(cfg, NODES.get(p, MANY_NODES), seed=0)
         values, means, squares = derived(theta), [], []
+        prior = 0.0 if self.log_prior is None else self.log_prior(theta)
         centre = values.mean(axis=0)  # of the squares, which would cancel to no digits about 0
         for start in range(0, len(features), BLOCK):
-            log_l = self.log_likelihood(features[start : start + BLOCK], theta)
+            log_l = self.log_likelihood(features[start : start + BLOCK], theta) + prior
             weight = np.exp(log_l - log_l.max(axis=1, keepdims=True))
             total = weight.sum(axis=1, keepdims=True)
             means.append(weight @ values / total)

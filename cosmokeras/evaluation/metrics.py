@@ -73,7 +73,9 @@ def evaluate(
     baselines = baseline_estimates(est, training, validation, obs, settings.spectrum_bins)
     posteriors = {"mean": mean, "pit": pit, "samples": samples}
     means = {name: one.mean for name, one in baselines.items()}
-    metrics: dict[str, Any] = parameter_metrics(est, truth, posteriors, means, test.cosmology)
+    metrics: dict[str, Any] = parameter_metrics(
+        est, truth, posteriors, means, test.cosmology, _prior_std(est, training)
+    )
     s8 = with_s8(est.parameters, samples)[..., len(est.parameters) :]
     own = Estimates(np.hstack([mean, s8.mean(axis=1)]), np.hstack([std, s8.std(axis=1)]))
     true, names = with_s8(est.parameters, truth), names_with_s8(est.parameters)
@@ -118,6 +120,7 @@ def parameter_metrics(
     posteriors: dict[str, np.ndarray],
     baselines: dict[str, np.ndarray],
     cosmology: np.ndarray,
+    prior_std: np.ndarray,
 ) -> dict[str, dict[str, float]]:
     """Metrics of each target, and of S8 where they have it.
 
@@ -127,6 +130,7 @@ def parameter_metrics(
     posteriors : `mean` (n, d), `pit` (n, d) and `samples` (n, s, d) of the network's posteriors
     baselines : estimates that the network is compared with, (n, q) with S8 behind the targets; see `baseline_estimates`
     cosmology : (n,) whose map it is
+    prior_std : (d,) standard deviation of the targets under the prior
     """
     d, names = len(est.parameters), (*est.parameters, "S8")
     true, samples = with_s8(est.parameters, truth), with_s8(est.parameters, posteriors["samples"])
@@ -140,7 +144,7 @@ def parameter_metrics(
         "gain_likelihood": baselines["likelihood"],
         "gain_higher_order": better(baselines["higher_order_likelihood"], baselines["higher_order_network"], true),
     }
-    spread = np.concatenate([prior_rmse(est.bounds), np.std(true[:, d:], axis=0)])
+    spread = np.concatenate([prior_std, np.std(true[:, d:], axis=0)])
     chi2, rank_p = rank_test(ranks(samples, true), samples.shape[1], cosmology)
     gains = {name: gain(estimates - true, mean - true, cosmology) for name, estimates in best.items()}
     values = {
@@ -162,6 +166,13 @@ def parameter_metrics(
     if "limit" in other:
         values |= {"limit_rmse": other["limit"], "efficiency": other["limit"] / error}
     return {names[j]: {key: round(float(row[j]), 6) for key, row in values.items()} for j in range(true.shape[1])}
+
+
+def _prior_std(est: Estimator, training: Split) -> np.ndarray:
+    """Standard deviation (d,) of the targets under the prior; of maps in files, that of the sample."""
+    if est.cfg.from_files:
+        return np.std(training.theta[:, est.cfg.target_columns], axis=0)
+    return prior_rmse(est.bounds)
 
 
 def gaussian_nll(residuals: np.ndarray, estimates: np.ndarray, truth: np.ndarray, bounds: np.ndarray) -> float:

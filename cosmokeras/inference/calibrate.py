@@ -16,7 +16,6 @@ from cosmokeras.dataset.observed import BATCH, observed_blocks
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference.combination import Response
 from cosmokeras.inference.estimator import Estimator
-from cosmokeras.inference.features import observed_features
 from cosmokeras.inference.measures import Measures, kept_bands
 from cosmokeras.inference.misspecification import MapReference, SurveyReference
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
@@ -24,7 +23,9 @@ from cosmokeras.inference.shapes import signal_weights, smoothed_channels
 from cosmokeras.observation.ops.forward import Forward, forward_of
 
 REFERENCE_MAPS = 16384  # training maps, at most, for the features' mean and scatter
-NOISE_REALISATIONS = 6  # of each validation map: noise adds 1/6 of its variance to errors of the fitted mean
+# Of each validation map: noise adds 1/6 of its variance to errors of the fitted mean; and surveys of as many validation
+# maps are less alike
+NOISE_REALISATIONS = 6
 SEED = 2_000_003  # of the noise; none of these realisations was seen in training
 
 
@@ -42,16 +43,17 @@ def calibrate(estimator: Estimator, training: Split, validation: Split) -> Estim
     estimator = with_widths(estimator, held_out.outputs, validation)
 
     realisations = NOISE_REALISATIONS if cfg.kind.observed == "survey" else 1
-    more = observed_features(validation, forward, estimator.mean, [SEED + i for i in range(1, realisations)])
-    estimates = np.array([estimator.posterior_from(held_out.outputs).mean(), *more])
+    each = [held_out, *(measured(estimator, validation, forward, SEED + i) for i in range(1, realisations))]
+    estimates = np.array([estimator.posterior_from(one.outputs).mean() for one in each])
     estimates_known = estimator.posterior_from(known.outputs).mean()
-    single = (known.features, estimates_known), (held_out.features, estimates[0])
-    survey = (known.features, reference.theta), (held_out.features, validation.theta)
+    features = np.array([one.features for one in each])
+    single = (known.features, estimates_known), (np.concatenate(features), np.concatenate(estimates))
+    surveys = (known.features, reference.theta), (features, validation.theta)
     return replace(
         estimator,
         response=Response.fit(estimates, validation.theta, cfg.bounds),
         reference=MapReference.fit(*single, estimator.bounds, measures.sizes),
-        survey_reference=SurveyReference.fit(*survey, cfg.bounds, measures.sizes),
+        survey_reference=SurveyReference.fit(*surveys, cfg.bounds, measures.sizes),
     )
 
 
@@ -63,9 +65,9 @@ class Measured:
     features: np.ndarray
 
 
-def measured(estimator: Estimator, split: Split, forward: Forward) -> Measured:
-    """Outputs and features of the maps of a split."""
-    rows = [(estimator.outputs(maps), estimator.features(maps)) for maps in observed_blocks(split, forward, SEED)]
+def measured(estimator: Estimator, split: Split, forward: Forward, seed: int = SEED) -> Measured:
+    """Outputs and features of the maps of a split, with the noise of a seed."""
+    rows = [(estimator.outputs(maps), estimator.features(maps)) for maps in observed_blocks(split, forward, seed)]
     outputs, features = zip(*rows, strict=True)
     return Measured(outputs=np.concatenate(outputs), features=np.concatenate(features))
 

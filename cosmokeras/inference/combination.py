@@ -8,7 +8,6 @@ likelihood: Wood 2010, Nature 466, 1102). The error of the fitted mean is part o
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +61,7 @@ class Response:
     @property
     def degree(self) -> int:
         """Of the polynomial of the mean, from the number of its terms."""
-        return next(d for d in itertools.count() if regression.terms(len(self.bounds), d) >= len(self.mean))
+        return regression.degree_of(len(self.mean), len(self.bounds))
 
     def log_likelihood(self, statistic: np.ndarray, patches: int, theta: np.ndarray) -> np.ndarray:
         """Log likelihood (m,) of the mean estimate (d,) of `patches` maps at theta (m, p)."""

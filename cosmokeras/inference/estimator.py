@@ -12,6 +12,7 @@ import numpy as np
 from cosmokeras.common import arguments
 from cosmokeras.common.errors import UserError
 from cosmokeras.inference import model_folder
+from cosmokeras.inference.chains import Chain, chain
 from cosmokeras.inference.combination import Response
 from cosmokeras.inference.measures import Measures
 from cosmokeras.inference.misspecification import MapReference, SurveyReference, Verdict
@@ -189,13 +190,32 @@ class Estimator:
             return self.sample(obs, n, seed)[0]
         return self.combine_means(self.mean(obs), n, seed)
 
+    def chain(self, obs: np.ndarray, n: int, seed: int) -> Chain:
+        """Samples of `combine` for other programs: `.write(root)` for GetDist, `.to_getdist()`, `.to_arviz()`.
+
+        With the log density of each, and of many patches with all free parameters, nuisances too.
+        """
+        return chain(self, checked.maps(self.cfg, obs, "obs"), n, seed)
+
+    def to_getdist(self, obs: np.ndarray, n: int = 4000, seed: int = 0) -> Any:
+        """The posterior of all maps together as `getdist.MCSamples`."""
+        return self.chain(obs, n, seed).to_getdist()
+
+    def to_arviz(self, obs: np.ndarray, n: int = 4000, seed: int = 0) -> Any:
+        """The posterior of all maps together as `arviz.InferenceData`."""
+        return self.chain(obs, n, seed).to_arviz()
+
     def combine_means(self, means: np.ndarray, n: int, seed: int) -> np.ndarray:
         """The same of two patches or more whose posterior means (patches, d) are known: leaving some out is cheap."""
+        return self.combine_free(means, n, seed)[:, self.cfg.target_columns]
+
+    def combine_free(self, means: np.ndarray, n: int, seed: int) -> np.ndarray:
+        """Samples (n, p) of all free parameters, columns `cfg.parameter_names`, of patches with these means."""
         if self.response is None:
             raise UserError("this estimator was not calibrated for many patches; train it again")
         means = arguments.in_box("means", means, self.parameters, self.bounds)
         n, seed = arguments.whole("n", n, 1), arguments.whole("seed", seed)
-        return self.response.posterior(means, n, seed)[:, self.cfg.target_columns]
+        return self.response.posterior(means, n, seed)
 
     def save(self, folder: Path | str) -> None:
         """Write a folder that `load` needs nothing else for: network, parameters, survey, calibration."""

@@ -6,6 +6,7 @@ Econometrica 44, 461).
 
 from __future__ import annotations
 
+from itertools import count
 from math import comb
 
 import numpy as np
@@ -28,6 +29,11 @@ def polynomial(theta: np.ndarray, bounds: np.ndarray, degree: int) -> np.ndarray
 def terms(parameters: int, degree: int) -> int:
     """Number of coefficients of a polynomial of total `degree` in so many parameters."""
     return comb(parameters + degree, degree)
+
+
+def degree_of(coefficients: int, parameters: int) -> int:
+    """Degree of a polynomial in so many parameters, from the number of its coefficients."""
+    return next(degree for degree in count() if terms(parameters, degree) >= coefficients)
 
 
 def degree_for(maps: int, parameters: int, degree: int, maps_per_term: int) -> int:

@@ -12,6 +12,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from cosmokeras.common.files import atomic
+from cosmokeras.params.names import TEX
 
 Array = np.ndarray
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color: told apart with every common kind of colour blindness.
@@ -24,13 +25,12 @@ STYLE = {
     "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.linewidth": 0.8, "lines.linewidth": 1.6,
     "figure.constrained_layout.w_pad": 0.07,
 }  # fmt: skip
-NAMES = {"omega_m": r"$\Omega_m$", "sigma8": r"$\sigma_8$", "h": "$h$", "omega_b": r"$\Omega_b$", "n_s": "$n_s$", "w0": "$w_0$"}  # noqa: E501  # fmt: skip
 BOX = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": PALE, "alpha": 0.9}
 
 
 def pretty(name: str) -> str:
     """Name of a parameter as papers print it."""
-    return NAMES.get(name, name.replace("_", " "))
+    return f"${TEX[name]}$" if name in TEX else name.replace("_", " ")
 
 
 @contextmanager

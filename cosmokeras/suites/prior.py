@@ -8,10 +8,12 @@ in the box. Simulations beyond the box are left out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cosmokeras.params.config import Config
 from cosmokeras.suites import prior_sample
 from cosmokeras.suites.columns import ROUNDING
 from cosmokeras.suites.groups import cosmological_columns
@@ -51,6 +53,21 @@ def words(suite: Suite) -> str:
         return f"{len(np.unique(theta, axis=0))} cosmologies: too few to tell their prior from that of the box"
     found = suite.weights if suite.cfg.files.prior == "uniform" else None
     return prior_sample.sentence(names, bounds, prior_sample.uniformity(theta, bounds), found)
+
+
+def log_prior(cfg: Config, theta: np.ndarray) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Log density of the cosmologies that training maps of theta (n, p) sample, as a function of theta; None: the box.
+
+    The other parameters are taken to be uniform. A sample that no test tells from the box is taken to fill it.
+    """
+    if not cfg.from_files or cfg.files.prior == "uniform":
+        return None
+    columns = cosmological_columns(cfg)
+    sample, bounds = theta[:, columns], cfg.bounds[columns]
+    if len(np.unique(sample, axis=0)) < prior_sample.FEWEST or prior_sample.uniformity(sample, bounds).uniform:
+        return None
+    density = prior_sample.density(sample, bounds)
+    return lambda nodes: density.log(nodes[:, columns])
 
 
 def resampled(suite: Suite, numbers: np.ndarray, seed: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Prior that a sample of cosmologies has: is it uniform in a box, weights that make it so, folds over groups.
+"""Prior that a sample of cosmologies has: is it uniform in a box, its density, weights that make it uniform.
 
 Networks learn the distribution of the cosmologies that they are trained on as their prior, whatever box is written
 beside it. Latin hypercubes and Sobol sequences are uniform and fill a box more evenly than chance does; grids about a
@@ -80,6 +80,23 @@ class Weights:
     width: float
 
 
+@dataclass(frozen=True)
+class Density:
+    """Density of a sample of cosmologies in their box `bounds` (p, 2): kernels of `widths` (p,) at `reference` (m, p).
+
+    Reference and widths are in units of the box.
+    """
+
+    bounds: np.ndarray
+    reference: np.ndarray
+    widths: np.ndarray
+
+    def log(self, theta: np.ndarray) -> np.ndarray:
+        """Log density (n,) at theta (n, p) inside the box, in units of one over the box's volume."""
+        low, high = self.bounds.T
+        return _log_density((theta - low) / (high - low), self.reference, self.widths)
+
+
 def uniformity(theta: np.ndarray, bounds: np.ndarray, seed: int = 0) -> Uniformity:
     """Test whether cosmologies theta (n, p) are uniform in a box `bounds` (p, 2); equal rows are one cosmology."""
     unit, inside, _ = _distinct(theta, bounds)
@@ -107,20 +124,8 @@ def uniform_weights(theta: np.ndarray, bounds: np.ndarray, seed: int = 0) -> Wei
     """
     unit, inside, which = _distinct(theta, bounds)
     points = unit[inside]
-    _must_be_some(len(points), len(unit))
-    scale = points.std(axis=0)
-    if not scale.all():
-        raise UserError(f"theta: column {int(np.argmin(scale))} has one value; a constant has no uniform law")
-    rng = np.random.default_rng(seed)
-    chosen, reference = _some(points, FIT_ROWS, rng), _some(points, MOST, rng)
-
-    def loss(log_width: float) -> float:
-        return -float(np.mean(_log_density(chosen, chosen, np.exp(log_width) * scale, leave_out=True)))
-
-    low, high = (float(np.log(width)) for width in WIDTHS)
-    best = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 0.02})
-    width = float(np.exp(best.x)) * (len(reference) / len(chosen)) ** (-1 / (points.shape[1] + 4))
-    inverse = np.exp(-_log_density(points, reference, width * scale))
+    fitted = _fitted(points, len(unit), bounds, seed)
+    inverse = np.exp(-_log_density(points, fitted.reference, fitted.widths))
     each = np.zeros(len(unit))
     each[inside] = inverse
     rows = each[which] / np.bincount(which)[which]
@@ -128,8 +133,14 @@ def uniform_weights(theta: np.ndarray, bounds: np.ndarray, seed: int = 0) -> Wei
         weights=rows / rows.mean(),
         effective=float(inverse.sum() ** 2 / np.sum(inverse**2)),
         covered=float(inverse.mean()),
-        width=width,
+        width=float(np.max(fitted.widths / points.std(axis=0))),
     )
+
+
+def density(theta: np.ndarray, bounds: np.ndarray, seed: int = 0) -> Density:
+    """Density that cosmologies theta (n, p) have in a box `bounds` (p, 2); equal rows are one cosmology."""
+    unit, inside, _ = _distinct(theta, bounds)
+    return _fitted(unit[inside], len(unit), bounds, seed)
 
 
 def must_be_enough(found: Weights, name: str = "files.prior=uniform", least: float = LEAST_EFFECTIVE) -> None:
@@ -144,21 +155,6 @@ def must_be_enough(found: Weights, name: str = "files.prior=uniform", least: flo
             f"{name}: the cosmologies cover {found.covered:.0%} of the box, less than {LEAST_COVERED:.0%}; "
             "take a narrower box, or the prior as it was sampled"
         )
-
-
-def folds(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Fold (n,), 0 to count - 1, of each of n maps, for k-fold cross-validation over groups.
-
-    Maps of one group, equal numbers or words in `groups` (n,), are in one fold: no simulation is both trained on and
-    judged by. Each group is in one fold, and numbers of groups in folds differ by 1 at most.
-    """
-    groups, count, seed = np.asarray(groups), arguments.whole("count", count, 2), arguments.whole("seed", seed)
-    if groups.ndim != 1 or not groups.size:
-        raise UserError(f"groups of shape {groups.shape}: must be (n,), the group of each map")
-    names, which = np.unique(groups, return_inverse=True)
-    if len(names) < count:
-        raise UserError(f"groups: {len(names)} of them cannot make {count} folds; each fold needs one")
-    return np.random.default_rng(seed).permutation(np.arange(len(names)) % count)[which]
 
 
 def sentence(names: Sequence[str], bounds: np.ndarray, tests: Uniformity, weights: Weights | None = None) -> str:
@@ -187,6 +183,24 @@ def sentence(names: Sequence[str], bounds: np.ndarray, tests: Uniformity, weight
     else:
         prior = "the prior is the box" if tests.uniform else "the prior is this sample, not the box"
     return f"{tests.count} cosmologies{left} in {box}: {what}; {prior}"
+
+
+def _fitted(points: np.ndarray, all_of_them: int, bounds: np.ndarray, seed: int) -> Density:
+    """Density of points (n, p) in the unit box, of width that maximises the leave-one-out likelihood."""
+    _must_be_some(len(points), all_of_them)
+    scale = points.std(axis=0)
+    if not scale.all():
+        raise UserError(f"theta: column {int(np.argmin(scale))} has one value; a constant has no uniform law")
+    rng = np.random.default_rng(seed)
+    chosen, reference = _some(points, FIT_ROWS, rng), _some(points, MOST, rng)
+
+    def loss(log_width: float) -> float:
+        return -float(np.mean(_log_density(chosen, chosen, np.exp(log_width) * scale, leave_out=True)))
+
+    low, high = (float(np.log(width)) for width in WIDTHS)
+    best = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 0.02})
+    width = float(np.exp(best.x)) * (len(reference) / len(chosen)) ** (-1 / (points.shape[1] + 4))
+    return Density(bounds=bounds, reference=reference, widths=width * scale)
 
 
 def _distinct(theta: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

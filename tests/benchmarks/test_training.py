@@ -81,7 +81,11 @@ def apart(*arguments):
 
 @needs_torch
 @pytest.mark.parametrize(
-    ("case", "last"), [(case, i % 2 == 0) for i, case in enumerate(training.CASES)], ids=lambda x: getattr(x, "name", x)
+    ("case", "last"),
+    [
+        pytest.param(case, i % 2 == 0, marks=[pytest.mark.long] if i else [], id=case.name)
+        for i, case in enumerate(training.CASES)
+    ],
 )
 def test_the_network_and_the_loop_in_torch_are_ours(case, last):
     counts, ours, theirs, losses, their_losses = apart(case, last)

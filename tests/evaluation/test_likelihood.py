@@ -130,6 +130,27 @@ def exact_products(cfg: Config, features: np.ndarray) -> np.ndarray:
     return weight @ grid / weight.sum(axis=1, keepdims=True)
 
 
+def test_the_prior_may_be_another_than_the_box(cfg: Config) -> None:
+    """A Gaussian prior, exact: the same as one more feature, which measured the parameters at its centre."""
+    features, theta = draw(cfg, 8000, 0)
+    centre, width = cfg.bounds.mean(axis=1), 0.1 * np.ptp(cfg.bounds, axis=1)
+
+    def log_prior(nodes: np.ndarray) -> np.ndarray:
+        return -0.5 * np.sum(((nodes - centre) / width) ** 2, axis=1)
+
+    plain = GaussianLikelihood.fit(features, theta, cfg.bounds)
+    found = GaussianLikelihood.fit(features, theta, cfg.bounds, log_prior=log_prior)
+    some = draw(cfg, 300, 1)[0]
+    nodes = sample_prior(cfg, 20000, 5)
+    log_p = plain.log_likelihood(some, nodes) + log_prior(nodes)
+    weight = np.exp(log_p - log_p.max(axis=1, keepdims=True))
+    exact = weight @ nodes / weight.sum(axis=1, keepdims=True)
+    mean, std = found.posterior_moments(cfg, some)
+    assert (rms(mean - exact) < 0.05 * width).all()
+    assert (rms(plain.posterior_mean(cfg, some) - exact) > 0.1 * width).all()
+    assert (std < 1.02 * width).all()
+
+
 def test_derived_numbers_have_posterior_means_of_their_own(pair: Config) -> None:
     """The product of the means is a worse estimate of the product, and a biased one."""
     likelihood = GaussianLikelihood.fit(*draw_product(pair, 8000, 0), pair.bounds)

@@ -83,6 +83,19 @@ def test_a_run_writes_all_metrics_and_plots_and_is_then_up_to_date(lensing_run: 
     assert run(lensing_run, "git", "status", "--porcelain") == ""
 
 
+def test_chains_say_what_the_metrics_say(lensing_run: Path) -> None:
+    getdist = pytest.importorskip("getdist")
+    said = json.loads((lensing_run / "metrics" / "infer.json").read_text())
+    folder = lensing_run / "outputs" / "chains"
+    read = getdist.loadMCSamples(str(folder / "combined"))
+    one = said["omega_m"]
+    assert read.mean("omega_m") == pytest.approx(one["mean"], abs=1e-5)
+    assert read.std("omega_m") == pytest.approx(one["std"], rel=1e-3)
+    limits = read.getMargeStats().parWithName("omega_m").limits[0]
+    assert [limits.lower, limits.upper] == pytest.approx([one["q16"], one["q84"]], abs=0.1 * one["std"])
+    assert len(list(folder.glob("patch_*.txt"))) == said["n_patches"]
+
+
 def test_an_experiment_can_be_run_shown_and_compared(lensing_run: Path) -> None:
     grf = ["-S", "data.kind=grf", "-S", "train.epochs=3", "-S", "grf.box_mpc_h=128"]
     run(lensing_run, "dvc", "exp", "run", "-n", "shallow", *grf)
@@ -143,6 +156,7 @@ def test_the_observed_cosmos_field_gets_a_posterior(lensing_run: Path) -> None:
     run(lensing_run, "dvc", "checkout", "-q")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not (REAL / "hsc_y3").exists(), reason=f"no FAIR-Universe maps in {REAL}")
 def test_maps_of_the_hsc_challenge_get_a_posterior_and_a_verdict(lensing_run: Path) -> None:
     """Third-party simulations on the footprint of HSC Y3, with its holes: never called observed."""

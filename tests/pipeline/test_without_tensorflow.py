@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.long)])
 def test_no_stage_loads_tensorflow(backend: str, params: Path, tmp_path: Path, tiny: dict[str, Any]) -> None:
     raw = yaml.safe_load(params.read_text())
     own = {"data.kind": "lensing", "lensing.survey": "kids_1000", "real.source": "mock", "lensing.mask": "none"}

@@ -62,6 +62,18 @@ def test_a_cloud_becomes_uniform_in_the_box_in_every_split(cloud: Callable[..., 
     assert np.mean(np.abs(before - 0.5)) == pytest.approx(0.2, abs=0.01)
 
 
+def test_analyses_of_spectra_know_the_prior_of_the_sample(cloud: Callable[..., Config]) -> None:
+    cfg = cloud({"omega_m": None, "sigma8": None})
+    theta = open_suite(cfg).rows
+    log_prior = prior.log_prior(cfg, theta)
+    assert log_prior is not None
+    middle, corner = log_prior(np.array([[0.3, 0.8], [0.38, 0.88]]))
+    assert middle - corner == pytest.approx((0.08 / 0.06) ** 2, abs=0.35)
+    even = cfg.bounds[:, 0] + np.ptp(cfg.bounds, axis=1) * np.random.default_rng(1).random((300, 2))
+    assert prior.log_prior(cfg, even) is None  # the box
+    assert prior.log_prior(cloud(BOX, prior="uniform"), theta) is None
+
+
 def test_as_sampled_it_stays_the_cloud_and_that_is_said(
     cloud: Callable[..., Config], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""The law that a sample of cosmologies has: designs, clouds and grids told apart, weights, folds."""
+"""The law that a sample of cosmologies has: designs, clouds and grids told apart, its density, weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scipy.stats import norm, qmc
 from cosmokeras.common.errors import UserError
 from cosmokeras.suites.prior_sample import (
     LEAST_EFFECTIVE,
-    folds,
+    density,
     must_be_enough,
     sentence,
     uniform_weights,
@@ -198,37 +198,14 @@ def test_a_constant_has_no_weights() -> None:
         uniform_weights(np.column_stack([cloud(50, 0.1)[:, 0], np.full(50, 0.8)]), BOX)
 
 
-def test_folds_never_split_a_group_and_judge_each_once() -> None:
-    groups = np.random.default_rng(6).permutation(np.repeat(np.arange(101), 7))
-    which = folds(groups, 5, seed=0)
-    assert which.shape == groups.shape
-    assert set(which) == set(range(5))
-    of_group = [set(which[groups == group]) for group in range(101)]
-    assert all(len(one) == 1 for one in of_group)
-    sizes = np.bincount([one.pop() for one in of_group])
-    assert sizes.sum() == 101
-    assert sizes.max() - sizes.min() <= 1
-    assert np.array_equal(which, folds(groups, 5, seed=0))
-    assert not np.array_equal(which, folds(groups, 5, seed=1))
-    # neighbours in the list of cosmologies are not neighbours in folds
-    first = folds(np.arange(1000), 2, seed=0)
-    assert 0.4 < np.mean(first[1:] == first[:-1]) < 0.6
-
-
-def test_groups_may_have_names() -> None:
-    names = np.array(["LH_0", "LH_0", "LH_1", "LH_2", "LH_1"])
-    which = folds(names, 3, seed=0)
-    assert sorted(set(which)) == [0, 1, 2]
-    assert which[0] == which[1] != which[2] == which[4]
-
-
-@pytest.mark.parametrize(
-    ("groups", "count", "words"),
-    [(np.arange(4), 5, "4 of them cannot make 5"), (np.arange(4), 1, "count"), (np.zeros((2, 2)), 2, "shape")],
-)
-def test_folds_refuse(groups: np.ndarray, count: int, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        folds(groups, count, seed=0)
+def test_the_density_of_a_cloud_is_its_gaussian() -> None:
+    sample = np.random.default_rng(1).normal(0.5, 0.2, (4000, 2))
+    asked = np.stack(np.meshgrid(np.linspace(0.1, 0.9, 9), np.linspace(0.1, 0.9, 9)), axis=-1).reshape(-1, 2)
+    truth = norm.logpdf(asked, 0.5, 0.2).sum(axis=1) - 2 * np.log(norm.cdf(2.5) - norm.cdf(-2.5))
+    found = density(in_box(sample), BOX).log(in_box(asked))
+    # a flat density would be off by 2.6 in the corners and 1.4 in the middle
+    assert np.abs(found - truth).max() < 0.5
+    assert np.sqrt(np.mean((found - truth) ** 2)) < 0.15
 
 
 NAMES = ("omega_m", "S8")

@@ -51,7 +51,7 @@ def test_table_agrees_with_fresh_calls_of_ccl(lensing: Config, table: TheoryTabl
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("free", ["sigma8 n_s w0", "h omega_b"])
+@pytest.mark.parametrize("free", ["sigma8 n_s w0", pytest.param("h omega_b", marks=pytest.mark.long)])
 def test_other_free_parameters_are_as_good(config: Callable[..., Config], free: str) -> None:
     """C_ell of all pairs of bins within 0.5 % of CCL; all six at once are in `make validate`."""
     wide = {"sigma8": [0.6, 1.0], "h": [0.5, 0.9], "omega_b": [0.03, 0.07], "n_s": [0.8, 1.2], "w0": [-1.5, -0.5]}

@@ -208,7 +208,7 @@ def test_network_of_the_default_size_is_trained_to_the_same_bytes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.long)])
 def test_killed_run_on_another_backend_ends_like_an_undisturbed_one(bench: Bench, backend: str) -> None:
     more = {"train.backend": backend, "train.epochs": 2, "train.fresh_maps": True}
     bench.run(f"{backend}-whole", more=more)

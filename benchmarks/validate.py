@@ -15,6 +15,7 @@ RESULT = Path(__file__).parents[1] / "metrics" / "validate.json"
 CHECKS = (
     "table",
     "lensing",
+    "skewness",
     "pixels",
     "lpt",
     "sphere",

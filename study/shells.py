@@ -16,6 +16,7 @@ from cosmokeras.simulators.fields import wavenumbers
 from cosmokeras.sky.pixels import ARCMIN
 from cosmokeras.theory.ccl import ccl_cosmology
 from cosmokeras.theory.limber import PIVOT
+from cosmokeras.theory.third_moment import triangles
 
 BANDS = np.array([100.0, 220, 400, 700, 1100, 1500, 2000])
 
@@ -75,12 +76,37 @@ class Case:
 
     def expected(self) -> np.ndarray:
         """Exact mean spectra of the maps: the correlation of exp(g - var/2) - 1 is exp(that of g) - 1."""
+        shell_power = fft.rfft2(self.correlation()).real * self.pixel**2
+        w = self.planes.weights
+        return self.bands(np.einsum("as,bs,syx->abyx", w, w, shell_power))
+
+    def correlation(self) -> np.ndarray:
+        """Exact correlation of the density of each shell on the grid, (shells, n, n)."""
         power = self.planes.amplitudes.astype(float) ** 2
         power[..., [0, -1]] /= 2  # of what is drawn there, irfft2 keeps half
         xi = fft.irfft2(power / self.n**2, s=(self.n, self.n))
-        shell_power = fft.rfft2(np.expm1(xi)).real * (self.pixel * self.planes.shift[:, None, None]) ** 2
-        w = self.planes.weights
-        return self.bands(np.einsum("as,bs,syx->abyx", w, w, shell_power))
+        return np.expm1(xi) * self.planes.shift[:, None, None] ** 2
+
+    def smoothed_skewness(self, smoothing_arcmin: float) -> np.ndarray:
+        """Exact skewness of each bin, (bins,), of maps smoothed by a Gaussian of that standard deviation.
+
+        Of three points whose separations are distributed as the Gaussian says, and of the lognormal's correlation of
+        three points (`theory.third_moment.lognormal_moments`).
+        """
+        side = smoothing_arcmin * ARCMIN
+        window, modes = np.exp(-((self.ell * side) ** 2) / 2), fft.rfft2(self.correlation())
+        gauss, smooth = (fft.irfft2(one, s=(self.n, self.n)) for one in (window, modes * window))
+        second = np.einsum("yx,syx->s", gauss, smooth)
+        pairs = np.einsum("yx,syx->s", gauss, smooth**2)
+        along = np.full(self.n // 2 + 1, 2.0)
+        along[[0, -1]] = 1.0
+        wave = 2 * np.pi * np.arange(self.n // 2 + 1) / (self.n * self.pixel)
+        sides, share = triangles()
+        lags = np.linspace(0.0, sides.max(), 400)
+        xi = (modes.real.sum(axis=1) * along) @ np.cos(np.outer(wave, lags * side)) / self.n**2
+        triples = np.array([np.prod(np.interp(sides, lags, one), axis=0) @ share for one in xi])
+        third = 3 * pairs / self.planes.shift + triples / self.planes.shift**3
+        return (self.planes.weights**3 @ third) / (self.planes.weights**2 @ second) ** 1.5
 
     def skewness(self) -> np.ndarray:
         """Exact skewness of the pixels of each bin, (bins,): shells are independent, and their moments add up."""

@@ -26,6 +26,7 @@ PER_PIXEL = 4  # sub-pixels along the side of a pixel, for its third moment
 NODES = 320  # of C_ell in ln ell
 RADII = 40  # distances of points in a pixel that are not on a lattice
 SAMPLE = 48  # points in such a pixel
+REFERENCE = 100.0  # thickness [Mpc/h] at which the shift is 1
 WINDOW = 20_000  # points for the mean window of such pixels
 
 
@@ -156,3 +157,15 @@ def averaged_shift(moments: np.ndarray, variance: np.ndarray, shift: np.ndarray)
     for _ in range(40):
         u = u - (3 * u + variance * u**3 - target) / (3 + 3 * variance * u**2)
     return 1 / u
+
+
+def third_moment_shift(variance: np.ndarray, thickness: float) -> np.ndarray:
+    """Lognormal shifts with which shells have the skewness parameter of REFERENCE shells of shift 1.
+
+    With shift s the third moment is V^3 / s^3 + 3 V^2 / s; the root of 3 / s + V / s^3 = 3 + V thickness / REFERENCE.
+    """
+    target = 3 + variance * thickness / REFERENCE
+    shift = np.ones_like(variance)
+    for _ in range(30):  # Newton: quadratic once close, and the function is convex beyond its only positive root
+        shift = shift - (target * shift**3 - 3 * shift**2 - variance) / (3 * target * shift**2 - 6 * shift)
+    return shift

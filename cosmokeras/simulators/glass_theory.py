@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosmokeras.params.survey import Survey
+from cosmokeras.sky.pixels import ARCMIN
+from cosmokeras.theory.bispectrum import LinearMatter
 from cosmokeras.theory.ccl import ccl_cosmology
+from cosmokeras.theory.lognormal_shift import MATCHED, matched_shifts
+from cosmokeras.theory.third_moment import lognormal_moments, third_moment
 
 if TYPE_CHECKING:
     import pyccl as ccl
@@ -70,6 +74,36 @@ def shell_spectra(flat: Background, shells: list[Any], lmax: int, nodes: int = 2
         cl[0] = 0.0
         spectra += [cl] + [np.array([])] * number  # GLASS' order: (i, i), (i, i - 1), ... (i, 0)
     return spectra
+
+
+def bihalofit_shifts(flat: Background, shells: list[Any], pixel_arcmin: float, nodes: int = 4) -> dict[float, float]:
+    """Lognormal shifts by effective redshift of shells that are uniform in redshift, of BiHalofit's third moments."""
+    theory, h = flat.theory, flat.theory["h"]
+    x, gauss = np.polynomial.legendre.leggauss(nodes)
+    edges = flat.comoving_distance(np.concatenate([shell.za[[0, -1]] for shell in shells])).reshape(-1, 2) * h
+    chi = edges.mean(axis=1, keepdims=True) + np.diff(edges, axis=1) / 2 * x
+    dchi = np.diff(edges, axis=1) / 2 * gauss
+    z = flat.inv_comoving_distance(chi.ravel() / h)
+    inside = flat.H_over_H0(z).reshape(chi.shape) * dchi
+    inside /= inside.sum(axis=1, keepdims=True)
+    k = np.geomspace(1e-4, 50.0, 800)
+    linear = theory.linear_matter_power(k * h, 1.0) * h**3
+    a = 1 / (1 + z)
+    growth, omega_m = theory.growth_factor(a), theory.omega_x(a, "matter")
+    matter = LinearMatter(k, linear, theory["n_s"], theory["sigma8"], z, growth, omega_m)
+    wave = np.geomspace(1e-5, 1e3, 1500)
+    non_linear = np.array([theory.nonlin_matter_power(wave * h, one) for one in a]) * h**3
+    at = {float(one): np.log(row) for one, row in zip(z, non_linear, strict=True)}
+
+    def power(k: np.ndarray, z: np.ndarray) -> np.ndarray:
+        rows = zip(k, np.ravel(z), strict=True)
+        return np.exp([np.interp(np.log(row), np.log(wave), at[float(one)]) for row, one in rows])
+
+    radius = chi.ravel() * MATCHED * pixel_arcmin * ARCMIN
+    moments = (third_moment(matter, power, radius), *lognormal_moments(power, radius, z))
+    third, pairs, triples = (one.reshape(chi.shape) for one in moments)
+    shifts = matched_shifts((third, pairs, triples), inside, dchi)
+    return {shell.zeff: float(shift) for shell, shift in zip(shells, shifts, strict=True)}
 
 
 def theory_cl(cosmology: dict[str, float], survey: Survey, ell: np.ndarray) -> np.ndarray:

@@ -8,7 +8,9 @@ grid twice as wide and cut out: they do not wrap around.
 A lognormal shell of shift 1 has the third moment V^3 + 3 V^2 for a variance V, which grows as 1 / thickness: kappa of
 thinner shells would be more and more skewed (shells of 50 instead of 100 Mpc/h: by 40 %). The skewness parameter
 <delta^3> / V^2 of projected matter depends on thickness no more, once shells are thicker than its correlation length.
-Shells thinner than REFERENCE therefore have the shift that gives them that of a REFERENCE shell of shift 1.
+Shells thinner than 100 Mpc/h therefore have the shift that gives them that of such a shell of shift 1. So it is with
+`lensing.third_moment: shift`; with `bihalofit` each shell has the shift at which its third moment is that of N-body
+simulations, whatever its thickness (`cosmokeras.theory.lognormal_shift`).
 
 Maps show what the survey's pixels show (`Survey.pixels`): convergence in pixel centres up to the survey's lmax, or
 averages over pixels, with the power that is aliased into them and the third moment that is left of a finer field's
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import fft
@@ -27,16 +30,22 @@ from cosmokeras.common.interpolation import log_bracket
 from cosmokeras.params import checked
 from cosmokeras.params.config import Config
 from cosmokeras.params.survey import Pixels
-from cosmokeras.simulators.averaging import PixelAverage, averaged_shift, cut_average, pixel_average
+from cosmokeras.simulators.averaging import (
+    PixelAverage,
+    averaged_shift,
+    cut_average,
+    pixel_average,
+    third_moment_shift,
+)
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
 from cosmokeras.simulators.resolution import check_resolution
 from cosmokeras.sky.patches import MARGIN
 from cosmokeras.sky.pixels import ARCMIN
 from cosmokeras.theory import limber
-from cosmokeras.theory.table import TheoryTable, theory_table
+from cosmokeras.theory.lognormal_shift import ShiftTable, shift_table
+from cosmokeras.theory.table import Background, TheoryTable, theory_table
 
 LABELS = ("multipole $\\ell$", "$C_\\ell$")
-REFERENCE = 100.0  # thickness [Mpc/h] at which the shift is 1
 # Shells that add less than this part to every C_ell are left out (the far tail of n(z)).
 NEGLIGIBLE = 1e-4
 # Grids are no wider than this many maps. Of a wider field the part that is not simulated has another mean, hardly
@@ -52,7 +61,8 @@ class Grid:
     The theory table, nodes `ell`, and where between them (`lower`, `fraction`, in ln ell) the modes of a quadrant of
     the periodic grid lie, (n // 2 + 1, n // 2 + 1); the rest of the grid mirrors it. The k = 0 mode stands for all
     modes of its cell in Fourier space; `cell` (n_ell,) are the weights of the nodes in the mean over that cell.
-    `average` are the pixel averages; None where pixels show the field in their centres.
+    `average` are the pixel averages; None where pixels show the field in their centres. `shifts` are BiHalofit's; None
+    where these are not asked for.
     """
 
     table: TheoryTable
@@ -62,6 +72,7 @@ class Grid:
     fraction: np.ndarray
     cell: np.ndarray
     average: PixelAverage | None = None
+    shifts: ShiftTable | None = None
 
     def power(self, log_c: np.ndarray) -> np.ndarray:
         """Power of the modes of a quadrant, (shells, n // 2 + 1, n // 2 + 1), of spectra exp(log_c) (shells, n_ell)."""
@@ -100,7 +111,8 @@ def prepare(cfg: Config, progress: bool = False, padding: int | None = None, pix
     np.add.at(cell, lower, (1 - fraction) / lower.size)
     np.add.at(cell, lower + 1, fraction / lower.size)
     lower, fraction = log_bracket(modes, ell)
-    return Grid(table=table, n=n, ell=ell, lower=lower, fraction=fraction, cell=cell, average=average)
+    shifts = shift_table(cfg, progress) if cfg.lensing.third_moment == "bihalofit" else None
+    return Grid(table, n, ell, lower, fraction, cell, average, shifts)
 
 
 def _average(cfg: Config, n: int, pixels: Pixels, lowest: float) -> PixelAverage | None:
@@ -143,48 +155,63 @@ class Shells:
 
 def shells(cfg: Config, grid: Grid, theta: np.ndarray) -> Shells:
     """Weights and lognormal spectra of the shells of one cosmology."""
-    weights, c_ell, thickness = shell_spectra(cfg, grid, theta)
+    values = cfg.cosmology(theta)
+    back = grid.table.background(values)
+    chi, dchi, inside = _shell_nodes(cfg, back)
+    weights, c_ell, thickness = _shell_spectra(cfg, grid, values, back)
     part = weights[:, :, None] ** 2 * c_ell
     keep = (part / part.sum(axis=1, keepdims=True)).max(axis=(0, 2)) > NEGLIGIBLE
-    return _lognormal(cfg, grid, weights[:, keep], np.log(c_ell[keep]), thickness)
+    shift = None
+    if grid.shifts is not None:
+        shift = grid.shifts.shifts(values, chi[keep] / back.chi[-1], inside[keep], dchi)
+    return _lognormal(cfg, grid, weights[:, keep], np.log(c_ell[keep]), thickness, shift)
 
 
 def shell_spectra(cfg: Config, grid: Grid, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Lensing weights (bins, shells), C_ell (shells, n_ell) and thickness [Mpc/h] of the shells of one cosmology."""
     values = cfg.cosmology(theta)
-    back = grid.table.background(values)
+    return _shell_spectra(cfg, grid, values, grid.table.background(values))
+
+
+def _shell_spectra(
+    cfg: Config, grid: Grid, values: dict[str, Any], back: Background
+) -> tuple[np.ndarray, np.ndarray, float]:
+    chi, dchi, inside = _shell_nodes(cfg, back)
+    kernel = limber.kernel(cfg.survey, back, chi.ravel(), values).reshape(-1, *chi.shape)
+    weights = kernel @ dchi  # (bins, shells)
+    k = (grid.ell[:, None, None] + 0.5) / chi
+    power = grid.table.power(values)(k, back.z_of(chi))
+    c_ell = np.einsum("lsc,sc->sl", power, inside**2 / dchi / chi**2)
+    return weights, c_ell, back.chi[-1] / len(chi)
+
+
+def _shell_nodes(cfg: Config, back: Background) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distances in each shell [Mpc/h] (shells, 4), steps (4,), and the part of the shell's weight at each (shells, 4).
+
+    A shell is projected with the geometric part chi / a of the lensing kernel, which varies across the nearest shells;
+    the rest of the kernel is smooth.
+    """
     edges = np.linspace(0.0, back.chi[-1], int(np.ceil(back.chi[-1] / cfg.lensing.shell_mpc_h)) + 1)
     thickness = edges[1] - edges[0]
     x, w = np.polynomial.legendre.leggauss(4)
-    chi = edges[:-1, None] + thickness * (x + 1) / 2  # (shells, 4)
+    chi = edges[:-1, None] + thickness * (x + 1) / 2
     dchi = thickness * w / 2
-    kernel = limber.kernel(cfg.survey, back, chi.ravel(), values).reshape(-1, *chi.shape)
-    weights = kernel @ dchi  # (bins, shells)
-
-    # The shell is projected with the geometric part chi / a of the lensing kernel, which varies across the nearest
-    # shells; the rest of the kernel is smooth.
-    z = back.z_of(chi)
-    inside = chi * (1 + z) * dchi
-    inside /= inside.sum(axis=1, keepdims=True)
-    k = (grid.ell[:, None, None] + 0.5) / chi
-    power = grid.table.power(values)(k, z)
-    c_ell = np.einsum("lsc,sc->sl", power, inside**2 / dchi / chi**2)
-    return weights, c_ell, thickness
+    inside = chi * (1 + back.z_of(chi)) * dchi
+    return chi, dchi, inside / inside.sum(axis=1, keepdims=True)
 
 
-def _lognormal(cfg: Config, grid: Grid, weights: np.ndarray, log_c: np.ndarray, thickness: float) -> Shells:
-    """Gaussian fields whose exponentials have the spectra exp(log_c) (shells, n_ell)."""
+def _lognormal(
+    cfg: Config, grid: Grid, weights: np.ndarray, log_c: np.ndarray, thickness: float, shift: np.ndarray | None
+) -> Shells:
+    """Gaussian fields whose exponentials have the spectra exp(log_c) (shells, n_ell), and the shifts (shells,)."""
     n, spectra = grid.n, grid.power(log_c)
     # Correlation of the density on the grid, of the Gaussian field, and back to the variances of its modes. A cosine
     # transform (type 1) of a quadrant is the Fourier transform of the whole grid that mirrors it.
     xi = fft.dctn(spectra, type=1, axes=(1, 2), workers=1) / (n * cfg.pixel_arcmin * ARCMIN) ** 2
     # thin shells have correlations below -1 on a periodic grid, which no lognormal field has: more of the k = 0 mode
     xi -= np.minimum(xi.min(axis=(1, 2), keepdims=True), 0.0)
-    if grid.average is None:
-        shift = third_moment_shift(xi[:, 0, 0], thickness)
-    else:
-        moments = grid.average.moments(grid.c_ell_at(grid.average.ell, log_c))
-        shift = averaged_shift(moments, xi[:, 0, 0], third_moment_shift(moments[:, 0, 0], thickness))
+    if shift is None:
+        shift = _plain_shift(grid, log_c, xi[:, 0, 0], thickness)
     gaussian = np.maximum(fft.dctn(np.log1p(xi / shift[:, None, None] ** 2), type=1, axes=(1, 2), workers=1), 0.0)
     mirror = np.full(n // 2 + 1, 2.0)
     mirror[[0, -1]] = 1.0
@@ -194,16 +221,12 @@ def _lognormal(cfg: Config, grid: Grid, weights: np.ndarray, log_c: np.ndarray, 
     return Shells(weights=weights, amplitudes=amplitudes, variance=variance, shift=shift)
 
 
-def third_moment_shift(variance: np.ndarray, thickness: float) -> np.ndarray:
-    """Lognormal shifts with which shells have the skewness parameter of REFERENCE shells of shift 1.
-
-    With shift s the third moment is V^3 / s^3 + 3 V^2 / s; the root of 3 / s + V / s^3 = 3 + V thickness / REFERENCE.
-    """
-    target = 3 + variance * thickness / REFERENCE
-    shift = np.ones_like(variance)
-    for _ in range(30):  # Newton: quadratic once close, and the function is convex beyond its only positive root
-        shift = shift - (target * shift**3 - 3 * shift**2 - variance) / (3 * target * shift**2 - 6 * shift)
-    return shift
+def _plain_shift(grid: Grid, log_c: np.ndarray, variance: np.ndarray, thickness: float) -> np.ndarray:
+    """Shifts (shells,) of `lensing.third_moment: shift`; `variance` of the field on the grid."""
+    if grid.average is None:
+        return third_moment_shift(variance, thickness)
+    moments = grid.average.moments(grid.c_ell_at(grid.average.ell, log_c))
+    return averaged_shift(moments, variance, third_moment_shift(moments[:, 0, 0], thickness))
 
 
 def maps(

@@ -20,7 +20,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.registry import RANGES
 from cosmokeras.params.survey import Survey, load_survey
-from cosmokeras.simulators.glass_theory import background, shell_spectra, theory_cl
+from cosmokeras.simulators.glass_theory import background, bihalofit_shifts, shell_spectra, theory_cl
 from cosmokeras.sky.pixels import full_lmax, healpix_side, pixel_window
 from cosmokeras.sky.spherical_ks import checked_lmax, kaiser_squires_sphere, shear_sphere
 
@@ -54,15 +54,17 @@ def full_sky_kappa(
     lmax: int | None,
     rng: np.random.Generator,
     shell_mpc_h: float = 100.0,
+    third_moment: Literal["shift", "bihalofit"] = "shift",
 ) -> np.ndarray:
     """Noise-free convergence of every tomographic bin on the full sky.
 
-    Shells of `shell_mpc_h` out to the survey's z_max carry independent lognormal overdensities of shift 1 (as on the
-    flat sky), uniform in redshift inside: with 100 Mpc/h the sum over planes has C_ell within 1 % of the exact Limber
-    integral, 2 % for the nearest DES bin at ell < 100 (triangular windows of this size lose 2.5 %). The alm of the
-    sum are multiplied with the window of a square of the HEALPix pixel's area, as real maps are pixel averages;
-    healpy's own windows would have to be downloaded. Multipoles above `lmax` are empty. The transforms of HEALPix are
-    not exact near 3 nside - 1: power is right to 0.1 % up to 2 nside, 3 % low at 2.5 nside, 8 % at 2.9 nside.
+    Shells of `shell_mpc_h` out to the survey's z_max carry independent lognormal overdensities of shift 1 or of
+    BiHalofit's third moment (as on the flat sky), uniform in redshift inside: with 100 Mpc/h the sum over planes has
+    C_ell within 1 % of the exact Limber integral, 2 % for the nearest DES bin at ell < 100 (triangular windows of this
+    size lose 2.5 %). The alm of the sum are multiplied with the window of a square of the HEALPix pixel's area, as real
+    maps are pixel averages; healpy's own windows would have to be downloaded. Multipoles above `lmax` are empty. The
+    transforms of HEALPix are not exact near 3 nside - 1: power is right to 0.1 % up to 2 nside, 3 % low at 2.5 nside,
+    8 % at 2.9 nside.
 
     Parameters
     ----------
@@ -71,6 +73,8 @@ def full_sky_kappa(
     nside, lmax : of the HEALPix maps (64 to 1024) and of their content; None: all that they can hold, 3 nside - 1
     rng : random generator
     shell_mpc_h : comoving thickness of the shells [Mpc/h]
+    third_moment : `shift`: all shells have the shift 1; `bihalofit`: `cosmokeras.theory.lognormal_shift`, for pixels as
+        large as the survey's patches have
 
     Returns
     -------
@@ -92,7 +96,8 @@ def full_sky_kappa(
     sources = glass.partition(z, survey.n_z_on(z), shells, method="restrict")
     lensing = glass.multi_plane_weights(sources, shells, flat)
 
-    fields = glass.lognormal_fields(shells)
+    shifts = bihalofit_shifts(flat, shells, survey.pixel_arcmin) if third_moment == "bihalofit" else {}
+    fields = glass.lognormal_fields(shells, lambda zeff: shifts.get(zeff, 1.0))
     gaussian = glass.solve_gaussian_spectra(fields, shell_spectra(flat, shells, lmax))
     kappa = np.zeros((len(survey.bins), hp.nside2npix(nside)), dtype=np.float32)
     planes = glass.generate(fields, gaussian, nside, ncorr=0, rng=rng)
@@ -175,6 +180,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--masks", type=Path, default=Path("data/masks"), help="folder of the masks (default data/masks)"
     )
+    parser.add_argument(
+        "--third_moment", choices=("shift", "bihalofit"), default="shift", help="of the shells (default shift)"
+    )
     for name, value in FIDUCIAL.items():
         parser.add_argument(f"--{name}", type=float, default=value)
     options = parser.parse_args(arguments)
@@ -200,7 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
     start = time.perf_counter()
     rngs = [np.random.default_rng(seed) for seed in np.random.SeedSequence(options.seed).spawn(4)]
     lmax = options.lmax or full_lmax(options.nside)
-    kappa = full_sky_kappa(cosmology, survey, options.nside, lmax, rngs[0])
+    kappa = full_sky_kappa(cosmology, survey, options.nside, lmax, rngs[0], third_moment=options.third_moment)
     threads = os.environ.get("OMP_NUM_THREADS", "unset")
     print(f"full sky: {time.perf_counter() - start:.0f} s with OMP_NUM_THREADS={threads}, peak {peak_gb():.2f} GB")
     edges = np.unique(np.geomspace(30, min(1500, lmax, 2 * options.nside), 9).round())

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from cosmokeras.common.files import atomic
 from cosmokeras.params.config import Config
 
 # Total degree of the polynomials by number of coordinates; `python -m benchmarks.validate table` compares with CCL
@@ -66,8 +70,12 @@ def fit_polynomials(
     point: Callable[[dict[str, Any], tuple[str, ...]], np.ndarray],
     function: Callable[[dict[str, Any]], np.ndarray],
     progress: bool,
+    degrees: Mapping[int, int] = DEGREE,
 ) -> tuple[Polynomials, tuple[str, ...]]:
-    """Polynomials, in `point`, of a function of a cosmology; and the free ones among the `names` it depends on."""
+    """Polynomials, in `point`, of a function of a cosmology; and the free ones among the `names` it depends on.
+
+    `degrees` is the total degree by number of coordinates.
+    """
     free = tuple(name for name in names if name in cfg.parameter_names)
     box = cfg.bounds[[cfg.parameter_names.index(name) for name in free]].reshape(-1, 2)
     # the function does not depend on what is not among the names
@@ -78,7 +86,7 @@ def fit_polynomials(
 
     corners = np.array([coordinates(row) for row in itertools.product(*box)])
     bounds = np.stack([corners.min(axis=0), corners.max(axis=0)], axis=1)
-    degree = DEGREE[len(bounds)]
+    degree = degrees[len(bounds)]
     powers = np.array([p for p in itertools.product(range(degree + 1), repeat=len(bounds)) if sum(p) <= degree])
     theta = _chebyshev_nodes(box, len(powers) + 4 if len(free) == 1 else 5 * len(powers) // 2)
     values = []
@@ -88,3 +96,34 @@ def fit_polynomials(
         design = chebyshev(np.array([coordinates(row) for row in theta]), bounds, powers)
         coefficients = np.linalg.lstsq(design, np.array(values), rcond=None)[0]
     return Polynomials(bounds=bounds, powers=powers, coefficients=coefficients), free
+
+
+Fit = tuple[Polynomials, tuple[str, ...]]  # as `fit_polynomials` gives it
+PARTS = ("bounds", "powers", "coefficients")
+
+
+def write_fits(path: Path, fits: Mapping[str, Fit], **arrays: np.ndarray) -> None:
+    """Keep fits and arrays, each by its name, in an .npz file."""
+    content: dict[str, Any] = dict(arrays)
+    for name, (polynomials, free) in fits.items():
+        content[f"{name}.names"] = np.array(free, str)
+        content |= {f"{name}.{part}": getattr(polynomials, part) for part in PARTS}
+    with atomic(path) as handle:
+        np.savez(handle, **content)
+
+
+def read_fits(path: Path, names: Iterable[str]) -> tuple[list[Fit], dict[str, np.ndarray]] | None:
+    """The fits of these names and the arrays of such a file; None where there is none, or a damaged one: said."""
+    if not path.exists():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            content = dict(stored)
+        fits = []
+        for name in names:
+            free = tuple(content.pop(f"{name}.names").tolist())
+            fits.append((Polynomials(**{part: content.pop(f"{name}.{part}") for part in PARTS}), free))
+    except (OSError, ValueError, EOFError, LookupError, BadZipFile, zlib.error):
+        tqdm.write(f"{path} is damaged: made again")
+        return None
+    return fits, content

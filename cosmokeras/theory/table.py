@@ -7,23 +7,20 @@ w0. Spectral index, sigma8 and non-linear growth (`cosmokeras.theory.halofit`) a
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 from scipy.interpolate import CubicSpline, RectBivariateSpline
-from tqdm import tqdm
 
 from cosmokeras.common.code import code_fingerprint
 from cosmokeras.common.errors import UserError
-from cosmokeras.common.files import atomic, work_folder
+from cosmokeras.common.files import work_folder
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.theory.ccl import ccl_cosmology
 from cosmokeras.theory.halofit import FINE, halofit, non_linear_scale
-from cosmokeras.theory.polynomials import Polynomials, fit_polynomials
+from cosmokeras.theory.polynomials import Polynomials, fit_polynomials, read_fits, write_fits
 
 HUBBLE_DISTANCE = 2997.92458  # c / H0 [Mpc/h]
 SHAPE = ("omega_m", "h", "omega_b")  # parameters that the shape of the linear spectrum depends on
@@ -109,7 +106,7 @@ class TheoryTable:
         back = self.background(values)
         if not 0 <= z <= back.z[-1]:
             raise UserError(f"z={z:g}: growth is tabulated from 0 to {back.z[-1]:g}")
-        return float(np.interp(z, back.z, back.growth)), float(_omega_m(values, z))
+        return float(np.interp(z, back.z, back.growth)), float(omega_m_at(values, z))
 
     def power(self, values: dict[str, Any]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         """P(k, z) [(Mpc/h)^3] of a cosmology's parameters by name; k in h/Mpc; arguments broadcast.
@@ -120,7 +117,7 @@ class TheoryTable:
         k, linear = self.linear(values)
         growth = self._expansion(values)[1]
         scale = non_linear_scale(_delta2(k, np.log(linear)), growth)
-        power = halofit(k, linear, growth, scale, _omega_m(values, self.z), values["w0"])
+        power = halofit(k, linear, growth, scale, omega_m_at(values, self.z), values["w0"])
         strength = values.get("baryons")
         suppression = _suppression(k, self.z) if strength else None
         spline = RectBivariateSpline(np.log(k), self.z, np.log(power))
@@ -161,7 +158,7 @@ def _delta2(k: np.ndarray, log_power: np.ndarray) -> np.ndarray:
     return np.exp(log_p + 3 * x) / (2 * np.pi**2)
 
 
-def _omega_m(values: dict[str, Any], z: Redshift) -> Redshift:
+def omega_m_at(values: dict[str, Any], z: Redshift) -> Redshift:
     """Omega_m at redshift `z`, in flat space without radiation."""
     matter = values["omega_m"] * (1 + z) ** 3
     return matter / (matter + (1 - values["omega_m"]) * (1 + z) ** (3 * (1 + values["w0"])))
@@ -244,25 +241,13 @@ def theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
     key = {"prior": {name: getattr(cfg.prior, name) for name in names}, "z_max": _z_max(cfg)}
     code = code_fingerprint("cosmokeras.theory.table")
     path = work_folder("theory", fingerprint({"code": code, **key})) / "table.npz"
-    parts = ("bounds", "powers", "coefficients")
-    if path.exists():
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                shape, expansion = (
-                    (
-                        Polynomials(**{part: stored[f"{fit}.{part}"] for part in parts}),
-                        tuple(stored[f"{fit}.names"].tolist()),
-                    )
-                    for fit in ("shape", "expansion")
-                )
-                return _table(cfg, stored["z"], shape, expansion)
-        except (OSError, ValueError, EOFError, LookupError, BadZipFile, zlib.error):
-            tqdm.write(f"{path} is damaged: made again")
+    stored = read_fits(path, ("shape", "expansion"))
+    if stored is not None:
+        return _table(cfg, stored[1]["z"], *stored[0])
     table = build_theory_table(cfg, progress)
-    arrays: dict[str, Any] = {"z": table.z}
-    arrays |= {"shape.names": np.array(table.shape_names, str), "expansion.names": np.array(table.expansion_names, str)}
-    for name, fit in (("shape", table.transfer), ("expansion", table.log_expansion)):
-        arrays |= {f"{name}.{part}": getattr(fit, part) for part in parts}
-    with atomic(path) as handle:
-        np.savez(handle, **arrays)
+    fits = {
+        "shape": (table.transfer, table.shape_names),
+        "expansion": (table.log_expansion, table.expansion_names),
+    }
+    write_fits(path, fits, z=table.z)
     return table

@@ -24,7 +24,7 @@ from cosmokeras.params.config import Config
 from cosmokeras.simulators import lpt
 from cosmokeras.sky.patches import cut_patches
 from cosmokeras.sky.shear_patches import cut_shear_patches
-from cosmokeras.theory import bbks, ccl, limber, matter
+from cosmokeras.theory import bbks, ccl, limber, matter, skewness
 from cosmokeras.theory.table import theory_table
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +119,10 @@ def calls(gauss: Config, cube: Config, lensing: Config) -> dict[str, Call]:
         "theory.limber.angular_cl": (
             limber.angular_cl, {"cfg": lensing, "theta": one, "ell": [100]},
             {"cfg": [*NO_CONFIG, gauss, cube], **row, "ell": NO_AXIS},
+        ),
+        "theory.skewness.kappa_skewness": (
+            skewness.kappa_skewness, {"cfg": lensing, "theta": one, "smoothing_arcmin": [5.0]},
+            {"cfg": [*NO_CONFIG, gauss, cube], **row, "smoothing_arcmin": [*NO_AXIS, [0.0]]},
         ),
         "evaluation.limits.exact_posterior": (limits.exact_posterior, *fields),
         "evaluation.limits.exact_mean": (limits.exact_mean, *fields),

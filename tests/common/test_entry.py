@@ -75,6 +75,7 @@ WRONG: dict[str, list[list[str]]] = {
         ["--nside", "100"], ["--nside", "x"], ["--lmax", "0"], ["--lmax", "9999"], ["--survey", "none"],
         ["--omega_m", "2"], ["--omega_m", "nan"], ["--h", "x"], ["--omega_b", "0.07", "--omega_m", "0.07"],
         ["--seed", "-1"], ["--out", "list.yaml"], ["--out", "/proc/none"], ["--masks", "/proc/none"],
+        ["--third_moment", "x"],
     ],
     "cosmokeras.surveys.cosmos": [
         [], ["--mask", "a.txt"], ["--mask", "/proc/none/a.npy"], ["--mask", "folder.npy"],

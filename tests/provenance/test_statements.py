@@ -52,6 +52,7 @@ PARAMS: dict[str, tuple[Any, set[str]]] = {
     "lensing.pixel_arcmin": (9.0, MAPS | SKY),
     "lensing.smoothing_arcmin": (2.0, NET),
     "lensing.shell_mpc_h": (50.0, MAPS),
+    "lensing.third_moment": ("bihalofit", MAPS),
     "lensing.mask": ("none", NET | SKY),
     "lensing.mean": ("removed_patch", NET | SKY),
     "lensing.field_deg": (20.0, NOTHING),  # of no field while the mean is kept

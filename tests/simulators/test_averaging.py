@@ -75,7 +75,7 @@ def spectra(cfg: Config, grid: lensing.Grid) -> np.ndarray:
     kept: list[np.ndarray] = []
     original = lensing._lognormal
     try:
-        lensing._lognormal = lambda c, g, w, log_c, t: kept.append(log_c) or original(c, g, w, log_c, t)  # type: ignore
+        lensing._lognormal = lambda c, g, w, log_c, *more: kept.append(log_c) or original(c, g, w, log_c, *more)  # type: ignore
         lensing.shells(cfg, grid, THETA)
     finally:
         lensing._lognormal = original

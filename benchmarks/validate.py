@@ -16,6 +16,8 @@ CHECKS = (
     "table",
     "lensing",
     "skewness",
+    "pm",
+    "pm_fine",
     "pixels",
     "lpt",
     "sphere",

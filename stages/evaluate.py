@@ -29,7 +29,7 @@ def main(args: Namespace) -> None:
         from cosmokeras.evaluation.metrics import evaluate
         from cosmokeras.evaluation.saliency import sensitivity
         from cosmokeras.inference.estimator import Estimator
-        from cosmokeras.simulators import simulator
+        from cosmokeras.simulators import simulator_of
 
         estimator = Estimator.load(cli.MODEL)
         begin("network, spectra and limit on test maps")
@@ -46,7 +46,7 @@ def main(args: Namespace) -> None:
         arrays = ("truth", "mean", "std", "pit", "credibility", "cosmology")
         numbers = {name: np.asarray(getattr(result, name)) for name in arrays}
         words = {"names": names, "rmse": rmse, "references": references}
-        xlabel = simulator(cfg.data.kind).LABELS[0]
+        xlabel = simulator_of(cfg).LABELS[0]
         figure_data.save("evaluate", k=np.asarray(k), slopes=np.asarray(slopes), xlabel=xlabel, **numbers, **words)
     for p in names:
         m = metrics[p]

@@ -74,6 +74,8 @@ CHANGES: dict[str, dict[str, variants.Variant]] = {
         "noisier": variants.noisier,
         "unmasked": variants.unmasked,
         "periodic": variants.periodic,
+        "third_moment": variants.third_moment,
+        "nbody": variants.nbody,
     },
     "2lpt": {"zeldovich": variants.zeldovich},
 }

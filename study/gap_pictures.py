@@ -23,7 +23,8 @@ TRAINED_ON, TESTED_ON = -2.4, -0.6  # where names stand, in widths of a cell fro
 SILENT = (1.1, 0.5)  # a framed row: the error grows by more than this, and fewer groups than this are detected
 WORDS = {
     "home": "own kind", "gaussian": "Gaussian shells", "aligned": r"alignments, $A_{IA}$ = 1",
-    "noisier": "noise up by 20 %", "unmasked": "no mask", "periodic": "periodic maps", "glass": "GLASS full sky",
+    "noisier": "noise up by 20 %", "unmasked": "no mask", "periodic": "periodic maps",
+    "third_moment": "BiHalofit skewness", "nbody": "N-body matter", "glass": "GLASS full sky",
     "zeldovich": "first order only", "lensing_one_bin": "lensing,\none bin",
 }  # fmt: skip
 WAYS = {"scratch": "from scratch", "fine_tuned": "from the grf network", "frozen": "from it, last layers only"}

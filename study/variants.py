@@ -22,7 +22,7 @@ from cosmokeras.observation.ops.last_steps import LastSteps
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.project import parse_params
 from cosmokeras.provenance.statements import statement
-from cosmokeras.simulators import SPLITS, lensing, lpt, realisations, simulator
+from cosmokeras.simulators import SPLITS, lensing, lpt, realisations, simulator_of
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
 from cosmokeras.simulators.mesh import project
 
@@ -45,7 +45,7 @@ def clean(
     cfg: Config, theta: np.ndarray, count: int, seed: int, maker: Maker | None = None, prepared: Any = None
 ) -> np.ndarray:
     """Noise-free maps by a simulator's `maps`, or by another `maker` with the same arguments."""
-    module = simulator(cfg.data.kind)
+    module = simulator_of(cfg)
     maker, prepared = maker or module.maps, prepared or module.prepare(cfg)
     maps = [maker(cfg, prepared, row, realisations(seed, SPLITS["user"], i), count) for i, row in enumerate(theta)]
     return np.concatenate(maps)
@@ -80,6 +80,17 @@ def periodic(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarra
     """Lensing patches that wrap around: a grid as wide as the map, and nothing longer than it."""
     narrow = lensing.prepare(cfg, padding=1)
     return observed_by(forward_of(cfg), clean(cfg, theta, count, seed, prepared=narrow), seed)
+
+
+def third_moment(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Lensing through lognormal shells with the third moment of N-body simulations (BiHalofit)."""
+    skewed = changed(cfg, {"lensing.third_moment": "bihalofit"})
+    return observed_by(forward_of(cfg), clean(skewed, theta, count, seed), seed)
+
+
+def nbody(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Lensing through particle-mesh N-body boxes of the same spectra."""
+    return observed_by(forward_of(cfg), clean(changed(cfg, {"lensing.matter": "pm"}), theta, count, seed), seed)
 
 
 def zeldovich(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:

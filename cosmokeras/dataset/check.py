@@ -9,7 +9,7 @@ import numpy as np
 from cosmokeras.dataset.shards import Split
 from cosmokeras.observation.masks import survey_masks
 from cosmokeras.params.config import Config
-from cosmokeras.simulators import simulator
+from cosmokeras.simulators import simulator_of
 from cosmokeras.simulators.fields import wavenumbers
 from cosmokeras.sky.pixels import USED
 
@@ -35,7 +35,7 @@ def spectrum_check(cfg: Config, split: Split) -> SpectrumCheck:
 
     Maps that do not wrap around are multiplied by a Hann window first, so that their edges do not leak power.
     """
-    n, spacing, module = cfg.data.size, cfg.pixel_side, simulator(cfg.data.kind)
+    n, spacing, module = cfg.data.size, cfg.pixel_side, simulator_of(cfg)
     first = np.unique(split.cosmology, return_index=True)[1][:COSMOLOGIES]
     k = wavenumbers(n, spacing)
     hann = np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2

@@ -49,7 +49,7 @@ from cosmokeras.dataset.shards import (
 )
 from cosmokeras.params.config import Config
 from cosmokeras.provenance.statements import statement
-from cosmokeras.simulators import SPLITS, realisations, simulator
+from cosmokeras.simulators import SPLITS, realisations, simulator_of
 
 
 def make_shard(cfg: Config, prepared: Any, shard: Shard, theta: np.ndarray, folder: Path) -> int:
@@ -57,7 +57,7 @@ def make_shard(cfg: Config, prepared: Any, shard: Shard, theta: np.ndarray, fold
 
     `folder` is named by the fingerprint of all that the maps depend on; the shard's note keeps it.
     """
-    module, count = simulator(cfg.data.kind), maps_each(cfg)
+    module, count = simulator_of(cfg), maps_each(cfg)
     shape = ((shard.stop - shard.start) * count, cfg.data.size, cfg.data.size, cfg.channels)
     stored, largest = np.empty(shape, cfg.data.dtype), 0.0
     # one thread: sums in another order would change the last bit, and the cores are busy with other shards
@@ -91,7 +91,7 @@ def make_shard(cfg: Config, prepared: Any, shard: Shard, theta: np.ndarray, fold
 @cache
 def _prepared(cfg_json: str) -> tuple[Config, Any]:
     cfg = Config.model_validate_json(cfg_json)
-    return cfg, simulator(cfg.data.kind).prepare(cfg)
+    return cfg, simulator_of(cfg).prepare(cfg)
 
 
 def _work(cfg_json: str, shard: Shard, theta: np.ndarray, folder: Path) -> int:
@@ -119,7 +119,7 @@ def generate(cfg: Config, out: Path, workers: int | None = None, progress: bool 
     """
     folder, shards = simulation_folder(cfg), plan(cfg)
     if cfg.from_files:
-        simulator(cfg.data.kind).prepare(cfg).look_at(progress)
+        simulator_of(cfg).prepare(cfg).look_at(progress)
     with locked(folder):
         made = _fill(cfg, folder, shards, workers, progress)
         (out / NOTE).unlink(missing_ok=True)  # until all shards are there nothing says what the folder holds
@@ -173,7 +173,7 @@ def _report_whole(folder: Path, shard: Shard) -> bool:
 def _make_all(cfg: Config, missing: list[Shard], folder: Path, workers: int, progress: bool) -> Iterator[int]:
     if not missing:
         return
-    prepared = simulator(cfg.data.kind).prepare(cfg, progress=progress)
+    prepared = simulator_of(cfg).prepare(cfg, progress=progress)
     splits = {split: split_theta(cfg, split) for split in split_sizes(cfg)}
     theta = {shard: splits[shard.split][shard.start : shard.stop] for shard in missing}
     if workers == 1 or len(missing) == 1:

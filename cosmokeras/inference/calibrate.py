@@ -16,6 +16,7 @@ from cosmokeras.dataset.observed import BATCH, observed_blocks
 from cosmokeras.dataset.shards import Split
 from cosmokeras.inference.combination import Response
 from cosmokeras.inference.estimator import Estimator
+from cosmokeras.inference.features import observed_features
 from cosmokeras.inference.measures import Measures, kept_bands
 from cosmokeras.inference.misspecification import MapReference, SurveyReference
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
@@ -23,9 +24,8 @@ from cosmokeras.inference.shapes import signal_weights, smoothed_channels
 from cosmokeras.observation.ops.forward import Forward, forward_of
 
 REFERENCE_MAPS = 16384  # training maps, at most, for the features' mean and scatter
-# Of each validation map: noise adds 1/6 of its variance to errors of the fitted mean; and surveys of as many validation
-# maps are less alike
-NOISE_REALISATIONS = 6
+NOISE_REALISATIONS = 6  # of each validation map: noise adds 1/6 of its variance to errors of the fitted mean
+FEATURE_REALISATIONS = 3  # of them, of which features are measured: surveys of as many validation maps are less alike
 SEED = 2_000_003  # of the noise; none of these realisations was seen in training
 
 
@@ -42,12 +42,15 @@ def calibrate(estimator: Estimator, training: Split, validation: Split) -> Estim
     known, held_out = measured(estimator, reference, forward), measured(estimator, validation, forward)
     estimator = with_widths(estimator, held_out.outputs, validation)
 
-    realisations = NOISE_REALISATIONS if cfg.kind.observed == "survey" else 1
-    each = [held_out, *(measured(estimator, validation, forward, SEED + i) for i in range(1, realisations))]
-    estimates = np.array([estimator.posterior_from(one.outputs).mean() for one in each])
+    noisy = cfg.kind.observed == "survey"
+    counts = (FEATURE_REALISATIONS, NOISE_REALISATIONS) if noisy else (1, 1)
+    each = [held_out, *(measured(estimator, validation, forward, SEED + i) for i in range(1, counts[0]))]
+    more = observed_features(validation, forward, estimator.mean, [SEED + i for i in range(*counts)])
+    estimates = np.array([*(estimator.posterior_from(one.outputs).mean() for one in each), *more])
     estimates_known = estimator.posterior_from(known.outputs).mean()
     features = np.array([one.features for one in each])
-    single = (known.features, estimates_known), (np.concatenate(features), np.concatenate(estimates))
+    own = np.concatenate(features), np.concatenate(estimates[: len(features)])
+    single = (known.features, estimates_known), own
     surveys = (known.features, reference.theta), (features, validation.theta)
     return replace(
         estimator,

@@ -7,7 +7,11 @@ which spectra measure.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 SCALES = (0.0, 0.7, 1.4, 2.8)  # Gaussian smoothing, sigma [pixels]
 HEIGHTS = (1.0, 2.0, 3.0)  # of peaks above the mean, of troughs below it
@@ -39,7 +43,10 @@ def measure(obs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     For each of SCALES: skewness and excess kurtosis of each channel and, where there are several, of their sum with
     `weights`; then numbers of peaks above and of troughs below each of HEIGHTS in that sum.
     """
-    return np.concatenate([_measure(obs[i : i + BATCH], weights) for i in range(0, len(obs), BATCH)])
+    parts = [obs[i : i + BATCH] for i in range(0, len(obs), BATCH)]
+    # a thread for each core: products of small matrices are not shared out by themselves
+    with threadpool_limits(1), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return np.concatenate(list(pool.map(lambda part: _measure(part, weights), parts)))
 
 
 def _measure(obs: np.ndarray, weights: np.ndarray) -> np.ndarray:

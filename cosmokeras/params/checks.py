@@ -10,6 +10,7 @@ import numpy as np
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.params import files
+from cosmokeras.params.boxes import check_boxes
 from cosmokeras.params.own_maps import check_truth
 from cosmokeras.params.registry import KINDS, MODELS, RANGES, SOURCES
 from cosmokeras.params.survey import MAX_OUTSIDE, MIN_MEAN_Z
@@ -133,6 +134,8 @@ def _check_lensing(config: Config, fail: Callable[[str], None]) -> None:
 
     if not config.from_files:
         _check_shift(config, fail)
+    if config.lensing.matter == "pm":
+        check_boxes(config, fail)
 
 
 def _check_shift(config: Config, fail: Callable[[str], None]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Set
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from cosmokeras.params import files as own_files
 from cosmokeras.params.checks import check
 from cosmokeras.params.files import FilesConfig
 from cosmokeras.params.raw import one_line, tuples
-from cosmokeras.params.registry import COSMOLOGY, KINDS, PER_BIN, RANGES, Kind
+from cosmokeras.params.registry import COSMOLOGY, KINDS, MATTER, PER_BIN, RANGES, Kind
 from cosmokeras.params.section import Section
 from cosmokeras.params.sections import (
     DataConfig,
@@ -67,6 +68,8 @@ class Config(Section):
     def kind(self) -> Kind:
         """What there is to know of the kind of maps, from the registry."""
         kind = KINDS[self.data.kind]
+        if self.data.kind == "lensing" and self.lensing.matter != "lognormal":
+            kind = replace(kind, module=MATTER[self.lensing.matter])
         return own_files.kind_of(kind, self.files) if self.from_files else kind
 
     @property
@@ -187,7 +190,7 @@ class Config(Section):
         prior = self.prior.model_dump(mode="json", include=set(parameters))
         key: dict[str, Any] = {"prior": prior, "data": self.data.model_dump(mode="json", exclude={"targets"})}
         if self.kind.observed == "survey":
-            key["lensing"] = self.lensing.model_dump(mode="json", exclude=OF_OBSERVATION | {"survey"})
+            key["lensing"] = self._lensing_key(OF_OBSERVATION | {"survey"})
             key["lensing"]["pixel_arcmin"] = self.pixel_arcmin
             if self.mean == "removed_field":
                 key["lensing"] |= self._mean_key()
@@ -203,7 +206,7 @@ class Config(Section):
         """All further parameters that maps depend on once they are observed: noise, mask, pixels, smoothing."""
         if self.kind.observed != "survey":
             return {}
-        lensing = self.lensing.model_dump(mode="json", exclude={"survey"})
+        lensing = self._lensing_key({"survey"})
         lensing |= {"pixel_arcmin": self.pixel_arcmin, "smoothing_arcmin": self.smoothing_arcmin}
         lensing |= self._mean_key()
         replaced = {"mask", "smoothing_arcmin", "mean", "field_deg"}  # by what `lensing` says
@@ -229,6 +232,11 @@ class Config(Section):
         train = self.train.model_dump(mode="json", exclude={"checkpoint_minutes", "wandb", "init_from"})
         model = self.model.model_dump(mode="json")
         return {"data": {"targets": list(self.targets)}, "model": model, "train": train}
+
+    def _lensing_key(self, without: Set[str]) -> dict[str, Any]:
+        """Keys of the section, but for those of another kind of matter."""
+        other = {"shell_mpc_h", "third_moment"} if self.lensing.matter == "pm" else {"pm"}
+        return self.lensing.model_dump(mode="json", exclude={*without, *other})
 
     def _mean_key(self) -> dict[str, Any]:
         return {"mean": self.mean, "field_deg": self.field_deg if self.mean == "removed_field" else None}

@@ -69,6 +69,12 @@ KINDS: dict[str, Kind] = {
     ),
 }  # fmt: skip
 
+# What the matter of lensing maps may be, `lensing.matter`, in place of the module of the kind
+MATTER: dict[str, str] = {
+    "lognormal": "cosmokeras.simulators.lensing",
+    "pm": "cosmokeras.simulators.pm.light_cone",
+}
+
 MODELS: dict[str, str] = {
     "cosmonet": "cosmokeras.models.cosmonet",
     "hybrid": "cosmokeras.models.hybrid",

@@ -80,6 +80,8 @@ class LensingConfig(Section):
     smoothing_arcmin: Annotated[float, Field(ge=0)] | None
     shell_mpc_h: Annotated[float, Field(ge=5.0, le=100.0)]
     third_moment: Literal["shift", "bihalofit"] = "shift"
+    matter: Literal["lognormal", "pm"] = "lognormal"
+    pm: Literal["coarse", "fast", "fine"] = "fast"
     mean: Literal["kept", "removed_field", "removed_patch"] | None = None
     field_deg: PositiveFloat | None = None
     mask: str  # survey, none, or an .npy or .npz file below the folder of params.yaml

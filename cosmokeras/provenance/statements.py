@@ -108,8 +108,7 @@ def _is_simulated_here(cfg: Config) -> bool:
 def _registered(cfg: Config, registry: str) -> tuple[str, dict[str, Any]]:
     """Module and entry that the parameters choose of a registry."""
     if registry == "kind":
-        kind = KINDS[cfg.data.kind]
-        return kind.module, asdict(kind)
+        return cfg.kind.module, asdict(KINDS[cfg.data.kind])
     if registry == "source":
         source = SOURCES[cfg.real.source]
         return source.module, asdict(source)

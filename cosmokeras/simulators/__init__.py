@@ -42,6 +42,12 @@ def simulator(kind: str) -> ModuleType:
     return import_module(KINDS[kind].module)
 
 
+def simulator_of(cfg: Config) -> ModuleType:
+    """The module of the maps of these parameters."""
+    simulator(cfg.data.kind)  # refuses what is no kind
+    return import_module(cfg.kind.module)
+
+
 class _SeedState(ISeedSequence):
     """Seed material that was made already: the four words of 64 bits that a PCG64 asks for."""
 
@@ -92,7 +98,7 @@ def simulate(cfg: Config, theta: np.ndarray, seed: int) -> np.ndarray:
         raise UserError(
             "data.kind=files: maps are those of files.maps, and nothing simulates others; choose another kind"
         )
-    module = simulator(cfg.data.kind)
+    module = simulator_of(cfg)
     prepared = module.prepare(cfg)
     generators = [realisations(seed, SPLITS["user"], i) for i in range(len(theta))]
     return np.concatenate(

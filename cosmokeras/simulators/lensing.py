@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import fft
@@ -38,6 +37,7 @@ from cosmokeras.simulators.averaging import (
     third_moment_shift,
 )
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
+from cosmokeras.simulators.projection import ShellNodes, project_shells
 from cosmokeras.simulators.resolution import check_resolution
 from cosmokeras.sky.patches import MARGIN
 from cosmokeras.sky.pixels import ARCMIN
@@ -157,47 +157,28 @@ def shells(cfg: Config, grid: Grid, theta: np.ndarray) -> Shells:
     """Weights and lognormal spectra of the shells of one cosmology."""
     values = cfg.cosmology(theta)
     back = grid.table.background(values)
-    chi, dchi, inside = _shell_nodes(cfg, back)
-    weights, c_ell, thickness = _shell_spectra(cfg, grid, values, back)
+    nodes, thickness = _nodes(cfg, back)
+    weights, c_ell = project_shells(cfg, grid.table, values, nodes, grid.ell[:, None])
     part = weights[:, :, None] ** 2 * c_ell
     keep = (part / part.sum(axis=1, keepdims=True)).max(axis=(0, 2)) > NEGLIGIBLE
     shift = None
     if grid.shifts is not None:
-        shift = grid.shifts.shifts(values, chi[keep] / back.chi[-1], inside[keep], dchi)
+        shift = grid.shifts.shifts(values, nodes.chi[keep] / back.chi[-1], nodes.inside[keep], nodes.dchi)
     return _lognormal(cfg, grid, weights[:, keep], np.log(c_ell[keep]), thickness, shift)
 
 
 def shell_spectra(cfg: Config, grid: Grid, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Lensing weights (bins, shells), C_ell (shells, n_ell) and thickness [Mpc/h] of the shells of one cosmology."""
     values = cfg.cosmology(theta)
-    return _shell_spectra(cfg, grid, values, grid.table.background(values))
+    nodes, thickness = _nodes(cfg, grid.table.background(values))
+    return *project_shells(cfg, grid.table, values, nodes, grid.ell[:, None]), thickness
 
 
-def _shell_spectra(
-    cfg: Config, grid: Grid, values: dict[str, Any], back: Background
-) -> tuple[np.ndarray, np.ndarray, float]:
-    chi, dchi, inside = _shell_nodes(cfg, back)
-    kernel = limber.kernel(cfg.survey, back, chi.ravel(), values).reshape(-1, *chi.shape)
-    weights = kernel @ dchi  # (bins, shells)
-    k = (grid.ell[:, None, None] + 0.5) / chi
-    power = grid.table.power(values)(k, back.z_of(chi))
-    c_ell = np.einsum("lsc,sc->sl", power, inside**2 / dchi / chi**2)
-    return weights, c_ell, back.chi[-1] / len(chi)
-
-
-def _shell_nodes(cfg: Config, back: Background) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distances in each shell [Mpc/h] (shells, 4), steps (4,), and the part of the shell's weight at each (shells, 4).
-
-    A shell is projected with the geometric part chi / a of the lensing kernel, which varies across the nearest shells;
-    the rest of the kernel is smooth.
-    """
+def _nodes(cfg: Config, back: Background) -> tuple[ShellNodes, float]:
+    """Nodes of the shells out to the end of the background, and their thickness [Mpc/h]."""
     edges = np.linspace(0.0, back.chi[-1], int(np.ceil(back.chi[-1] / cfg.lensing.shell_mpc_h)) + 1)
     thickness = edges[1] - edges[0]
-    x, w = np.polynomial.legendre.leggauss(4)
-    chi = edges[:-1, None] + thickness * (x + 1) / 2
-    dchi = thickness * w / 2
-    inside = chi * (1 + back.z_of(chi)) * dchi
-    return chi, dchi, inside / inside.sum(axis=1, keepdims=True)
+    return ShellNodes.of(back, edges[:-1], thickness), thickness
 
 
 def _lognormal(

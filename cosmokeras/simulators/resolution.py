@@ -21,13 +21,16 @@ SHELLS_BEFORE = 5
 SHELLS_WITHIN = 2
 
 
-def check_resolution(cfg: Config, table: TheoryTable) -> None:
+def check_resolution(
+    cfg: Config, table: TheoryTable, thickness: float | None = None, key: str = "lensing.shell_mpc_h="
+) -> None:
     """Refuse a bin whose sources are too near, or with alignments too close together, for lensing.shell_mpc_h.
 
+    Or for another `thickness` [Mpc/h], whose words are the `key`.
     At the corners of the prior that distances depend on. The width of a bin is 1 / int p^2 dchi of its distribution p
     in comoving distance: that of a box, 3.5 sigma of a Gaussian.
     """
-    survey, shell = cfg.survey, cfg.lensing.shell_mpc_h
+    survey, shell = cfg.survey, cfg.lensing.shell_mpc_h if thickness is None else thickness
     near: list[tuple[float, str]] = []
     wide: list[tuple[float, str]] = []
     for theta in _corners(cfg):
@@ -37,7 +40,7 @@ def check_resolution(cfg: Config, table: TheoryTable) -> None:
         near.append(_least(cfg, theta, distance))
         if cfg.prior.a_ia != 0:
             wide.append(_least(cfg, theta, _widths(survey, back, values)))
-    key = f"lensing.shell_mpc_h={shell:g}"
+    key = f"{key}{shell:g}"
     distance, where = min(near)
     if shell > distance / SHELLS_BEFORE:
         most = _floor(distance / SHELLS_BEFORE)

@@ -46,7 +46,7 @@ def chebyshev(theta: np.ndarray, bounds: np.ndarray, powers: np.ndarray) -> np.n
     return np.prod(np.cos(powers.T[:, None, :] * angle[:, :, None]), axis=0)
 
 
-def _chebyshev_nodes(bounds: np.ndarray, count: int) -> np.ndarray:
+def chebyshev_nodes(bounds: np.ndarray, count: int) -> np.ndarray:
     """Cosmologies to call CCL at, (count, p): the Chebyshev density keeps a polynomial fit stable at the edges."""
     dim = len(bounds)
     if dim == 0:
@@ -88,7 +88,7 @@ def fit_polynomials(
     bounds = np.stack([corners.min(axis=0), corners.max(axis=0)], axis=1)
     degree = degrees[len(bounds)]
     powers = np.array([p for p in itertools.product(range(degree + 1), repeat=len(bounds)) if sum(p) <= degree])
-    theta = _chebyshev_nodes(box, len(powers) + 4 if len(free) == 1 else 5 * len(powers) // 2)
+    theta = chebyshev_nodes(box, len(powers) + 4 if len(free) == 1 else 5 * len(powers) // 2)
     values = []
     for row in tqdm(theta, desc=f"theory ({', '.join(names)})", unit="cosmology", disable=not progress):
         values.append(function(fixed | dict(zip(free, row, strict=True))))

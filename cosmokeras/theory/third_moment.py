@@ -20,7 +20,7 @@ Power = Callable[[np.ndarray, np.ndarray], np.ndarray]  # P(k, z) [(Mpc/h)^3], a
 SIDES, SHORTEST, LONGER, ANGLES = 16, 12, 5, 6
 LOWEST_K, LOWEST, HIGHEST = 1e-3, 2e-3, 4.5  # in h/Mpc, and in units of 1 / R
 # Of equilateral triangles BiHalofit has at most 4.3 at z < 1 and k < 10 h/Mpc for Omega_m 0.3 and sigma8 0.8, but 310
-# for Omega_m 0.1 at z = 2 and 18 for Omega_m 0.5 today: its simulations had Omega_m 0.18 to 0.45.
+# for Omega_m 0.1 at z = 2 and 18 for Omega_m 0.5 today: it was fitted to models around Planck's.
 MOST_REDUCED = 5.0
 LINE = np.geomspace(1e-4, 60.0, 1100)  # k R of integrals over one wavenumber
 COARSER = 8  # for a double one, of every so many of them

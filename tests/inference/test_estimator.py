@@ -394,6 +394,8 @@ def test_what_cannot_be_asked(estimator: Estimator, obs: np.ndarray) -> None:
         "sample": {**asked, **counted},
         "combine": {**asked, **counted},
         "combine_means": {"means": (flat, no_means), **counted},
+        "combine_free": {"means": (flat, no_means), **counted},
+        **{name: {**asked, **counted} for name in ("chain", "to_getdist", "to_arviz")},
     }
     others = (
         "outputs",

@@ -53,6 +53,8 @@ PARAMS: dict[str, tuple[Any, set[str]]] = {
     "lensing.smoothing_arcmin": (2.0, NET),
     "lensing.shell_mpc_h": (50.0, MAPS),
     "lensing.third_moment": ("bihalofit", MAPS),
+    "lensing.matter": ("pm", MAPS | {"evaluate", "infer"}),  # made by another module
+    "lensing.pm": ("fine", NOTHING),  # of lensing.matter=pm alone
     "lensing.mask": ("none", NET | SKY),
     "lensing.mean": ("removed_patch", NET | SKY),
     "lensing.field_deg": (20.0, NOTHING),  # of no field while the mean is kept

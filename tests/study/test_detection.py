@@ -78,7 +78,7 @@ def test_maps_of_one_cosmology_are_drawn_together() -> None:
 
 def test_lensing_networks_are_shown_all_changes_of_lensing() -> None:
     shown = {name: set(detection.tests(name, detection.domain_gap.QUICK)) for name in detection.domain_gap.NETWORKS}
-    changes = {"gaussian", "aligned", "noisier", "unmasked", "periodic"}
+    changes = {"gaussian", "aligned", "noisier", "unmasked", "periodic", "third_moment", "nbody"}
     assert shown["lensing"] == changes
     assert shown["lensing_one_bin"] == changes | {"2lpt", "grf"}
     assert shown["2lpt"] == {"zeldovich", "lensing", "grf"}

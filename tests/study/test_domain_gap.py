@@ -71,7 +71,7 @@ def test_a_claimed_error_of_nothing_is_finite() -> None:
 def test_every_network_has_a_cell_for_each_other_kind_of_its_channels() -> None:
     tests = {name: set(domain_gap.tests(name, domain_gap.QUICK)) for name in domain_gap.NETWORKS}
     assert tests == {
-        "lensing": {"gaussian", "aligned", "noisier", "unmasked", "periodic"},
+        "lensing": {"gaussian", "aligned", "noisier", "unmasked", "periodic", "third_moment", "nbody"},
         "lensing_one_bin": {"2lpt", "grf"},
         "2lpt": {"zeldovich", "lensing", "grf"},
         "grf": {"lensing", "2lpt"},

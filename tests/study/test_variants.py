@@ -112,6 +112,25 @@ def test_only_periodic_maps_wrap_around(sky: Config, maps: np.ndarray) -> None:
     assert not np.array_equal(*(make(sky, THETA, 2, SEED) for make in (variants.as_trained, variants.periodic)))
 
 
+def test_the_third_moment_is_that_of_simulations(sky: Config, maps: np.ndarray) -> None:
+    skewed = variants.clean(variants.changed(sky, {"lensing.third_moment": "bihalofit"}), THETA, COUNT, SEED)
+    assert (skewness(skewed)[1:] > 1.1 * skewness(maps)[1:]).all()
+    assert skewed.std() == pytest.approx(maps.std(), rel=0.05)  # at the same spectra
+    assert not np.array_equal(*(make(sky, THETA, 2, SEED) for make in (variants.as_trained, variants.third_moment)))
+
+
+def test_nbody_maps_are_those_of_particle_mesh_boxes(sky: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def clean(cfg: Config, theta: np.ndarray, count: int, seed: int) -> np.ndarray:
+        made.append(cfg.kind.module)
+        return np.zeros((len(theta) * count, 32, 32, 4), np.float32)
+
+    monkeypatch.setattr(variants, "clean", clean)
+    assert variants.nbody(sky, THETA, 2, SEED).shape == (4, 32, 32, 4)
+    assert made == ["cosmokeras.simulators.pm.light_cone"]
+
+
 def test_zeldovich_slabs_are_less_skewed_and_alike_on_large_scales(slabs: Config) -> None:
     """From the same initial field: large scales agree map by map."""
     second, first = (make(slabs, THETA, COUNT, SEED) for make in (variants.as_trained, variants.zeldovich))

@@ -35,9 +35,9 @@ def _simulated(cfg: Config, number: int = 16) -> RealSky:
     Of maps in files they are those of one simulation of the test split.
     """
     from cosmokeras.params.prior import sample_prior
-    from cosmokeras.simulators import SPLITS, realisations, simulator
+    from cosmokeras.simulators import SPLITS, realisations, simulator_of
 
-    module, split = simulator(cfg.data.kind), SPLITS["mock"]
+    module, split = simulator_of(cfg), SPLITS["mock"]
     which, words = None, "A SIMULATION by the same code as the training maps, with random numbers of its own"
     if cfg.from_files:
         words = "A SIMULATION of the test split, in the user's files: the network was not trained on it"

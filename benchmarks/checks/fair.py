@@ -19,13 +19,13 @@ from dvc.utils.hydra import apply_overrides
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
-from benchmarks.checks.xi import real_data
 from cosmokeras.common import yaml12
 from cosmokeras.common.files import work_folder, write_text
 from cosmokeras.observation.suite_mask import footprint
 from cosmokeras.project import load_params
 from cosmokeras.simulators import realisations, simulator
 from study.bars import bar
+from study.perturbation import REAL
 from study.runs import ROOT, run_in
 
 SKIES = 24  # of each cosmology; the challenge has 256
@@ -39,7 +39,7 @@ FIXED = {"prior.h": 0.7, "prior.omega_b": 0.046, "prior.n_s": 0.97, "lensing.sur
 
 def skies(folder: Path) -> None:
     """Stand-in skies (101, SKIES, pixels) float16 in the challenge's layout, with its mask and its labels of them."""
-    mask, label = (np.load(real_data() / "hsc_y3" / name) for name in (MASK, LABELS))
+    mask, label = (np.load(REAL / "hsc_y3" / name) for name in (MASK, LABELS))
     label = label[:, :SKIES]
     np.save(folder / MASK, mask)
     np.save(folder / LABELS, label)
@@ -74,8 +74,8 @@ def parameters(folder: Path) -> None:
 
 def check() -> tuple[dict[str, Any], bool]:
     """Minutes of generate, train and evaluate, and scores of network and spectra on the same maps."""
-    if not (real_data() / "hsc_y3" / LABELS).exists():
-        print(f"SKIP fair: {real_data() / 'hsc_y3' / LABELS} is missing; set COSMOKERAS_REAL_DATA")
+    if not (REAL / "hsc_y3" / LABELS).exists():
+        print(f"SKIP fair: {REAL / 'hsc_y3' / LABELS} is missing; set COSMOKERAS_REAL_DATA")
         return {"skipped": True}, True
     folder = work_folder("validate", "fair").resolve()
     if not (folder / "data").exists():

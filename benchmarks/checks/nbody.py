@@ -7,7 +7,6 @@ smoothing. Errors are the scatter of single lognormal maps.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from cosmokeras.readers.fits_images import image
 from cosmokeras.redshifts.terms import Bin, Gaussian
 from cosmokeras.simulators import lensing, realisations
 from cosmokeras.theory import kappa_skewness
+from study.perturbation import REAL
 
 ROOT = Path(__file__).parents[2]
 FILE = "nbody/Mnu_cosmos_kappa.fits"
@@ -33,7 +33,7 @@ Statistics = tuple[float, ...]  # standard deviation, skewness, parts of TAILS
 
 def compared(kinds: Sequence[str], smoothing: Sequence[float]) -> dict[str, Any]:
     """Statistics of the N-body map, and mean and scatter of those of lognormal maps of each kind, by smoothing."""
-    path = Path(os.environ.get("COSMOKERAS_REAL_DATA") or ROOT.parent / "shared" / "real") / FILE
+    path = REAL / FILE
     if not path.exists():
         print(f"SKIP N-body map: {path} is missing; set COSMOKERAS_REAL_DATA")
         return {}

@@ -11,10 +11,12 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numba import njit
 from threadpoolctl import threadpool_limits
 
 SCALES = (0.0, 0.7, 1.4, 2.8)  # Gaussian smoothing, sigma [pixels]
 HEIGHTS = (1.0, 2.0, 3.0)  # of peaks above the mean, of troughs below it
+TAIL = 1e-9  # of a smoothing kernel, below which it is 0
 BATCH = 64  # maps that are measured together: 4 channels of 64^2 pixels are 4 MiB, which stay in the cache
 
 
@@ -53,16 +55,12 @@ def _measure(obs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     planes = np.moveaxis(np.asarray(obs, np.float32), -1, 1)
     if len(weights) > 1:
         planes = np.concatenate([planes, np.einsum("ncyx,c->nyx", planes, weights)[:, None]], axis=1)
+    heights = np.array(HEIGHTS)
     columns = []
     for scale in SCALES:
-        smooth = _smooth(planes, scale)
-        smooth -= smooth.mean(axis=(2, 3), keepdims=True)
-        square = np.square(smooth)
-        std = np.sqrt(square.mean(axis=(2, 3), dtype=float)) + 1e-12
-        columns.append((square * smooth).mean(axis=(2, 3), dtype=float) / std**3)
-        columns.append(np.square(square).mean(axis=(2, 3), dtype=float) / std**4 - 3)
-        unit = smooth[:, -1] / std[:, -1, None, None].astype(np.float32)
-        columns += [_peaks(unit), _peaks(-unit)]
+        smooth = np.ascontiguousarray(_smooth(planes, scale))
+        mean, std, third, fourth = _moments(smooth.reshape(-1, smooth.shape[-1] ** 2)).reshape(4, *smooth.shape[:2])
+        columns += [third, fourth - 3, *_peaks(smooth[:, -1], mean[:, -1], std[:, -1], heights)]
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 
@@ -72,17 +70,63 @@ def _smooth(planes: np.ndarray, scale: float) -> np.ndarray:
         return planes.copy()
     pixel = np.arange(planes.shape[-1])
     kernel = np.exp(-0.5 * ((pixel[:, None] - pixel) / scale) ** 2)
-    kernel = (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)
+    # without its tails: numbers too small for float32 make the products a hundred times slower
+    kernel = np.where(kernel < TAIL, 0, kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)
     return kernel @ planes @ kernel.T
 
 
-def _peaks(unit: np.ndarray) -> np.ndarray:
-    """Numbers (n, heights) of pixels of (n, size, size) maps above each height and above their eight neighbours."""
-    rows = np.maximum(np.maximum(unit[:, :-2], unit[:, 2:]), unit[:, 1:-1])
-    around = np.maximum(np.maximum(rows[:, :, :-2], rows[:, :, 2:]), rows[:, :, 1:-1])
-    inner = unit[:, 1:-1, 1:-1]
-    top = np.where(inner >= around, inner, -np.inf)
-    return np.stack([np.count_nonzero(top > height, axis=(1, 2)) for height in HEIGHTS], axis=1)
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _moments(rows: np.ndarray) -> np.ndarray:
+    """Mean, standard deviation, and third and fourth moment in units of it, (4, n), of the rows of (n, m)."""
+    out = np.empty((4, len(rows)))
+    for i in range(len(rows)):
+        row = rows[i]
+        mean = 0.0
+        for x in row:
+            mean += x
+        mean /= len(row)
+        second = third = fourth = 0.0
+        for x in row:
+            deviation = x - mean
+            square = deviation * deviation
+            second += square
+            third += square * deviation
+            fourth += square * square
+        std = np.sqrt(second / len(row)) + 1e-12
+        out[0, i], out[1, i] = mean, std
+        out[2, i], out[3, i] = third / len(row) / std**3, fourth / len(row) / std**4
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _tops(plane: np.ndarray, y: int, x: int, sign: np.float32) -> bool:
+    """Whether a pixel, times `sign`, is no lower than its eight neighbours."""
+    for row in range(y - 1, y + 2):
+        for column in range(x - 1, x + 2):
+            if sign * plane[row, column] > sign * plane[y, x]:
+                return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _peaks(planes: np.ndarray, mean: np.ndarray, std: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers (n, heights) of peaks and of troughs of planes (n, size, size), in units of std (n,) from the mean (n,).
+
+    A peak is no lower than its eight neighbours, and a trough no higher; pixels at an edge are neither.
+    """
+    peaks, troughs = np.zeros((len(planes), len(heights))), np.zeros((len(planes), len(heights)))
+    for i in range(len(planes)):
+        plane = planes[i]
+        above, below = mean[i] + heights * std[i], mean[i] - heights * std[i]
+        for y in range(1, plane.shape[0] - 1):
+            for x in range(1, plane.shape[1] - 1):
+                value = plane[y, x]
+                # few pixels are that far from the mean, and of most a first neighbour is higher
+                if value > above[0] and _tops(plane, y, x, np.float32(1)):
+                    peaks[i] += value > above
+                elif value < below[0] and _tops(plane, y, x, np.float32(-1)):
+                    troughs[i] += value < below
+    return peaks, troughs
 
 
 def of_negated(features: np.ndarray) -> np.ndarray:

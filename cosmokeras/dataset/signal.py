@@ -7,9 +7,10 @@ Where a survey maps no shear the signal is the simulated map, and nothing is wri
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -54,7 +55,18 @@ def signal_on_disk(
                 numbers = which[start : start + len(split.arrays[i])]
                 with atomic(paths[i]) as handle:
                     _write(handle, split.arrays[i], numbers, forward)
+                release_pages(split.arrays[i])  # steps read the signal alone
     return replace(split, arrays=[np.load(path, mmap_mode="r", allow_pickle=False) for path in paths])
+
+
+def release_pages(array: Any) -> None:
+    """Let go of what was read of a memory-mapped array: it counts as memory of the process until then.
+
+    Read again it comes from the file, so that nothing is lost; an array that may be written to is left as it is.
+    """
+    mapped = getattr(array, "base", None)
+    if isinstance(mapped, mmap.mmap) and not array.flags.writeable and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _write(handle: IO[bytes], maps: Maps, which: np.ndarray, forward: Forward) -> None:

@@ -92,6 +92,7 @@ def fit(
     forward, batch, seed = forward_of(cfg), cfg.train.batch_size * devices.count, cfg.train.seed
     held = divisor(len(validation), devices.count)
     start = None if state.kept else starting_model(cfg, observed(training.head(STANDARDISE_MAPS), forward, seed))
+    release_memory()  # what making those maps and showing them to the network took
     with devices.distributed():
         model = compiled_model(cfg, state.steps, devices.count, forward)
         if start is not None:

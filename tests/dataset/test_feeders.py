@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from cosmokeras.dataset.batches import ALL, fresh_maps, kept_maps
 from cosmokeras.dataset.feeders import Read, endless, finite, fixed_batches, training_batches
 from cosmokeras.dataset.observed import observed
 from cosmokeras.dataset.shards import Split
-from cosmokeras.dataset.signal import signal_on_disk
+from cosmokeras.dataset.signal import release_pages, signal_on_disk
 from cosmokeras.observation.observe import drawn
 from cosmokeras.observation.ops.counters import pick
 from cosmokeras.observation.ops.forward import Forward
@@ -222,3 +224,22 @@ def test_fresh_maps_fill_the_prior_evenly_and_are_those_of_the_simulator(load: L
     ratio = (power / np.where(k > 0, theory, np.inf)).mean(axis=(1, 2)) * k.size / (k.size - 1)
     assert ratio.mean() == pytest.approx(1, abs=0.02)
     assert np.corrcoef(theory.sum(axis=(1, 2)), power.sum(axis=(1, 2)))[0, 1] > 0.3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory by kind is counted by Linux alone")
+def test_pages_that_were_read_are_given_back_and_come_again(tmp_path: Path) -> None:
+    def from_files() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssFile")) * 1024
+
+    np.save(tmp_path / "maps.npy", np.arange(2**22, dtype=float))  # 32 MiB
+    maps = np.load(tmp_path / "maps.npy", mmap_mode="r")
+    before, total = from_files(), maps.sum()
+    assert from_files() - before > 30 * 2**20
+    release_pages(maps)
+    assert from_files() - before < 2 * 2**20
+    assert maps.sum() == total
+    private = np.load(tmp_path / "maps.npy", mmap_mode="c")
+    private[:] = 1.0
+    release_pages(private)
+    assert private.sum() == 2**22

@@ -6,19 +6,23 @@ Parameters and the survey preset are checked by `cosmokeras.params`, which looks
 from __future__ import annotations
 
 import copy
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from cosmokeras.common import arguments, yaml12
 from cosmokeras.common.errors import UserError
-from cosmokeras.common.files import in_temporary_run
+from cosmokeras.common.files import project_of_run
 from cosmokeras.observation.masks import survey_masks
 from cosmokeras.params import config
 from cosmokeras.params.config import Config
 from cosmokeras.params.registry import SOURCES
+
+PATTERN = {"*", "?"}
 
 
 def load_params(path: str | Path = "params.yaml", overrides: Mapping[str, Any] | None = None) -> Config:
@@ -59,18 +63,37 @@ def load_params(path: str | Path = "params.yaml", overrides: Mapping[str, Any] |
 def parse_params(raw: Mapping[str, Any], root: str = ".", origin: str = "params") -> Config:
     """Check a nested mapping of parameters, and the files that it names; see `load_params`."""
     cfg = config.parse(raw, root, origin)
-    _check_tracked(cfg, origin)
+    _bring_files(cfg, origin)
     if cfg.from_files:  # by name, so that the code of files counts for no other maps
         cfg = import_module(cfg.kind.module).complete(cfg)
     survey_masks(cfg)  # a missing or too small mask is said now, not after the simulations
     return cfg
 
 
-def _check_tracked(cfg: Config, origin: str) -> None:
-    """In the folder that DVC makes for a run with --temp or --queue there is only what git and DVC track."""
-    if not in_temporary_run():
+def _bring_files(cfg: Config, origin: str) -> None:
+    """In the folder that DVC makes for a run with --temp or --queue there is only what git and DVC track.
+
+    Other files of the project that parameters name are linked there under the same names, so that a run is the same
+    with and without --temp.
+    """
+    project = project_of_run()
+    if project is None:
         return
-    named = [("train.init_from", cfg.train.init_from)]
+    for key, name in _named_files(cfg):
+        # FILE:KEY and FILE[HDU] name a part of a file; of a pattern all files are brought
+        names = (name, re.sub(r"(?<=\w)(:|\[).*$", "", name))
+        if any((folder / one).exists() for folder in (Path(), Path(cfg.root)) for one in names):
+            continue
+        found = [path for one in dict.fromkeys(names) for path in sorted(project.glob(one))]
+        for path in found:
+            _link(path, Path(cfg.root) / path.relative_to(project))
+        if not found and not PATTERN & set(name):
+            raise UserError(f"{origin}: {key}={name}: no such file, neither in {project} nor in the folder of this run")
+
+
+def _named_files(cfg: Config) -> Iterator[tuple[str, str]]:
+    """Files of the user's own by the keys that name them, as paths within the project."""
+    named: list[tuple[str, str | None]] = [("train.init_from", cfg.train.init_from)]
     if cfg.kind.observed == "survey" and cfg.lensing.mask not in ("survey", "none"):
         named.append(("lensing.mask", cfg.lensing.mask))
     if "path" in SOURCES[cfg.real.source].needs:
@@ -80,15 +103,17 @@ def _check_tracked(cfg: Config, origin: str) -> None:
         named.append(("real.mirror", cfg.real.mirror))
     if cfg.from_files:
         maps = (cfg.files.maps,) if isinstance(cfg.files.maps, str) else cfg.files.maps or ()
-        named += [("files.maps", one) for one in maps if not {"*", "?"} & set(one)]
+        named += [*(("files.maps", one) for one in maps)]
         named += [("files.parameters", cfg.files.parameters), ("files.mask", cfg.files.mask)]
     for key, name in named:
-        if name is None or Path(name).is_absolute() or (key.startswith(("real.", "files.")) and name.startswith("~")):
+        if name is None or Path(name).is_absolute() or ".." in Path(name).parts:
             continue
-        file = re.sub(r"(?<=\w)(:|\[).*$", "", name)  # FILE:KEY and FILE[HDU] name a part of a file
-        if not any((folder / one).exists() for folder in (Path(), Path(cfg.root)) for one in (name, file)):
-            whole = "" if key == "lensing.mask" else ", or give its whole path"
-            raise UserError(
-                f"{origin}: {key}={name}: not in the folder of this run, which has what git and DVC track (--temp, "
-                f"--queue); `git add {file}`, or `--copy-paths {file}` with `dvc exp run`{whole}"
-            )
+        if not (key.startswith(("real.", "files.")) and name.startswith("~")):
+            yield key, os.path.normpath(name)
+
+
+def _link(path: Path, place: Path) -> None:
+    """A link to a file or folder, unless another stage or process has made it."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        place.symlink_to(path)

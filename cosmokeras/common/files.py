@@ -26,15 +26,20 @@ def stop_asked() -> bool:
     return os.path.exists(os.environ.get("COSMOKERAS_STOP_FILE", ""))
 
 
-def in_temporary_run() -> bool:
-    """Whether DVC runs this in a folder of its own: `dvc exp run` with --temp, or from its queue."""
+def project_of_run() -> Path | None:
+    """The project's folder, where DVC runs this in another: `dvc exp run` with --temp, or from its queue."""
     parts = Path.cwd().parts
-    return any(parts[i : i + 3] == (".dvc", "tmp", "exps") for i in range(len(parts)))
+    return next((Path(*parts[:i]) for i in range(len(parts)) if parts[i : i + 3] == (".dvc", "tmp", "exps")), None)
+
+
+def in_temporary_run() -> bool:
+    """Whether DVC runs this in a folder of its own, which has what git and DVC track."""
+    return project_of_run() is not None
 
 
 def work_folder(stage: str, key: str) -> Path:
-    """Folder for unfinished work of a stage; `COSMOKERAS_WORK` or `.work`, never an output of the pipeline."""
-    folder = Path(os.environ.get("COSMOKERAS_WORK", ".work")) / stage / key
+    """Folder for unfinished work of a stage; `COSMOKERAS_WORK` or the project's `.work`, no output of the pipeline."""
+    folder = Path(os.environ.get("COSMOKERAS_WORK", (project_of_run() or Path()) / ".work")) / stage / key
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install repro stale check test test-slurm smoke lint report docs physics validate bench domain-gap fine-tuning clean
+.PHONY: help install repro stale runs back check test test-slurm smoke lint report docs physics validate bench domain-gap fine-tuning clean
 
 EXTRAS ?=
 BACKEND ?= tensorflow
@@ -82,6 +82,13 @@ lint: $(DEV_STAMP)  ## rules, formatting, types, spelling
 docs: $(DEV_STAMP)  ## the documentation as a site for the browser: site/index.html, readable without a network
 	@NO_MKDOCS_2_WARNING=1 $(VENV) -m mkdocs build --strict --quiet
 	@echo "open site/index.html"
+
+runs: $(BASE_STAMP)  ## all runs in a table: what was changed, error, gain, coverage, posterior, minutes
+	@$(VENV) -m study.compare_runs
+
+back:  ## parameters, metrics, plots and outputs as committed; what was changed goes into `git stash`
+	@git stash push --quiet --message "make back" -- params.yaml dvc.lock metrics plots outputs/inputs
+	@$(DVC) checkout --quiet --allow-missing
 
 smoke: export COSMOKERAS_WORK := .work
 smoke: $(BASE_STAMP)  ## all stages on tiny numbers in a temporary folder, recorded as the experiment "smoke"

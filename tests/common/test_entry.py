@@ -118,6 +118,7 @@ WRONG: dict[str, list[list[str]]] = {
     "study.posterior_nodes": [["more"], ["--nope"]],
     "study.masked_inversion": [["--skies", "0"], ["--nope"]],
     "study.shell_resolution": [["--nope"], ["more"]],
+    "study.compare_runs": [["more"], ["--nope"]],
     "study.folds": [["--folds", "0"], ["--nope"], ["--metrics", "."], ["--metrics", "list.yaml"]],
     "study.fine_tuning": [["--nope"], ["--out", "."], ["--metrics", "/proc/none/a.json"]],
     "study.ml_from_scratch": [["--nope"], ["lesson"]],

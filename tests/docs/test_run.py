@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
 import cosmokeras as ck
 from cosmokeras.project import load_params
@@ -21,14 +22,13 @@ QUICK = ROOT / "docs" / "quick_reference.md"
 
 @pytest.fixture(scope="module")
 def trained(clone: Path) -> Path:
-    """A network in `outputs/model`, committed, and the experiment `wide` beside it."""
+    """A network in `outputs/model`, committed, and the experiments `wide` and `s8` beside it."""
     run(clone, "dvc", "exp", "run", "-n", "base", *tiny())
     run(clone, "git", "add", "-A")
     run(clone, "git", "commit", "-q", "-m", "a small network")
-    # one stage anew, under the name that the pages give a run
-    run(clone, "dvc", "exp", "run", "-n", "wide", "-S", "infer.threshold=0.02")
-    run(clone, "git", "checkout", "-q", "-f")
-    run(clone, "dvc", "checkout", "-q")
+    # one stage anew, under the names that the pages give runs
+    run(clone, "dvc", "exp", "run", "--temp", "-n", "wide", "-S", "infer.threshold=0.02")
+    run(clone, "dvc", "exp", "run", "--temp", "-n", "s8", "-S", "infer.refuse=true")
     return clone
 
 
@@ -49,6 +49,41 @@ def test_python_blocks_run(page: Path, typed: Callable[[Path], None]) -> None:
     typed(page)
 
 
+def test_a_run_is_what_its_line_says(trained: Path) -> None:
+    """Each begins with the parameters as committed, whatever ran before it, and changes nothing here."""
+    assert not run(trained, "git", "status", "--short")
+    for name, change in (("wide", ("threshold", 0.02)), ("s8", ("refuse", True))):
+        params = {
+            rev: yaml.safe_load(run(trained, "git", "show", f"{rev}:params.yaml"))
+            for rev in ("HEAD", ref(trained, name))
+        }
+        before, after = params.values()
+        assert after["infer"] == {**before["infer"], change[0]: change[1]}
+        assert {**after, "infer": before["infer"]} == before
+    table = run(trained, "python", "-m", "study.compare_runs").splitlines()
+    assert [line.split()[0] for line in table] == ["run", "main", "s8", "wide"]
+    assert table[2].endswith("infer.refuse=true") and table[3].endswith("infer.threshold=0.02")
+
+
+def ref(folder: Path, name: str) -> str:
+    """The commit of an experiment."""
+    lines = run(folder, "git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    return next(line for line in lines if line.endswith(f"/{name}"))
+
+
+def test_back_takes_a_run_away_and_keeps_what_was_changed_here(trained: Path) -> None:
+    committed = (trained / "metrics" / "infer.json").read_text()
+    run(trained, "dvc", "exp", "apply", "wide")
+    assert "threshold: 0.02" in (trained / "params.yaml").read_text()
+    (trained / "notes.txt").write_text("mine\n")
+    run(trained, "make", "back", "DVC=dvc")
+    assert run(trained, "git", "status", "--short").split() == ["??", "notes.txt"]
+    assert (trained / "metrics" / "infer.json").read_text() == committed
+    assert "threshold: 0.02" in run(trained, "git", "stash", "show", "-p")
+    run(trained, "git", "stash", "drop", "-q")
+    (trained / "notes.txt").unlink()
+
+
 def test_own_maps_get_a_posterior(trained: Path, typed: Callable[[Path], None]) -> None:
     """The example of docs/data.md, after its Python block has written the maps."""
     page = ROOT / "docs" / "data.md"
@@ -56,12 +91,12 @@ def test_own_maps_get_a_posterior(trained: Path, typed: Callable[[Path], None]) 
     command = next(c for c in commands(page) if "real.source=array" in c)
     output = run(trained, command)
     assert "Running stage 'train'" not in output
+    run(trained, "dvc", "exp", "apply", "mine")
     infer = json.loads((trained / "metrics" / "infer.json").read_text())
     assert infer["source"] == "array"
     assert infer["n_patches"] == 1
     assert "array" in (trained / "outputs" / "inference.md").read_text()
-    run(trained, "git", "checkout", "-q", "-f")
-    run(trained, "dvc", "checkout", "-q")
+    run(trained, "make", "back", "DVC=dvc")
 
 
 def test_a_refused_map_is_one_line_and_exit_2(trained: Path) -> None:
@@ -69,11 +104,10 @@ def test_a_refused_map_is_one_line_and_exit_2(trained: Path) -> None:
 
     np.save(trained / "percent.npy", 100 * np.random.default_rng(0).normal(size=(64, 64, 4)).astype("float32"))
     mine = ["-S", "real.source=array", "-S", "real.path=percent.npy", "-S", "real.pixel_arcmin=5"]
-    output = run(trained, "dvc", "exp", "run", "-n", "refused", *mine, ok=False)
+    output = run(trained, "dvc", "exp", "run", "--temp", "-n", "refused", *mine, ok=False)
     assert "has an rms of" in output
     assert "Traceback" not in output
-    run(trained, "git", "checkout", "-q", "-f")
-    run(trained, "dvc", "checkout", "-q")
+    assert not run(trained, "git", "status", "--short", "params.yaml", "metrics", "outputs")
 
 
 def test_dvc_commands_do_what_the_reference_says(trained: Path) -> None:

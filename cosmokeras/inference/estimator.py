@@ -24,6 +24,7 @@ from cosmokeras.observation.observer import Observer
 from cosmokeras.observation.ops.last_steps import LastSteps
 from cosmokeras.params import checked
 from cosmokeras.params.config import Config
+from cosmokeras.params.description import Described, Rows, of_network, of_problem
 from cosmokeras.surveys import image_checks
 from cosmokeras.surveys.field_mean import must_have_mean
 
@@ -34,8 +35,8 @@ NO_DATA = "set coverage to 0 there"
 BLOCK = 256  # maps that the network answers for at once
 
 
-@dataclass(frozen=True)
-class Estimator:
+@dataclass(frozen=True, repr=False)
+class Estimator(Described):
     """Posterior of the target parameters of observed maps.
 
     Maps are those of `ck.observe`, or real ones after `prepare`: (n, size, size, channels).
@@ -49,6 +50,11 @@ class Estimator:
     measures: Measures | None = None
     reference: MapReference | None = None
     survey_reference: SurveyReference | None = None
+
+    def _rows(self) -> Rows:
+        rows = of_problem(self.cfg) | of_network(self.cfg)
+        rows["network"] += f", {self.model.count_params():,} weights"
+        return rows | {"calibrated": "no" if self.survey_reference is None else "yes"}
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -14,23 +14,40 @@ from scipy.stats import truncnorm
 
 from cosmokeras.common import arguments
 from cosmokeras.models.heads import LOG_TWO_PI, draw_mixture, from_normal, to_normal
+from cosmokeras.params.description import Described, Rows
 
 BISECTIONS = 40  # an error of 2^-40 of the width of the box, 1e-12
+SHOWN = 4  # maps by their numbers at a prompt, at most
 QUADRATURE = 40  # nodes of Gauss-Hermite quadrature
 
 
-class _Posterior:
+class _Posterior(Described):
     """What follows from the marginal cumulative distribution function (CDF)."""
 
     bounds: np.ndarray
 
+    def _rows(self) -> Rows:
+        mean, std = self.mean(), self.std()
+        rows = {"maps": str(len(self))}
+        for i, (low, high) in enumerate(self.bounds):
+            each = [f"{m:.4g} +- {s:.2g}" for m, s in zip(mean[:SHOWN, i], std[:SHOWN, i], strict=True)]
+            more = f" and {len(self) - SHOWN} more" if len(self) > SHOWN else ""
+            rows[f"target {i + 1}, in [{low:g}, {high:g}]"] = ", ".join(each) + more
+        return rows
+
     def __len__(self) -> int:
+        raise NotImplementedError
+
+    def mean(self) -> np.ndarray:
+        raise NotImplementedError
+
+    def std(self) -> np.ndarray:
         raise NotImplementedError
 
     def cdf(self, theta: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
-    def _rows(self, theta: np.ndarray) -> np.ndarray:
+    def _each(self, theta: np.ndarray) -> np.ndarray:
         """One finite row of theta for each map, in the box or not."""
         names = [f"target {i + 1}" for i in range(len(self.bounds))]
         return arguments.on_edges(arguments.rows("theta", theta, names, len(self)), self.bounds)
@@ -46,7 +63,7 @@ class _Posterior:
         return (low + high) / 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MixturePosterior(_Posterior):
     """Gaussian mixtures in u = Phi^-1 of the unit-box parameters (see `cosmokeras.models.heads`).
 
@@ -102,7 +119,7 @@ class MixturePosterior(_Posterior):
 
     def log_prob(self, theta: np.ndarray) -> np.ndarray:
         """Log density (n,) at theta (n, d), normalised over the prior box; -inf outside."""
-        theta = self._rows(theta)
+        theta = self._each(theta)
         u = to_normal(theta, self.bounds)
         z = np.einsum("nkij,nki->nkj", self.factors, u[:, None] - self.means)
         log_det = np.sum(np.log(np.diagonal(self.factors, axis1=-2, axis2=-1)), axis=-1)
@@ -115,12 +132,12 @@ class MixturePosterior(_Posterior):
 
     def cdf(self, theta: np.ndarray) -> np.ndarray:
         """Marginal distribution functions at theta (n, d)."""
-        theta = self._rows(theta)
+        theta = self._each(theta)
         u = to_normal(theta, self.bounds)[:, None]
         return np.sum(np.exp(self.log_weights)[..., None] * ndtr((u - self.means) / self._sigmas), axis=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PointPosterior(_Posterior):
     """Point estimates with one error for all maps: independent Gaussians, truncated at the prior box.
 
@@ -157,13 +174,13 @@ class PointPosterior(_Posterior):
 
     def log_prob(self, theta: np.ndarray) -> np.ndarray:
         """Log density (n,) at theta (n, d), normalised over the prior box; -inf outside."""
-        theta = self._rows(theta)
+        theta = self._each(theta)
         low, high = self._standard()
         return np.sum(truncnorm.logpdf((theta - self.points) / self.errors, low, high) - np.log(self.errors), axis=1)
 
     def cdf(self, theta: np.ndarray) -> np.ndarray:
         """Marginal distribution functions at theta (n, d)."""
-        theta = self._rows(theta)
+        theta = self._each(theta)
         low, high = self._standard()
         return np.asarray(truncnorm.cdf((theta - self.points) / self.errors, low, high))
 

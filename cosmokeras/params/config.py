@@ -20,6 +20,7 @@ from cosmokeras.common import arguments
 from cosmokeras.common.errors import UserError
 from cosmokeras.params import files as own_files
 from cosmokeras.params.checks import check
+from cosmokeras.params.description import Described, Rows, of_network, of_problem
 from cosmokeras.params.files import FilesConfig
 from cosmokeras.params.raw import one_line, tuples
 from cosmokeras.params.registry import COSMOLOGY, KINDS, MATTER, PER_BIN, RANGES, Kind
@@ -44,7 +45,7 @@ OF_WORDS = {"name", "title", "citation"}
 OF_OBSERVATION = {"made_from", "nside", "mask", "sky", "smoothing_arcmin", "inversion", "mean", "field_deg"}
 
 
-class Config(Section):
+class Config(Described, Section):
     """All of `params.yaml`, plus what follows from it."""
 
     prior: PriorConfig
@@ -63,6 +64,9 @@ class Config(Section):
     def __eq__(self, other: object) -> bool:
         """By what was given, and not by what was worked out of it since."""
         return isinstance(other, Config) and self.model_dump() == other.model_dump()
+
+    def _rows(self) -> Rows:
+        return of_problem(self) | of_network(self)
 
     @cached_property
     def kind(self) -> Kind:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cosmokeras import load_params
 from cosmokeras.common import cli, figure_data
-from cosmokeras.common.files import work_folder, write_json
+from cosmokeras.common.files import work_folder, write_json, write_text
 from cosmokeras.dataset.shards import open_split, simulation_folder
 from cosmokeras.models.backend import select_backend
 from cosmokeras.params.config import fingerprint
@@ -27,6 +27,7 @@ def main(args: Namespace) -> None:
     cli.import_quietly(cfg.train.backend)
     from cosmokeras.inference.calibrate import calibrate
     from cosmokeras.inference.estimator import Estimator
+    from cosmokeras.inference.model_card import card
     from cosmokeras.training.loop import train
 
     curves = None if args.work_only else cli.PLOTS / "training"
@@ -41,13 +42,16 @@ def main(args: Namespace) -> None:
     with cli.steps("train", 3) as begin:
         begin("calibrating on validation maps")
         estimator = calibrate(Estimator(cfg, run.model), training, validation)
+        begin("validation error")
+        error = validation_rmse(estimator, validation)
+        each = error if isinstance(error, dict) else dict.fromkeys(estimator.parameters, error)
         begin("saving")
         (cli.MODEL / NOTE).unlink(missing_ok=True)  # until the model is whole nothing says what it was made with
         estimator.save(cli.MODEL)
+        simulations = len(np.unique(training.cosmology))
+        write_text(cli.MODEL / "README.md", card(estimator, str(cli.MODEL), len(training), simulations, each))
         write_json(cli.MODEL / NOTE, made_with["model"])
         figure_data.save("train", history=progress.history)
-        begin("validation error")
-        error = validation_rmse(estimator, validation)
     metrics = {
         "rmse": error,
         "loss": round(progress.best_loss, 6),

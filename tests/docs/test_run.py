@@ -84,6 +84,13 @@ def test_back_takes_a_run_away_and_keeps_what_was_changed_here(trained: Path) ->
     (trained / "notes.txt").unlink()
 
 
+def test_the_network_is_an_artifact_with_a_card(trained: Path, tmp_path: Path) -> None:
+    run(trained, "git", "tag", "-a", "estimator@v1.0.0", "-m", "a small network")
+    run(tmp_path, "dvc", "artifacts", "get", str(trained), "estimator", "-o", "mine")
+    assert ck.Estimator.load(tmp_path / "mine").parameters == ("omega_m",)
+    assert "48 maps of 24 simulations" in (tmp_path / "mine" / "README.md").read_text()
+
+
 def test_own_maps_get_a_posterior(trained: Path, typed: Callable[[Path], None]) -> None:
     """The example of docs/data.md, after its Python block has written the maps."""
     page = ROOT / "docs" / "data.md"

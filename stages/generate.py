@@ -39,11 +39,12 @@ def main(args: Namespace) -> None:
         "maps_per_second": round(rate, 1),
         "bytes": made["bytes"],
         "spectrum_ratio": round(check.ratio, 4),
+        "spectrum_ratio_error": round(check.ratio_error, 4) if np.isfinite(check.ratio_error) else None,
     }
     write_json(cli.METRICS / "generate.json", metrics)
     print(
         f"{made['maps']} maps ({made['maps_made']} made now, {rate:.0f} a second); measured / {check.reference} "
-        f"spectrum {check.ratio:.3f}"
+        f"spectrum {check.ratio:.3f} +- {check.ratio_error:.3f}"
     )
 
 

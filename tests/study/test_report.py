@@ -109,6 +109,31 @@ def test_figures_of_two_parameters_are_read_out() -> None:
     assert readings.joint({"omega_m": {"rmse": 0.04}}) == []
 
 
+def test_few_cosmologies_are_not_called_fine() -> None:
+    one = {"coverage_68": 0.66, "rmse": 0.04, "prior_rmse": 0.1, "bias": 0.001}
+    for n, mark, words in ((12, "", readings.TOO_FEW), (500, "good", "error bars are right")):
+        assert [row.mark for row in readings.widths("omega_m", one, n)] == [mark]
+        assert words in readings.widths("omega_m", one, n)[0].words
+        assert readings.accuracy("omega_m", one, n)[1].mark == mark
+    assert readings.widths("omega_m", one | {"coverage_68": 0.2}, 12)[0].mark == "look"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "error", "mark", "words"),
+    [
+        (1.001, 0.005, "good", "have the power of theory"),
+        (0.95, 0.005, "look", "off theory"),
+        (0.95, 0.03, "", "Too few maps"),
+        (0.6, 0.03, "look", "off theory"),
+        (1.0, None, "", "Too few maps"),
+    ],
+)
+def test_the_power_of_maps_is_judged_within_its_error(ratio: float, error: float | None, mark: str, words: str) -> None:
+    made = {"maps": 9, "bytes": 9, "spectrum_ratio": ratio, "spectrum_ratio_error": error}
+    row = readings.run(made, {"best_epoch": 1, "epochs": 2, "rmse": 0.04}, None)[1]
+    assert row.mark == mark and words in row.words
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])

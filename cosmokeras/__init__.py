@@ -5,14 +5,16 @@ The names below load what they need when they are first used: importing the pack
 
 from __future__ import annotations
 
-from importlib import import_module
+import os
 from typing import Any
 
 from cosmokeras.common.backend import prefer_installed
+from cosmokeras.common.quiet import import_quietly
 
 __version__ = "0.1.0"
 
 prefer_installed()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of TensorFlow's notes on devices that it did not find
 
 _WHERE = {
     "load_params": "cosmokeras.project",
@@ -34,9 +36,9 @@ __all__ = [*_WHERE, *_MODULES, "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
-        return getattr(import_module(_WHERE[name]), name)
+        return getattr(import_quietly(_WHERE[name]), name)
     if name in _MODULES:
-        return import_module(_MODULES[name])
+        return import_quietly(_MODULES[name])
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
 

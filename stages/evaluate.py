@@ -9,6 +9,7 @@ import numpy as np
 from cosmokeras import load_params
 from cosmokeras.common import cli, figure_data
 from cosmokeras.common.files import write_json
+from cosmokeras.common.quiet import import_quietly
 from cosmokeras.dataset.shards import open_split
 from cosmokeras.models.backend import select_backend
 from cosmokeras.provenance.statements import check_record
@@ -24,7 +25,7 @@ def main(args: Namespace) -> None:
         begin("loading the network")
         check_record(cli.MODEL, cfg, "model", "train")
         select_backend(cfg.train.backend)
-        cli.import_quietly(cfg.train.backend)
+        import_quietly(cfg.train.backend)
         from cosmokeras.evaluation import challenge
         from cosmokeras.evaluation.metrics import evaluate
         from cosmokeras.evaluation.saliency import sensitivity

@@ -13,6 +13,7 @@ import numpy as np
 from cosmokeras import UserError, load_params
 from cosmokeras.common import cli, figure_data
 from cosmokeras.common.files import write_json, write_text
+from cosmokeras.common.quiet import import_quietly
 from cosmokeras.evaluation.jackknife import Jackknife, jackknife
 from cosmokeras.inference.derived import with_s8
 from cosmokeras.models.backend import select_backend
@@ -42,7 +43,7 @@ def main(args: Namespace) -> None:
         begin("loading the network")
         check_record(cli.MODEL, cfg, "model", "train")
         select_backend(cfg.train.backend)
-        cli.import_quietly(cfg.train.backend)
+        import_quietly(cfg.train.backend)
         from cosmokeras.inference.estimator import Estimator
 
         est = Estimator.load(cli.MODEL)

@@ -9,6 +9,7 @@ import numpy as np
 from cosmokeras import load_params
 from cosmokeras.common import cli, figure_data
 from cosmokeras.common.files import work_folder, write_json, write_text
+from cosmokeras.common.quiet import import_quietly
 from cosmokeras.dataset.shards import open_split, simulation_folder
 from cosmokeras.models.backend import select_backend
 from cosmokeras.params.config import fingerprint
@@ -24,7 +25,7 @@ def main(args: Namespace) -> None:
     validation = open_split(cfg, simulations, "validation")
 
     select_backend(cfg.train.backend)
-    cli.import_quietly(cfg.train.backend)
+    import_quietly(cfg.train.backend)
     from cosmokeras.inference.calibrate import calibrate
     from cosmokeras.inference.estimator import Estimator
     from cosmokeras.inference.model_card import card

@@ -10,14 +10,11 @@ import argparse
 import logging
 import math
 import os
-import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, NoReturn
@@ -37,9 +34,6 @@ PLOTS = Path("plots")
 
 BROKEN_PIPE = 141  # exit code of a program whose output is no longer read: 128 + SIGPIPE
 INTERRUPTED = 130  # exit code of a program that Ctrl-C stopped: 128 + SIGINT
-# what TensorFlow's C++ says on import, whatever TF_CPP_MIN_LOG_LEVEL asks for: notes, not warnings
-CHATTER = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLog")
-
 STEPS = "{desc}, {n_fmt} of {total_fmt} steps done [{elapsed}<{remaining}, {rate_fmt}]"
 
 
@@ -211,21 +205,6 @@ def _number(text: str, allowed: str, good: Callable[[float], bool]) -> float:
     if not (math.isfinite(value) and good(value)):
         raise argparse.ArgumentTypeError(f"{text!r}: must be a number {allowed}")
     return value
-
-
-def import_quietly(module: str) -> None:
-    """Import a module, and drop the notes that its C++ parts write to the error stream; all else is passed on."""
-    with tempfile.TemporaryFile() as caught:
-        sys.stderr.flush()
-        stream = os.dup(2)
-        os.dup2(caught.fileno(), 2)
-        try:
-            import_module(module)
-        finally:
-            os.dup2(stream, 2)
-            caught.seek(0)
-            os.write(stream, b"".join(line for line in caught if not CHATTER.match(line)))
-            os.close(stream)
 
 
 @contextmanager

@@ -128,24 +128,6 @@ def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "goes on from what is finished" in capsys.readouterr().err
 
 
-def test_notes_of_an_import_are_dropped_and_warnings_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    lines = ["I0000 00:00:1.2 3 port.cc:153] a note", "W0000 00:00:1.2 3 x.cc:1] a warning", "Traceback of someone"]
-    absl = "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR"
-    said = "\n".join([absl, *lines, ""]).encode()
-    (tmp_path / "chatty.py").write_text(f"import os\nos.write(2, {said!r})\n")
-    (tmp_path / "broken.py").write_text("import os\nos.write(2, b'why it broke\\n')\nraise ImportError('no')\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    cli.import_quietly("chatty")
-    assert capfd.readouterr().err.splitlines() == lines[1:]
-    with pytest.raises(ImportError, match="no"):
-        cli.import_quietly("broken")
-    assert capfd.readouterr().err == "why it broke\n"
-    sys.stderr.write("as before\n")
-    assert capfd.readouterr().err == "as before\n"
-
-
 def test_steps_are_counted_when_they_are_done(capsys: pytest.CaptureFixture[str]) -> None:
     with cli.steps("cook", 2) as begin:
         begin("peel")

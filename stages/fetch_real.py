@@ -9,6 +9,7 @@ import numpy as np
 from cosmokeras import load_params
 from cosmokeras.common import cli, figure_data
 from cosmokeras.common.files import write_json
+from cosmokeras.common.heartbeat import doing
 from cosmokeras.models.backend import select_backend
 from cosmokeras.observation.observer import pixel_noise
 from cosmokeras.provenance.statements import NOTE, statement
@@ -25,6 +26,7 @@ def main(args: Namespace) -> None:
     cfg = load_params(args.params)
     made_with = statement(cfg, "sky")
     select_backend(cfg.train.backend)  # of what a simulated sky is observed with
+    doing(f"getting {cfg.real.source} and cutting it into patches")
     sky = fetch(cfg)
     check_mean(cfg, sky)
     (cli.REAL / NOTE).unlink(missing_ok=True)  # until all files are there nothing says what they were made with

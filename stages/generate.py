@@ -9,6 +9,7 @@ import numpy as np
 from cosmokeras import UserError, load_params
 from cosmokeras.common import cli, figure_data
 from cosmokeras.common.files import write_json
+from cosmokeras.common.heartbeat import doing
 from cosmokeras.dataset.check import spectrum_check
 from cosmokeras.dataset.generation import generate, generate_part
 from cosmokeras.dataset.shards import open_split
@@ -28,6 +29,7 @@ def main(args: Namespace) -> None:
     order = np.argsort(test.theta[:, 0])[[0, len(test) // 2, len(test) - 1]]
     name = cfg.parameter_names[0]
     titles = [f"{name} = {value:.3f}" for value in test.theta[order, 0]]
+    doing("power of the test maps")
     check = spectrum_check(cfg, test)
     curves = dict(zip(("x", "measured", "error", "theory"), check.curves, strict=True))
     words = {"titles": titles, "unit": cfg.kind.unit, "labels": check.labels, "reference": check.reference}

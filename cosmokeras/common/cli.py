@@ -25,6 +25,7 @@ from tqdm import tqdm
 from cosmokeras.common import yaml12
 from cosmokeras.common.committed import differences
 from cosmokeras.common.errors import UserError
+from cosmokeras.common.heartbeat import doing, heartbeat
 
 SIMULATIONS = Path("outputs/simulations")
 REAL = Path("outputs/real")
@@ -100,7 +101,8 @@ def run(stage: Callable[[argparse.Namespace], None], **options: dict[str, Any]) 
     with one_line_errors(name):
         if name.startswith("stages.") and (line := differences(arguments.params)):
             print(line, flush=True)
-        stage(arguments)
+        with heartbeat(name.removeprefix("stages.")):
+            stage(arguments)
 
 
 def entry(main: Callable[[], int | None]) -> NoReturn:
@@ -210,11 +212,12 @@ def _number(text: str, allowed: str, good: Callable[[float], bool]) -> float:
 @contextmanager
 def steps(what: str, total: int) -> Iterator[Callable[[str], None]]:
     """Progress of `total` steps of different kinds; call what it gives with the name of each as it begins."""
-    with tqdm(total=total, desc=what, unit="step", bar_format=STEPS, leave=False) as bar:
+    with tqdm(total=total, desc=what, unit="step", bar_format=STEPS, leave=False, disable=None) as bar:
         begun = 0
 
         def begin(name: str) -> None:
             nonlocal begun
+            doing(name)
             bar.set_description_str(f"{what}: {name}", refresh=False)
             bar.update(1 if begun else 0)  # the one before is done
             bar.refresh()

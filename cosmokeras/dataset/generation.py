@@ -33,6 +33,7 @@ from cosmokeras.common.files import (
     write_json,
     write_text,
 )
+from cosmokeras.common.heartbeat import doing
 from cosmokeras.dataset.shards import (
     COSMOLOGIES,
     FORMAT,
@@ -148,12 +149,14 @@ def _fill(cfg: Config, folder: Path, shards: list[Shard], workers: int | None, p
     missing = [s for s in shards if not _report_whole(folder, s)]
     total, made = (sum(s.stop - s.start for s in some) * maps_each(cfg) for some in (shards, missing))
     started, verb = time.perf_counter(), "read" if cfg.from_files else "simulate"
-    with tqdm(
-        total=total, unit="map", desc=f"{verb} {cfg.data.kind}", disable=not progress or not shards, mininterval=1
-    ) as bar:
-        bar.update(total - made)
+    silent, done = not progress or not shards, total - made
+    bar = tqdm(total=total, unit="map", desc=f"{verb} {cfg.data.kind}", disable=True if silent else None, mininterval=1)
+    with bar:
+        bar.update(done)
         for count in _make_all(cfg, missing, folder, workers, progress):
             bar.update(count)
+            done += count
+            doing(f"{verb} {cfg.data.kind}, {done} of {total} maps")
     return {"maps": total, "maps_made": made, "seconds": time.perf_counter() - started}
 
 

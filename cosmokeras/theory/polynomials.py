@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from cosmokeras.common.files import atomic
+from cosmokeras.common.heartbeat import doing
 from cosmokeras.params.config import Config
 
 # Total degree of the polynomials by number of coordinates; `python -m benchmarks.validate table` compares with CCL
@@ -90,7 +91,9 @@ def fit_polynomials(
     powers = np.array([p for p in itertools.product(range(degree + 1), repeat=len(bounds)) if sum(p) <= degree])
     theta = chebyshev_nodes(box, len(powers) + 4 if len(free) == 1 else 5 * len(powers) // 2)
     values = []
-    for row in tqdm(theta, desc=f"theory ({', '.join(names)})", unit="cosmology", disable=not progress):
+    what = f"theory ({', '.join(names)})"
+    for i, row in enumerate(tqdm(theta, desc=what, unit="cosmology", disable=None if progress else True)):
+        doing(f"{what}, {i} of {len(theta)} cosmologies")
         values.append(function(fixed | dict(zip(free, row, strict=True))))
     with threadpool_limits(1):  # sums in one order, on any number of cores
         design = chebyshev(np.array([coordinates(row) for row in theta]), bounds, powers)

@@ -19,6 +19,7 @@ import numpy as np
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import EXIT_STOPPED, atomic, stop_asked, write_json
+from cosmokeras.common.heartbeat import doing, duration
 from cosmokeras.training.devices import peak_memory
 from cosmokeras.training.variables import load_variables, save_variables
 
@@ -73,8 +74,11 @@ class RunState(keras.callbacks.Callback):
     would never end.
     """
 
-    def __init__(self, folder: Path, steps: int, patience: int, minutes: float, main: bool = True) -> None:
+    def __init__(
+        self, folder: Path, steps: int, patience: int, minutes: float, main: bool = True, epochs: int = 0
+    ) -> None:
         super().__init__()
+        self.epochs = epochs
         self.folder, self.steps, self.patience, self.interval = folder, steps, patience, 60 * minutes
         self.main = main
         self.progress = Progress()
@@ -155,6 +159,7 @@ class RunState(keras.callbacks.Callback):
         progress.step = self._offset_steps + batch + 1
         # Keras reports the running mean since its own epoch began
         progress.loss_sum = self._offset_sum + loss * (batch + 1)
+        doing(self._how_far())
         if progress.step == self.steps:
             return
         asked = self.asked
@@ -163,8 +168,18 @@ class RunState(keras.callbacks.Callback):
         if asked:
             self._leave()
 
+    def _how_far(self) -> str:
+        """Where the run is, and how long it takes at most if the epochs to come are as fast as those before."""
+        progress = self.progress
+        where = f"epoch {progress.epoch + 1} of {self.epochs}, step {progress.step} of {self.steps}"
+        if not progress.trained_steps:
+            return where
+        steps = (self.epochs - progress.epoch) * self.steps - progress.step
+        return f"{where}, at most {duration(steps * progress.trained_seconds / progress.trained_steps)} left"
+
     def on_test_begin(self, logs: Any = None) -> None:
         """Training time ends where validation begins."""
+        doing(f"validation after epoch {self.progress.epoch + 1} of {self.epochs}")
         self.progress.trained_seconds += time.monotonic() - self._began
         self.progress.trained_steps += self.progress.step - self._offset_steps
 

@@ -15,6 +15,7 @@ import keras
 from cosmokeras import models
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import locked
+from cosmokeras.common.heartbeat import doing
 from cosmokeras.dataset.batches import fresh_maps, kept_maps
 from cosmokeras.dataset.feeders import Read, endless, finite, fixed_batches, training_batches
 from cosmokeras.dataset.observed import observed
@@ -74,7 +75,8 @@ def train(cfg: Config, training: Split, validation: Split, work: Path, curves: P
             "training maps; lower it"
         )
     with locked(work) if devices.main else nullcontext(), precision(cfg.train.precision):
-        state = RunState(work, steps, cfg.train.patience, cfg.train.checkpoint_minutes, devices.main)
+        every = cfg.train.checkpoint_minutes
+        state = RunState(work, steps, cfg.train.patience, every, devices.main, epochs=cfg.train.epochs)
         state.progress.trained_on = {"devices": devices.count, "device_names": list(devices.names), "batch": batch}
         fit(cfg, state, devices, training, validation, curves)
         release_memory()  # the graph of the training step, with its gradients
@@ -90,6 +92,7 @@ def fit(
 ) -> None:
     """The rest of a run: from what `state` has kept to its end."""
     forward, batch, seed = forward_of(cfg), cfg.train.batch_size * devices.count, cfg.train.seed
+    doing("setting the network to the scale of the maps")
     held = divisor(len(validation), devices.count)
     start = None if state.kept else starting_model(cfg, observed(training.head(STANDARDISE_MAPS), forward, seed))
     release_memory()  # what making those maps and showing them to the network took
@@ -109,7 +112,9 @@ def fit(
             callbacks += [WandbCurves(cfg, state)] if cfg.train.wandb else []
         if not state.unfinished(cfg.train.epochs):
             return
+        doing("writing the signal of the maps behind their masks")
         read, check = batches_of(cfg, forward, training, validation, state.folder / SIGNAL, devices)
+        doing("compiling the first step")
         while state.unfinished(cfg.train.epochs):
             # the first round may be the rest of an epoch; the second goes to the end
             epoch, step = state.progress.epoch, state.progress.step

@@ -128,7 +128,10 @@ def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "goes on from what is finished" in capsys.readouterr().err
 
 
-def test_steps_are_counted_when_they_are_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_steps_are_counted_when_they_are_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with cli.steps("cook", 2) as begin:
         begin("peel")
         begin("boil")

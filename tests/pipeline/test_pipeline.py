@@ -39,6 +39,23 @@ def run(folder: Path, *command: str, env: dict[str, str] | None = None, ok: bool
     return done.stdout + done.stderr
 
 
+def longest_silence(folder: Path, *command: str) -> tuple[float, str]:
+    """Run a command in `folder`; the longest time [s] without a line of its log, and the line before it."""
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": ""}
+    silences, lines, last = [], ["(nothing yet)"], time.monotonic()
+    with subprocess.Popen(
+        command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            now = time.monotonic()
+            silences.append((now - last, lines[-1]))
+            lines.append(line.rstrip())
+            last = now
+    assert process.returncode == 0, "\n".join(lines)
+    return max(silences)
+
+
 def ran(output: str) -> list[str]:
     """Stages that `dvc repro` ran."""
     return re.findall(r"Running stage '(\w+)'", output)
@@ -60,10 +77,18 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lensing_run(clone: Path) -> Path:
     """The seconds-long configuration, run to its end and committed."""
-    run(clone, "dvc", "exp", "run", "-n", "tiny", *SMOKE)
+    (clone.parent / "silence.json").write_text(
+        json.dumps(longest_silence(clone, "dvc", "exp", "run", "-n", "tiny", *SMOKE))
+    )
     run(clone, "git", "add", "-A")
     run(clone, "git", "commit", "-q", "-m", "tiny")
     return clone
+
+
+def test_no_stage_is_silent_for_long(lensing_run: Path) -> None:
+    """A line every 8 seconds, and what Python takes to start: twice as long where tests share the cores."""
+    seconds, after = json.loads((lensing_run.parent / "silence.json").read_text())
+    assert seconds < 20, f"{seconds:.0f} s of silence after {after!r}"
 
 
 def test_a_run_writes_all_metrics_and_plots_and_is_then_up_to_date(lensing_run: Path) -> None:

@@ -29,6 +29,7 @@ _MODULES = {
     "theory": "cosmokeras.theory",
     "simulators": "cosmokeras.simulators",
     "surveys": "cosmokeras.surveys",
+    "plot": "cosmokeras.report.plot",
 }
 
 __all__ = [*_WHERE, *_MODULES, "__version__"]

@@ -15,7 +15,7 @@ import numpy as np
 from cosmokeras.common.cli import read
 from cosmokeras.common.files import atomic
 
-FOLDER = Path("outputs/figures")
+HERE, FOLDER = Path(), Path("outputs/figures")
 WORDS = "json"  # name of the entry with what is no array
 
 
@@ -28,14 +28,14 @@ def save(stage: str, **content: Any) -> None:
         np.savez(handle, allow_pickle=False, **arrays)
 
 
-def load(stage: str) -> dict[str, Any]:
-    """What `save` wrote.
+def load(stage: str, project: Path = Path()) -> dict[str, Any]:
+    """What `save` wrote, in the folder of a project.
 
     Raises
     ------
     UserError : there is no such file, or it is damaged; says which stage writes it
     """
-    return dict(read(FOLDER / f"{stage}.npz", _content, stage))
+    return dict(read(project / FOLDER / f"{stage}.npz", _content, stage))
 
 
 def _plain(number: Any) -> Any:

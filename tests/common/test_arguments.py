@@ -21,6 +21,7 @@ from cosmokeras.evaluation import limits
 from cosmokeras.inference.posterior import MixturePosterior, PointPosterior
 from cosmokeras.params import checked
 from cosmokeras.params.config import Config
+from cosmokeras.report import plot
 from cosmokeras.simulators import lpt
 from cosmokeras.sky.patches import cut_patches
 from cosmokeras.sky.shear_patches import cut_shear_patches
@@ -145,6 +146,10 @@ def calls(gauss: Config, cube: Config, lensing: Config) -> dict[str, Call]:
             {"g1": no_sky, "g2": no_sky, "mask": [*no_sky, np.zeros(192), np.full(192, 0.5)], "size": [*NO_WHOLE, 0],
              "pixel_arcmin": [*NO_NUMBER, 0.0, -1.0, 1e9], "max_masked": [*NO_NUMBER, -0.1, 1.1]},
         ),
+        "report.plot.maps": (
+            plot.maps, {"cfg": gauss, "maps": MAPS, "theta": [[0.3], [0.2]]},
+            {"cfg": NO_CONFIG, "maps": NO_MAPS, "theta": [one for one in of_two["theta"] if one is not None]},
+        ),
         "models.encode": (models.encode, {"cfg": gauss, "theta": one}, {"cfg": NO_CONFIG, **row}),
         "simulators.realisations": (
             simulators.realisations, {"seed": 1, "split": 0, "cosmology": 2},
@@ -209,7 +214,7 @@ def test_every_public_function_is_in_the_table(calls: dict[str, Call]) -> None:
     shown = re.findall(r"^::: cosmokeras\.(\S+)(?:\n    options:\n      members: \[(.*)\])?", page, re.M)
     names = [f"{module}.{member}" if member else module for module, members in shown for member in members.split(", ")]
     # classes, files, and catalogues, which are objects
-    others = re.compile(r"project\.|params\.(?!prior)|errors\.|models\.(?!build|encode)|sky\.shear_catalogue|.*\.[A-Z]")
+    others = re.compile(r"project\.|params\.(?!prior)|errors\.|report\.plot\.(?!maps)|models\.(?!build|encode)|sky\.shear_catalogue|.*\.[A-Z]")
     inner = {"theory.limber.lensing_kernel", "theory.limber.alignment_kernel", "simulators", "surveys.fetch"}
     left = [name for name in names if not others.match(name) and name not in inner | set(calls)]
     assert left == []

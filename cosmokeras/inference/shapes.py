@@ -112,7 +112,7 @@ def _tops(plane: np.ndarray, y: int, x: int, sign: np.float32) -> bool:
 def _peaks(planes: np.ndarray, mean: np.ndarray, std: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Numbers (n, heights) of peaks and of troughs of planes (n, size, size), in units of std (n,) from the mean (n,).
 
-    A peak is no lower than its eight neighbours, and a trough no higher; pixels at an edge are neither.
+    Peaks are no lower than their eight neighbours, troughs no higher; pixels at an edge are neither.
     """
     peaks, troughs = np.zeros((len(planes), len(heights))), np.zeros((len(planes), len(heights)))
     for i in range(len(planes)):

@@ -1,7 +1,7 @@
 """The same work by other people's code, one process on one core each, in turns; called by `benchmarks.simulators`.
 
 powerbox (Murray 2018, JOSS 3, 850) draws Gaussian and lognormal fields in two dimensions, JaxPM
-(https://github.com/DifferentiableUniverseInitiative/JaxPM) makes cubes of second-order perturbation theory, GLASS
+(https://github.com/DifferentiableUniverseInitiative/JaxPM) cubes of perturbation theory and of particle meshes, GLASS
 (Tessore et al. 2023, OJAp 6, 11) convergence on the full sky. White noise filtered by numpy's rfft2, with a spectrum
 that is at hand, is the least that a Gaussian field can cost. What is not installed is left out:
 pip install -c constraints.txt -e '.[bench]'.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
@@ -20,11 +21,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from benchmarks import pm_peer
 from cosmokeras.params.config import Config
 from cosmokeras.project import load_params
 from cosmokeras.simulators import realisations, simulator
 
 ROOT = Path(__file__).parents[1]
+PM_BAR = 4.0  # times as fast as JaxPM
 OURS, FLOOR = "cosmokeras", "bare rfft2"
 PEERS = ("powerbox", "glass", "jaxpm")
 # the network is not built, but parameters are checked as a whole
@@ -45,6 +48,8 @@ class Contest:
 
     unit: str
     makers: dict[str, tuple[Maker, float]]
+    bar: float | None = None  # times as fast as each of the others that ours must be
+    agreement: Callable[[], dict[str, float]] | None = None  # ratios of what the codes make, looked at before the clock
 
 
 def make_maps(keys: dict[str, Any], count: int, **prepare: Any) -> tuple[Maker, Any]:
@@ -175,7 +180,21 @@ def jax_cube(n: int, box_mpc_h: float) -> Maker:
     return lambda seed: run(0.3, jax.random.PRNGKey(seed)).block_until_ready()
 
 
-CONTESTS = {"grf": grf_contests, "lensing": lensing_contests, "2lpt": lpt_contests}
+def pm_contests(quick: bool) -> dict[str, Contest]:
+    """Particle-mesh boxes from waves that are at hand to particles today."""
+    n, steps = (32, 4) if quick else (128, pm_peer.STEPS)
+    waves, mine = pm_peer.waves(n, 0), pm_peer.ours(n, steps)
+    makers: dict[str, tuple[Maker, float]] = {OURS: (lambda seed: mine(waves, seed), steps)}
+    agreement = None
+    if installed("jaxpm"):
+        other = pm_peer.theirs(n, steps)
+        makers["jaxpm"] = (lambda seed: other(waves), steps)
+        agreement = partial(pm_peer.agreement, n, steps)
+    name = f"particle mesh {n}^3, {steps} steps"
+    return {name: Contest("steps/s", makers, bar=None if quick else PM_BAR, agreement=agreement)}
+
+
+CONTESTS = {"grf": grf_contests, "lensing": lensing_contests, "2lpt": lpt_contests, "pm": pm_contests}
 
 
 def compare(kind: str, runs: int, quick: bool) -> dict[str, Any]:
@@ -185,6 +204,7 @@ def compare(kind: str, runs: int, quick: bool) -> dict[str, Any]:
     out = {}
     with threadpool_limits(1):
         for name, contest in CONTESTS[kind](quick).items():
+            same = contest.agreement() if contest.agreement else {}
             for make, _ in contest.makers.values():
                 make(0)  # compiled, and in memory
             rates = {who: [] for who in contest.makers}
@@ -199,6 +219,8 @@ def compare(kind: str, runs: int, quick: bool) -> dict[str, Any]:
                 "rate": {who: float(np.median(rate)) for who, rate in rates.items()},
                 "ratio": {who: float(np.median(ours / rate)) for who, rate in rates.items() if who != OURS},
             }
+            out[name] |= {"power_ratio": same} if same else {}
+            out[name] |= {"bar": contest.bar} if contest.bar and out[name]["ratio"] else {}
     return out
 
 

@@ -14,10 +14,13 @@ from cosmokeras.common.files import read_json, write_json
 RESULT = Path(__file__).parents[1] / "metrics" / "validate.json"
 CHECKS = (
     "table",
+    "nonlinear",
+    "nonlinear_wide",
     "lensing",
     "skewness",
     "pm",
     "pm_fine",
+    "pm_sky",
     "pixels",
     "lpt",
     "sphere",

@@ -27,7 +27,9 @@ Power = Callable[[np.ndarray], np.ndarray]
 
 def table_of(values: dict[str, float]) -> TheoryTable:
     """The theory table of one cosmology: CCL is called once."""
-    prior = {f"prior.{name}": values[name] for name in COSMOLOGY} | {"prior.sigma8": list(COSMOLOGY["sigma8"])}
+    prior = {f"prior.{name}": values[name] for name in COSMOLOGY if name in values} | {
+        "prior.sigma8": list(COSMOLOGY["sigma8"])
+    }
     return theory_table(config({"data.kind": "2lpt", **prior}))
 
 

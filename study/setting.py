@@ -17,7 +17,8 @@ MIDDLE = 0.3
 STANDARD: dict[str, Any] = {
     "prior.omega_m": [0.1, 0.5], "prior.sigma8": 0.8, "prior.h": 0.7, "prior.omega_b": 0.05, "prior.n_s": 0.965,
     "prior.w0": -1.0, "prior.a_ia": 0.0, "prior.eta_ia": 0.0, "prior.m_bias": 0.0, "prior.delta_z": 0.0,
-    "prior.baryons": 0.0, "data.size": 64, "data.targets": None, "grf.box_mpc_h": 256.0, "lpt.box_mpc_h": 1000.0,
+    "prior.m_nu": 0.0, "prior.baryons": 0.0, "prior.log_t_agn": None, "theory.nonlinear": "halofit",
+    "data.size": 64, "data.targets": None, "grf.box_mpc_h": 256.0, "lpt.box_mpc_h": 1000.0,
     "lpt.particles": 128, "lpt.slab_mpc_h": 62.5, "lpt.redshift": 0.0, "lensing.survey": "des_y3",
     "lensing.pixel_arcmin": None, "lensing.shell_mpc_h": 100.0, "lensing.mask": "none", "real.source": "mock",
     "model.spectrum_bins": 8, "evaluate.spectrum_bins": 8,

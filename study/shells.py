@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyccl
@@ -11,6 +12,7 @@ from scipy import fft
 from tqdm import tqdm
 
 from cosmokeras.params.config import Config
+from cosmokeras.params.neutrinos import omega_nu
 from cosmokeras.simulators import lensing, realisations
 from cosmokeras.simulators.fields import wavenumbers
 from cosmokeras.sky.pixels import ARCMIN
@@ -30,7 +32,7 @@ def ccl_angular_cl(cfg: Config, theta: float | Sequence[float], ell: np.ndarray)
     57.7), its spline method is not.
     """
     values = cfg.cosmology(np.atleast_1d(theta))
-    cosmo = ccl_cosmology(values)
+    cosmo = cosmology_of_ccl(cfg, values)
     z = np.linspace(0, cfg.survey.z_max, 1501)
     moved = [np.interp(z - dz, z, n, left=0.0) for dz, n in zip(values["delta_z"], cfg.survey.n_z(z), strict=True)]
     alignment = values["a_ia"] * ((1 + z) / (1 + PIVOT)) ** values["eta_ia"]
@@ -45,6 +47,28 @@ def ccl_angular_cl(cfg: Config, theta: float | Sequence[float], ell: np.ndarray)
     shear = np.array([[pyccl.angular_cl(cosmo, a, b, ell, **options) for a in tracers] for b in tracers])
     calibration = np.outer(1 + values["m_bias"], 1 + values["m_bias"])[:, :, None]
     return calibration * shear / ((ell + 2) * (ell + 1) * ell * (ell - 1) / (ell + 0.5) ** 4)
+
+
+def cosmology_of_ccl(cfg: Config, values: dict[str, Any]) -> pyccl.Cosmology:
+    """CCL's cosmology with the non-linear power, the neutrinos and HMCode's baryons of the parameters."""
+    hmcode = cfg.theory.nonlinear == "hmcode2020"
+    if not hmcode and not values["m_nu"]:
+        return ccl_cosmology(values)
+    camb: dict[str, Any] = {"kmax": 30.0}
+    if hmcode:
+        camb["halofit_version"] = "mead2020" if values["log_t_agn"] is None else "mead2020_feedback"
+    if values["log_t_agn"] is not None:
+        camb["HMCode_logT_AGN"] = values["log_t_agn"]
+    rest = {name: values[name] for name in ("h", "n_s", "sigma8", "w0", "m_nu")}
+    return pyccl.Cosmology(
+        Omega_c=values["omega_m"] - values["omega_b"] - omega_nu(values["m_nu"], values["h"]),
+        Omega_b=values["omega_b"],
+        mass_split="equal",
+        transfer_function="boltzmann_camb",
+        matter_power_spectrum="camb" if hmcode else "halofit",
+        extra_parameters={"camb": camb},
+        **rest,
+    )
 
 
 class Case:

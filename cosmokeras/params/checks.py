@@ -11,6 +11,7 @@ import numpy as np
 from cosmokeras.common.errors import UserError
 from cosmokeras.params import files
 from cosmokeras.params.boxes import check_boxes
+from cosmokeras.params.neutrinos import omega_nu
 from cosmokeras.params.own_maps import check_truth
 from cosmokeras.params.registry import KINDS, MODELS, RANGES, SOURCES
 from cosmokeras.params.survey import MAX_OUTSIDE, MIN_MEAN_Z
@@ -34,6 +35,7 @@ def check(config: Config, origin: str) -> None:
     if config.model.name not in MODELS:
         fail(f"model.name={config.model.name!r}: no such network; allowed: {', '.join(MODELS)}")
     _check_prior(config, fail)
+    _check_theory(config, fail)
     _check_data(config, fail)
     _check_train(config, fail)
     if config.data.kind == "2lpt":
@@ -59,6 +61,8 @@ def _check_prior(config: Config, fail: Callable[[str], None]) -> None:
 def _check_ranges(config: Config, fail: Callable[[str], None]) -> None:
     for name, (low, high) in RANGES.items():
         value = getattr(config.prior, name)
+        if value is None:  # no baryons of HMCode
+            continue
         ends = value if isinstance(value, tuple) else (value, value)
         if isinstance(value, tuple) and not value[0] < value[1]:
             fail(f"prior.{name}={list(value)}: low must be below high")
@@ -71,6 +75,35 @@ def _check_ranges(config: Config, fail: Callable[[str], None]) -> None:
         fail(f"prior.omega_b={config.prior.omega_b}: must stay below prior.omega_m (lowest value {lowest_m})")
     if not config.parameter_names:
         fail("prior: no parameter is free; give at least one as a list [low, high], e.g. omega_m: [0.1, 0.5]")
+
+
+def _check_theory(config: Config, fail: Callable[[str], None]) -> None:
+    """Baryons and neutrinos that go with the non-linear power, and with what maps are made by."""
+    prior, model = config.prior, config.theory.nonlinear
+    if prior.log_t_agn is not None and model != "hmcode2020":
+        fail(
+            f"prior.log_t_agn={prior.log_t_agn}: baryons of theory.nonlinear=hmcode2020, but theory.nonlinear={model}; "
+            "set one of the two, or use prior.baryons"
+        )
+    if prior.baryons != 0 and model != "halofit":
+        fail(
+            f"prior.baryons={prior.baryons}: baryons of theory.nonlinear=halofit, but theory.nonlinear={model}, whose "
+            "are prior.log_t_agn; set it to 0"
+        )
+    if prior.m_nu == 0:
+        return
+    key = f"prior.m_nu={prior.m_nu}"
+    if config.data.kind == "2lpt":
+        fail(f"{key}: 2lpt maps are made with massless neutrinos; set it to 0")
+    for name, other, good in (("matter", "pm", "lognormal"), ("third_moment", "bihalofit", "shift")):
+        if config.kind.observed == "survey" and getattr(config.lensing, name) == other:
+            fail(f"{key}: lensing.{name}={other} was made for massless neutrinos; set it to 0, or use {good}")
+    lightest, neutrinos = np.min(prior.omega_m), omega_nu(float(np.max(prior.m_nu)), float(np.min(prior.h)))
+    if neutrinos + np.max(prior.omega_b) >= lightest:
+        fail(
+            f"{key}: neutrinos (up to {neutrinos:.3f} of the critical density) and prior.omega_b={prior.omega_b} must "
+            f"stay below prior.omega_m (lowest value {lightest})"
+        )
 
 
 def _check_data(config: Config, fail: Callable[[str], None]) -> None:
@@ -187,6 +220,11 @@ def _check_real(config: Config, fail: Callable[[str], None]) -> None:
     for key in source.needs:
         if getattr(real, key) is None:
             fail(f"real.{key}=null: real.source={name} needs it; see the comments in params.yaml")
+    if real.mock == "pm" and not (name == "mock" and config.kind.observed == "survey" and config.survey.mock):
+        fail(
+            f"real.mock=pm: goes with real.source=mock and a survey that has a mock sky, but real.source={name}, "
+            f"lensing.survey={config.lensing.survey}; set it to lognormal"
+        )
     _check_own(config, fail)
 
 

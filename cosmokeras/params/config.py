@@ -35,6 +35,7 @@ from cosmokeras.params.sections import (
     ModelConfig,
     PriorConfig,
     RealConfig,
+    TheoryConfig,
     TrainConfig,
 )
 from cosmokeras.params.survey import Mean, Survey, load_survey
@@ -49,6 +50,7 @@ class Config(Described, Section):
     """All of `params.yaml`, plus what follows from it."""
 
     prior: PriorConfig
+    theory: TheoryConfig = TheoryConfig()
     data: DataConfig
     grf: GrfConfig
     lpt: LptConfig = LptConfig()
@@ -194,6 +196,8 @@ class Config(Described, Section):
         prior = self.prior.model_dump(mode="json", include=set(parameters))
         key: dict[str, Any] = {"prior": prior, "data": self.data.model_dump(mode="json", exclude={"targets"})}
         if self.kind.observed == "survey":
+            if not self.from_files or own_files.theory_known(self):
+                key["theory"] = self.theory.model_dump(mode="json")
             key["lensing"] = self._lensing_key(OF_OBSERVATION | {"survey"})
             key["lensing"]["pixel_arcmin"] = self.pixel_arcmin
             if self.mean == "removed_field":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TEX = {
     "omega_m": r"\Omega_m", "sigma8": r"\sigma_8", "S8": "S_8", "h": "h", "omega_b": r"\Omega_b", "n_s": "n_s",
-    "w0": "w_0",
+    "w0": "w_0", "m_nu": r"\sum m_\nu", "log_t_agn": r"\log_{10} T_\mathrm{AGN}",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ COSMOLOGY: dict[str, tuple[float, float]] = {
     "omega_b": (0.01, 0.1),
     "n_s": (0.7, 1.3),
     "w0": (-2.0, -0.4),
+    "m_nu": (0.0, 1.0),
 }
 NUISANCES: dict[str, tuple[float, float]] = {
     "a_ia": (-10.0, 10.0),
@@ -25,6 +26,7 @@ NUISANCES: dict[str, tuple[float, float]] = {
     "m_bias": (-0.5, 0.5),
     "delta_z": (-0.3, 0.3),
     "baryons": (0.0, 3.0),
+    "log_t_agn": (7.0, 8.5),
 }
 RANGES = COSMOLOGY | NUISANCES
 PER_BIN = ("m_bias", "delta_z")  # when free, one independent parameter for each tomographic bin
@@ -56,7 +58,7 @@ KINDS: dict[str, Kind] = {
         unit=r"convergence $\kappa$", section="lensing",
     ),
     "2lpt": Kind(
-        "cosmokeras.simulators.lpt", parameters=tuple(COSMOLOGY), observed="plain", periodic=True,
+        "cosmokeras.simulators.lpt", parameters=tuple(COSMOLOGY)[:6], observed="plain", periodic=True,  # without m_nu
         unit="mean overdensity of a slab", section="lpt", matter="linear",
     ),
     "grf": Kind(
@@ -74,6 +76,9 @@ MATTER: dict[str, str] = {
     "lognormal": "cosmokeras.simulators.lensing",
     "pm": "cosmokeras.simulators.pm.light_cone",
 }
+
+# What makes the sky of real.mock=pm
+PM_MOCK = "cosmokeras.simulators.pm.mock"
 
 MODELS: dict[str, str] = {
     "cosmonet": "cosmokeras.models.cosmonet",

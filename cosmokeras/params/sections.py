@@ -36,11 +36,19 @@ class PriorConfig(Section):
     omega_b: Prior
     n_s: Prior
     w0: Prior
+    m_nu: Prior = 0.0
     a_ia: Prior = 0.0
     eta_ia: Prior = 0.0
     m_bias: Prior = 0.0
     delta_z: Prior = 0.0
     baryons: Prior = 0.0
+    log_t_agn: Prior | None = None
+
+
+class TheoryConfig(Section):
+    """Theory of matter, for lensing maps and their spectra."""
+
+    nonlinear: Literal["halofit", "hmcode2020"] = "halofit"
 
 
 class DataConfig(Section):
@@ -130,6 +138,7 @@ class RealConfig(Section):
     """Maps from outside."""
 
     source: str
+    mock: Literal["lognormal", "pm"] = "lognormal"
     mirror: str | None
     path: str | tuple[str, ...] | None = None
     mask: str | None = None

@@ -17,7 +17,7 @@ from typing import Any
 from cosmokeras.common.code import code_digests
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.config import Config
-from cosmokeras.params.registry import KINDS, MODELS, SOURCES
+from cosmokeras.params.registry import KINDS, MODELS, PM_MOCK, SOURCES
 from cosmokeras.provenance.digests import digests_of
 from cosmokeras.provenance.results import RESULTS, SEEN, Result, has_survey
 
@@ -35,6 +35,8 @@ def statement(cfg: Config, name: str) -> dict[str, Any]:
     result = RESULTS[name]
     if name in ("sky", "fetch_real") and _is_simulated_here(cfg):
         result += Result((), *SEEN)
+    if name in ("sky", "fetch_real") and cfg.real.mock == "pm":
+        result += Result((PM_MOCK,), (), (), ())
     params: dict[str, Any] = {}
     for part in result.params:
         params = _merged(params, part(cfg))

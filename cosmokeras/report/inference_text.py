@@ -99,6 +99,8 @@ def _assumed(assumed: Mapping[str, Any]) -> list[str]:
         f"Marginalised, with {prior}: " + (", ".join(others) or "nothing"),
         "Fixed: " + (listed(assumed["fixed"]) or "nothing"),
     ]
+    if assumed.get("power") is not None:
+        lines.append(f"Non-linear power of matter: {assumed['power']}")
     return lines if assumed["survey"] is None else [lines[0], f"Survey {assumed['survey']}", *lines[1:]]
 
 

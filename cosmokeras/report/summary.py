@@ -78,8 +78,9 @@ def assumptions(cfg: Config) -> dict[str, Any]:
         "unit": cfg.kind.unit,
         "survey": f"{cfg.survey.name}: {cfg.survey.title}" if lensing else None,
         "pixels": f"{cfg.data.size} x {cfg.data.size} pixels" + (f" of {cfg.pixel_arcmin:g} arcmin" if lensing else ""),
+        "power": cfg.theory.nonlinear if lensing and not cfg.from_files else None,
         "targets": list(cfg.targets),
-        "fixed": {name: value for name, value in values.items() if not isinstance(value, tuple)},
+        "fixed": {name: value for name, value in values.items() if not isinstance(value, tuple | None)},
         "free": {name: list(value) for name, value in values.items() if isinstance(value, tuple)},
         "head": cfg.model.head,
     }

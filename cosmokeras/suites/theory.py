@@ -10,7 +10,12 @@ from cosmokeras.params.registry import COSMOLOGY, NUISANCES, PER_BIN, RANGES
 from cosmokeras.simulators import lensing
 
 WIDER = 0.02  # part of the range of a parameter that the table of theory reaches beyond the cosmologies
-UNSHARED = ("baryons", "a_ia", "eta_ia")  # names of ours whose meaning in other people's tables is not known
+UNSHARED = (
+    "baryons",
+    "log_t_agn",
+    "a_ia",
+    "eta_ia",
+)  # ours, whose meaning in other people's tables is not known
 
 
 def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray | None:
@@ -24,7 +29,9 @@ def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray | None
     free = [name for name, column in values.items() if np.ptp(column) > 0] or ["omega_m"]
     prior = {name: (_wider(values[name], name) if name in free else float(values[name][0])) for name in names}
     raw = cfg.model_dump(exclude={"root"})
-    raw["prior"] = {name: 0.0 if isinstance(given, tuple) else given for name, given in raw["prior"].items()} | prior
+    without = {"log_t_agn": None}  # of what is free but not in the table: 0, or none
+    before = raw["prior"].items()
+    raw["prior"] = {name: without.get(name, 0.0) if isinstance(one, tuple) else one for name, one in before} | prior
     raw["data"] |= {"kind": "lensing", "targets": None}
     raw["real"] |= {"source": "mock", "path": None, "mask": None, "truth": None, "observed": None, "missing": None}
     try:

@@ -12,6 +12,8 @@ from cosmokeras.common import arguments
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.registry import COSMOLOGY
 
+MASSLESS = {"m_nu": 0.0}  # of which nothing needs to be said
+
 if TYPE_CHECKING:
     import pyccl
 
@@ -25,7 +27,9 @@ def ccl_cosmology(values: dict[str, float], transfer: str = "boltzmann_camb", z_
     """
     for name, (low, high) in COSMOLOGY.items():
         slack = arguments.ROUNDING * max(abs(low), abs(high))
-        arguments.number(name, values.get(name, np.nan), low - slack, high + slack)
+        arguments.number(name, values.get(name, MASSLESS.get(name, np.nan)), low - slack, high + slack)
+    if values.get("m_nu"):
+        raise UserError(f"m_nu={values['m_nu']:g}: these spectra are those of massless neutrinos; set it to 0")
     if values["omega_b"] >= values["omega_m"]:
         raise UserError(f"omega_b={values['omega_b']:g}: must stay below omega_m={values['omega_m']:g}")
     import pyccl

@@ -21,7 +21,7 @@ from cosmokeras.params.registry import COSMOLOGY
 from cosmokeras.sky.pixels import ARCMIN
 from cosmokeras.theory.bispectrum import linear_matter
 from cosmokeras.theory.polynomials import Fit, Polynomials, fit_polynomials, read_fits, write_fits
-from cosmokeras.theory.table import TheoryTable, theory_table
+from cosmokeras.theory.table import TheoryTable, theory_table, without_baryons
 from cosmokeras.theory.third_moment import lognormal_moments, third_moments
 
 MATCHED = 1.45  # standard deviation of the Gaussian [pixels]
@@ -81,6 +81,7 @@ def shift_table(cfg: Config, progress: bool = False) -> ShiftTable:
     """The table for this prior box, depth and pixel, from the work folder when it was built before."""
     prior = {name: getattr(cfg.prior, name) for name in COSMOLOGY}
     key = {"prior": prior, "z_max": cfg.survey.z_max, "pixel": cfg.pixel_arcmin}
+    key |= {"nonlinear": cfg.theory.nonlinear}
     code = code_fingerprint("cosmokeras.theory.lognormal_shift")
     path = work_folder("theory", fingerprint({"code": code, **key})) / "shifts.npz"
     stored = read_fits(path, ("moments",))
@@ -122,7 +123,7 @@ def sheet_moments(table: TheoryTable, values: dict[str, Any], pixel_arcmin: floa
 
     The third one, held and as BiHalofit has it (`third_moments`), and P and Q of a lognormal field.
     """
-    values = values | {"baryons": 0.0}
+    values = without_baryons(values)
     back = table.background(values)
     chi = DISTANCES * back.chi[-1]
     z, radius = back.z_of(chi), chi * MATCHED * pixel_arcmin * ARCMIN

@@ -20,7 +20,7 @@ from cosmokeras.params.config import Config
 
 # Total degree of the polynomials by number of coordinates; `python -m benchmarks.validate table` compares with CCL
 DEGREE = {0: 0, 1: 11, 2: 8, 3: 6}
-REFERENCE = {"sigma8": 0.8, "n_s": 1.0, "w0": -1.0}  # of what the function does not depend on
+REFERENCE = {"sigma8": 0.8, "n_s": 1.0, "w0": -1.0, "m_nu": 0.0}  # of what the function does not depend on
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 CCL (with CAMB) is called at nodes of the box and interpolated where it is slow: the linear transfer function, which in
 physical units depends on Omega_m h^2 and Omega_b h^2 alone, and distances and growth, which depend on Omega_m, h and
-w0. Spectral index, sigma8 and non-linear growth (`cosmokeras.theory.halofit`) are worked out for each cosmology.
+w0. Spectral index, sigma8 and non-linear growth (`cosmokeras.theory.halofit`) are worked out for each cosmology. With
+`theory.nonlinear: hmcode2020`, and with massive neutrinos, the power is CAMB's (`cosmokeras.theory.camb_power`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,8 @@ from cosmokeras.common.code import code_fingerprint
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import work_folder
 from cosmokeras.params.config import Config, fingerprint
+from cosmokeras.theory import camb_power
+from cosmokeras.theory.camb_power import PowerRatio
 from cosmokeras.theory.ccl import ccl_cosmology
 from cosmokeras.theory.halofit import FINE, halofit, non_linear_scale
 from cosmokeras.theory.polynomials import Polynomials, fit_polynomials, read_fits, write_fits
@@ -30,6 +33,7 @@ KR = np.concatenate([np.geomspace(3e-3, 0.5, 24)[:-1], np.arange(0.5, 60, 0.5), 
 # What a transfer function is multiplied by before it is fitted: all of its range counts alike. It is fitted itself and
 # not its logarithm, as it comes close to 0 where baryons make up half of the matter.
 FALL = (1 + KR) ** 1.5 / (1 + np.log1p(KR))
+LAST = int(np.searchsorted(KR, 3000.0))  # nodes at which CAMB's non-linear power is known; about to 30 h/Mpc
 Redshift = TypeVar("Redshift", float, np.ndarray)
 
 
@@ -62,8 +66,9 @@ class TheoryTable:
 
     `transfer` gives FALL times the linear transfer function, up to a factor, at KR over the sound horizon;
     `log_expansion` ln(chi / z) [Mpc/h] and ln((1 + z) D) at the nodes `z` but the first, one after the other. Both are
-    functions of the free ones among SHAPE and EXPANSION. `box` has the range of each of these for which it was made,
-    equal ends for fixed ones; outside of it, and of the tabulated wavenumbers and redshifts, it is not defined.
+    functions of the free ones among SHAPE and EXPANSION. With a `ratio` the non-linear power is CAMB's. `box` has the
+    range of each of these for which it was made, equal ends for fixed ones; outside of it, and of the tabulated
+    wavenumbers and redshifts, it is not defined.
     """
 
     z: np.ndarray
@@ -72,6 +77,7 @@ class TheoryTable:
     shape_names: tuple[str, ...]
     expansion_names: tuple[str, ...]
     box: dict[str, tuple[float, float]]
+    ratio: PowerRatio | None = None
 
     def _inside(self, values: dict[str, Any], names: tuple[str, ...]) -> None:
         for name in names:
@@ -112,15 +118,14 @@ class TheoryTable:
         """P(k, z) [(Mpc/h)^3] of a cosmology's parameters by name; k in h/Mpc; arguments broadcast.
 
         `baryons` scales the suppression of Schneider & Teyssier (2015, JCAP 12, 049) as CCL has it: 0 none, 1 theirs,
-        but never above 1.
+        but never above 1. `log_t_agn`, if it is not None, gives those of HMCode.
         """
-        k, linear = self.linear(values)
-        growth = self._expansion(values)[1]
-        scale = non_linear_scale(_delta2(k, np.log(linear)), growth)
-        power = halofit(k, linear, growth, scale, omega_m_at(values, self.z), values["w0"])
+        k, log_power = self.halofit_nodes(values)
+        if self.ratio is not None:
+            log_power = log_power + self.ratio(values, len(k))
         strength = values.get("baryons")
         suppression = _suppression(k, self.z) if strength else None
-        spline = RectBivariateSpline(np.log(k), self.z, np.log(power))
+        spline = RectBivariateSpline(np.log(k), self.z, log_power)
 
         def evaluate(k: np.ndarray, z: np.ndarray) -> np.ndarray:
             log_k, z = np.broadcast_arrays(np.log(k), z)
@@ -130,6 +135,13 @@ class TheoryTable:
             return dark_matter * (1 + strength * (suppression(log_k, z) - 1))
 
         return evaluate
+
+    def halofit_nodes(self, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Wavenumbers (n_k,) [h/Mpc], and ln of halofit's power [(Mpc/h)^3] there and at the nodes in z, (n_k, n_z)."""
+        k, linear = self.linear(values)
+        growth = self._expansion(values)[1]
+        scale = non_linear_scale(_delta2(k, np.log(linear)), growth)
+        return k, np.log(halofit(k, linear, growth, scale, omega_m_at(values, self.z), values["w0"]))
 
     def background(self, values: dict[str, Any]) -> Background:
         """Distances and growth of a cosmology's parameters by name, out to the last node in z."""
@@ -156,6 +168,16 @@ def _delta2(k: np.ndarray, log_power: np.ndarray) -> np.ndarray:
         inner = 1 if end == 0 else -2
         log_p += beyond * (log_power[end] - log_power[inner]) / (log_k[end] - log_k[inner])
     return np.exp(log_p + 3 * x) / (2 * np.pi**2)
+
+
+def has_baryons(values: dict[str, Any]) -> bool:
+    """Whether baryons change the power at a cosmology's parameters by name."""
+    return bool(values.get("baryons")) or values.get("log_t_agn") is not None
+
+
+def without_baryons(values: dict[str, Any]) -> dict[str, Any]:
+    """The same parameters, for the power of matter that feels gravity alone."""
+    return values | {"baryons": 0.0, "log_t_agn": None}
 
 
 def omega_m_at(values: dict[str, Any], z: Redshift) -> Redshift:
@@ -237,6 +259,14 @@ def _table(
 
 def theory_table(cfg: Config, progress: bool = False) -> TheoryTable:
     """The table for this prior box, from the work folder when it was built before."""
+    table = _linear_table(cfg, progress)
+    if not camb_power.needed(cfg):
+        return table
+    ratio = camb_power.power_ratio(cfg, table.z, KR[:LAST], table.halofit_nodes, progress)
+    return replace(table, ratio=ratio)
+
+
+def _linear_table(cfg: Config, progress: bool) -> TheoryTable:
     names = tuple(dict.fromkeys(SHAPE + EXPANSION))
     key = {"prior": {name: getattr(cfg.prior, name) for name in names}, "z_max": _z_max(cfg)}
     code = code_fingerprint("cosmokeras.theory.table")

@@ -95,17 +95,17 @@ def test_without_omega_m_the_free_parameters_are_the_targets(params: Path) -> No
 def test_cosmology_fills_in_fixed_parameters(params: Path) -> None:
     values = load_params(params, {"prior.sigma8": [0.6, 1.0]}).cosmology([0.25, 0.7])
     expected = {"omega_m": 0.25, "sigma8": 0.7, "h": 0.7, "omega_b": 0.05, "n_s": 0.965, "w0": -1.0}
-    expected |= {"a_ia": 0.0, "eta_ia": 0.0, "baryons": 0.0}
+    expected |= {"a_ia": 0.0, "eta_ia": 0.0, "baryons": 0.0, "m_nu": 0.0, "log_t_agn": None}
     assert {name: values[name] for name in expected} == expected
     assert values["m_bias"].tolist() == values["delta_z"].tolist() == [0.0] * 4
     assert set(values) == set(RANGES)
 
 
-def test_nuisances_may_be_left_out_freed_and_differ_by_bin(params: Path) -> None:
+def test_nuisances_may_be_left_out_freed_and_differ_by_bin(params: Path, tmp_path: Path) -> None:
     raw = yaml12.read(params)
-    without = {name: value for name, value in raw["prior"].items() if name not in NUISANCES}
-    params.write_text(yaml12.dumps(raw | {"prior": without}))
-    assert load_params(params).prior == load_params(ROOT / "params.yaml").prior
+    without = {name: value for name, value in raw["prior"].items() if name not in {*NUISANCES, "m_nu"}}
+    params.write_text(yaml12.dumps({name: part for name, part in raw.items() if name != "theory"} | {"prior": without}))
+    assert load_params(params) == load_params(ROOT / "params.yaml").model_copy(update={"root": str(tmp_path)})
     cfg = load_params(params, {"prior.m_bias": [-0.02, 0.02], "prior.a_ia": [-1.0, 1.0], "prior.delta_z": 0.01})
     assert cfg.parameter_names == ("omega_m", "a_ia", "m_bias_1", "m_bias_2", "m_bias_3", "m_bias_4")
     assert cfg.targets == ("omega_m",)
@@ -179,6 +179,44 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "fixed outside the physical range": ({"prior.sigma8": 8.0}, ["prior.sigma8=8.0", "0.2 to 1.6"]),
     "more baryons than matter": ({"prior.omega_b": 0.1}, ["prior.omega_b=0.1", "prior.omega_m", "0.1"]),
     "baryons reach up to matter": ({"prior.omega_b": [0.03, 0.1]}, ["prior.omega_b", "0.1", "prior.omega_m"]),
+    "baryons of the other model": (
+        {"prior.log_t_agn": 7.8},
+        ["prior.log_t_agn=7.8", "theory.nonlinear=hmcode2020", "theory.nonlinear=halofit", "prior.baryons"],
+    ),
+    "baryons of two models": (
+        {"theory.nonlinear": "hmcode2020", "prior.baryons": [0.0, 2.0]},
+        ["prior.baryons=(0.0, 2.0)", "theory.nonlinear=hmcode2020", "prior.log_t_agn", "set it to 0"],
+    ),
+    "too much heat": (
+        {"theory.nonlinear": "hmcode2020", "prior.log_t_agn": [7.5, 9.0]},
+        ["prior.log_t_agn=(7.5, 9.0)", "7.0 to 8.5"],
+    ),
+    "unknown power": ({"theory.nonlinear": "hmcode"}, ["theory.nonlinear='hmcode'", "'halofit' or 'hmcode2020'"]),
+    "neutrinos in N-body boxes": (
+        {"prior.m_nu": 0.06, "lensing.matter": "pm"},
+        ["prior.m_nu=0.06", "lensing.matter=pm", "massless", "lognormal"],
+    ),
+    "neutrinos in the third moment": (
+        {"prior.m_nu": [0.0, 0.3], "lensing.third_moment": "bihalofit"},
+        ["prior.m_nu=(0.0, 0.3)", "lensing.third_moment=bihalofit", "massless", "shift"],
+    ),
+    "neutrinos in cubes": ({"prior.m_nu": 0.06, "data.kind": "2lpt"}, ["prior.m_nu=0.06", "2lpt", "set it to 0"]),
+    "neutrinos free in cubes": (
+        {"prior.m_nu": [0.0, 0.3], "data.kind": "2lpt"},
+        ["prior.m_nu=[0.0, 0.3]", "2lpt maps do not depend on it"],
+    ),
+    "more neutrinos than matter": (
+        {"prior.m_nu": 1.0, "prior.h": 0.4, "prior.omega_m": [0.1, 0.5]},
+        ["prior.m_nu=1.0", "0.067", "prior.omega_b=0.05", "prior.omega_m (lowest value 0.1)"],
+    ),
+    "N-body sky of other maps": (
+        {"real.mock": "pm", "lensing.survey": "kids_1000", "lensing.mask": "none"},
+        ["real.mock=pm", "real.source=mock", "lensing.survey=kids_1000", "lognormal"],
+    ),
+    "N-body sky of another source": (
+        {"real.mock": "pm", "real.source": "des_y3"},
+        ["real.mock=pm", "real.source=des_y3", "set it to lognormal"],
+    ),
     "nothing free": ({"prior.omega_m": 0.3}, ["prior", "free", "[0.1, 0.5]"]),
     "target not free": ({"data.targets": ["sigma8"]}, ["data.targets", "'sigma8'", "free parameters: omega_m"]),
     "target twice": ({"data.targets": ["omega_m", "omega_m"]}, ["data.targets", "once"]),

@@ -29,9 +29,11 @@ NOTHING: set[str] = set()
 # Key of params.yaml: another value, and the stages whose result depends on it, for lensing maps and a mock from a file.
 PARAMS: dict[str, tuple[Any, set[str]]] = {
     **{f"prior.{name}": (value, MAPS) for name, value in {
-        "omega_m": [0.2, 0.5], "sigma8": [0.6, 1.0], "h": 0.68, "omega_b": 0.045, "n_s": 0.96, "w0": -0.9, "a_ia": 0.5,
-        "eta_ia": 0.5, "m_bias": 0.01, "delta_z": 0.01, "baryons": 0.5,
+        "omega_m": [0.2, 0.5], "sigma8": [0.6, 1.0], "h": 0.68, "omega_b": 0.045, "n_s": 0.96, "w0": -0.9, "m_nu": 0.06,
+        "a_ia": 0.5, "eta_ia": 0.5, "m_bias": 0.01, "delta_z": 0.01, "baryons": 0.5,
     }.items()},
+    "prior.log_t_agn": (7.8, MAPS),  # of hmcode2020
+    "theory.nonlinear": ("hmcode2020", MAPS),
     "data.kind": ("2lpt", set(STAGES) - {"plots"}),  # pictures are of numbers
     "data.size": (16, MAPS | SKY),
     **{f"data.{name}": (value, MAPS) for name, value in {
@@ -73,6 +75,7 @@ PARAMS: dict[str, tuple[Any, set[str]]] = {
     "evaluate.samples": (300, {"evaluate"}),
     "evaluate.spectrum_bins": (5, {"evaluate"}),
     "real.source": ("healpix", SKY),
+    "real.mock": ("pm", SKY),
     "real.mirror": ("/somewhere", NOTHING),
     "real.path": ("other.fits", SKY),
     "real.mask": ("other.npy", SKY),

@@ -30,7 +30,7 @@ from cosmokeras.params.registry import COSMOLOGY
 from cosmokeras.simulators.pm.history import Cube, history, snapshot_redshifts
 from cosmokeras.simulators.pm.transfer import LOG_K, measured, smoothed
 from cosmokeras.theory.polynomials import Polynomials, chebyshev, chebyshev_nodes
-from cosmokeras.theory.table import TheoryTable
+from cosmokeras.theory.table import TheoryTable, without_baryons
 
 # By number of free cosmological parameters: total degree of the polynomials, and pairs of boxes at each node
 DEGREE = {0: 0, 1: 2, 2: 3, 3: 3, 4: 2, 5: 2, 6: 2}
@@ -97,6 +97,7 @@ def _key(cfg: Config, nodes: np.ndarray, pairs: int) -> str:
     prior = {name: getattr(cfg.prior, name) for name in COSMOLOGY}
     code = code_fingerprint("cosmokeras.simulators.pm.calibration")
     seen = {"boxes": [asdict(box) for box in boxes(cfg)], "z_max": cfg.survey.z_max}
+    seen |= {"nonlinear": cfg.theory.nonlinear}  # what the power of boxes is compared with
     return fingerprint({"prior": prior, "nodes": len(nodes), "pairs": pairs, "code": code, **seen})
 
 
@@ -114,7 +115,7 @@ def _all_nodes(
 
     Boxes of opposite phases are averaged first.
     """
-    fixed = cfg.cosmology(cfg.bounds[:, 0]) | {"baryons": 0.0}
+    fixed = without_baryons(cfg.cosmology(cfg.bounds[:, 0]))
 
     def job(node: int, pair: int) -> tuple[int, int, dict[str, np.ndarray]]:
         path = folder / f"node-{node}-{pair}.npz"

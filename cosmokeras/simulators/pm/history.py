@@ -67,6 +67,18 @@ def history(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Number of a snapshot, from the farthest to the nearest 0, and its `planes`, of a cosmology's parameters by name.
 
+    `rng` and `fixed` are those of `particles`; `lmax`: multipole to which planes are seen.
+    """
+    box = one.box
+    for number, x in particles(one, table, values, rng, fixed):
+        yield number, planes(x, box.particles, box.plane_size(number), highest_modes(box, lmax, number))
+
+
+def particles(
+    one: Cube, table: TheoryTable, values: dict[str, Any], rng: np.random.Generator, fixed: float = 0.0
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Number of a snapshot, from the farthest to the nearest 0, and positions (3, n^3) [cells] of its particles.
+
     `rng` draws the initial conditions and the offsets of the mesh. `fixed`: every linear mode has the amplitude of the
     spectrum times this number, and its phase alone is drawn (Angulo & Pontzen 2016, MNRAS 462, L1); 0: it is Gaussian.
     """
@@ -84,5 +96,4 @@ def history(
     for step, snapshot in enumerate(run(modes, edges, growth(values), rng, one.inverse)):
         if step >= first:
             number = box.snapshots - 1 - (step - first)
-            x = sharpened(snapshot, one.gain)
-            yield number, planes(x, box.particles, box.plane_size(number), highest_modes(box, lmax, number))
+            yield number, sharpened(snapshot, one.gain)

@@ -27,7 +27,7 @@ from cosmokeras.simulators.pm.waves import long_waves
 from cosmokeras.simulators.projection import ShellNodes, project_shells
 from cosmokeras.simulators.resolution import check_resolution
 from cosmokeras.sky.pixels import ARCMIN
-from cosmokeras.theory.table import TheoryTable, theory_table
+from cosmokeras.theory.table import TheoryTable, theory_table, without_baryons
 
 __all__ = ["LABELS", "PER_PAIR", "LightCone", "maps", "prepare", "spectrum"]
 
@@ -109,7 +109,7 @@ def shells(cfg: Config, cone: LightCone, number: int, values: dict[str, Any]) ->
     k = np.geomspace(np.pi / box.side / 20, 4 * np.pi * box.particles / box.side * 1.5, NODES)
     weights, c_ell = project_shells(cfg, table, values, ShellNodes.of(back, start, thickness), k[:, None] * chi - 0.5)
     power = c_ell * (chi**2 * thickness)[:, None]  # as P(k) [(Mpc/h)^3] of matter, (slabs, NODES)
-    theory, z = table.power(values | {"baryons": 0.0}), snapshot_redshifts(box, table, values)
+    theory, z = table.power(without_baryons(values)), snapshot_redshifts(box, table, values)
     log_ratio = cone.ratios(number, values)
     keep = _adds(chi, weights, k, power / (chi**2 * thickness)[:, None])
     out = []

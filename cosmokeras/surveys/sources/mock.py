@@ -1,4 +1,6 @@
-"""The committed mock sky: a GLASS simulation at known parameters in the file format of the real maps.
+"""Mock skies of known truth: the committed one, and one through N-body boxes that is made at first use.
+
+The committed one is a GLASS simulation in the file format of the real maps.
 
 It is a partial-sky HEALPix table (explicit PIXEL column) of one convergence per bin, noise included, in whole steps of
 an eighth of the noise; `python -m cosmokeras.simulators.sphere` makes it.
@@ -8,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cosmokeras.common.errors import UserError
+from cosmokeras.params.registry import PM_MOCK
 from cosmokeras.readers.mock_sky import CITATION, PARAMETERS, STEPS, WORDS, read_mock
 from cosmokeras.sky.patches import cut_patches
 from cosmokeras.surveys.sky import RealSky
@@ -25,8 +29,40 @@ if TYPE_CHECKING:
 def load(cfg: Config) -> RealSky:
     """Patches of the survey's mock sky, cut as those of real maps; maps of our own where the survey names no mock."""
     if cfg.kind.observed == "survey" and cfg.survey.mock is not None:
-        return _committed(cfg, Path(os.path.normpath(Path(cfg.root) / "data" / "surveys" / cfg.survey.mock)))
+        path = Path(os.path.normpath(Path(cfg.root) / "data" / "surveys" / cfg.survey.mock))
+        return _particle_mesh(cfg, path) if cfg.real.mock == "pm" else _committed(cfg, path)
     return _simulated(cfg)
+
+
+def _particle_mesh(cfg: Config, path: Path) -> RealSky:
+    """A sky through N-body boxes, at the footprint of the committed one."""
+    made = import_module(PM_MOCK)
+    mask = _read(cfg, path)[1]
+    maps, truth = made.noisy_sky(cfg, mask)
+    patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
+    provenance = {
+        "kind": "simulated",
+        "statement": made.WORDS,
+        "files": {str(path): hashlib.sha256(path.read_bytes()).hexdigest()},
+        "made_by": f"{PM_MOCK}, seed {made.SEED}",
+        "licence": "that of this project",
+        "steps": [
+            f"HEALPix nside {made.nside_of(mask)}, averages over pixels; footprint of the file",
+            "shape noise of the survey",
+            f"gnomonic patches of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin",
+            f"at most {cfg.real.max_masked} of the pixels of a patch masked",
+        ],
+    }
+    return RealSky(
+        name="mock",
+        observed=False,
+        maps=patches.maps,
+        coverage=patches.coverage,
+        ra=patches.ra,
+        dec=patches.dec,
+        provenance=provenance,
+        truth=truth,
+    )
 
 
 def _simulated(cfg: Config, number: int = 16) -> RealSky:
@@ -69,11 +105,17 @@ def _simulated(cfg: Config, number: int = 16) -> RealSky:
     )
 
 
-def _committed(cfg: Config, path: Path) -> RealSky:
+def _read(cfg: Config, path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Maps, mask and header of the committed mock, which must be that of the survey."""
     maps, mask, header = read_mock(path)
     if header["SURVEY"] != cfg.survey.name or len(maps) != len(cfg.survey.bins):
         stored, asked = f"{len(maps)} bins of {header['SURVEY']}", f"{len(cfg.survey.bins)} bins of {cfg.survey.name}"
         raise UserError(f"{path}: holds {stored}, but lensing.survey asks for {asked}")
+    return maps, mask, header
+
+
+def _committed(cfg: Config, path: Path) -> RealSky:
+    maps, mask, header = _read(cfg, path)
     patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
     provenance = {
         "kind": "simulated",

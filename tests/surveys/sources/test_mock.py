@@ -33,7 +33,7 @@ def config(root: Path, survey: str = "des_y3", size: int = 64) -> SimpleNamespac
         kind=KINDS["lensing"],
         data=SimpleNamespace(kind="lensing", size=size),
         pixel_arcmin=5.0,
-        real=SimpleNamespace(max_masked=0.1),
+        real=SimpleNamespace(max_masked=0.1, mock="lognormal"),
     )
 
 
@@ -84,6 +84,26 @@ def test_an_outlier_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="KAPPA_1 goes beyond"):
         mock_sky.write_mock(tmp_path / "m.fits.gz", maps, np.ones(maps.shape[1], bool), SIGMA, "des_y3", TRUTH)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_n_body_sky_is_cut_at_the_same_footprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its pixels hold: `tests/simulators/pm/test_sky.py` has what they should."""
+    pytest.importorskip("glass", reason="GLASS is not installed: no mock sky is written")
+    mask = np.zeros(12 * NSIDE**2, bool)
+    mask[: mask.size // 2] = True
+    path = tmp_path / "data" / "mock" / "des_y3_mock.fits.gz"
+    mock_sky.write_mock(path, np.zeros((4, mask.size), np.float32), mask, SIGMA, "des_y3", TRUTH)
+    made = np.where(mask, 0.02, 0.0).astype(np.float32) * np.ones((4, 1), np.float32)
+    monkeypatch.setattr("cosmokeras.simulators.pm.mock.noisy_sky", lambda cfg, seen: (made * seen, {"omega_m": 0.27}))
+    cfg = config(tmp_path)
+    cfg.real.mock, cfg.pixel_arcmin, cfg.data.size = "pm", 30.0, 16
+    found = mock.load(cfg)
+    cfg.real.mock = "lognormal"
+    before = mock.load(cfg)
+    assert (found.ra == before.ra).all() and (found.coverage == before.coverage).all()
+    assert found.maps[found.coverage == 1] == pytest.approx(0.02)
+    assert found.truth == {"omega_m": 0.27} and found.observed is False
+    assert "particle-mesh" in found.provenance["statement"] and str(path) in found.provenance["files"]
 
 
 def test_a_missing_mock_names_the_command_that_fetches_it(tmp_path: Path) -> None:

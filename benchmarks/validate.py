@@ -28,6 +28,7 @@ CHECKS = (
     "grf",
     "two_parameters",
     "few_cosmologies",
+    "ensemble",
     "fair",
     "flow",
     "mocks",

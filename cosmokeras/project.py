@@ -70,6 +70,14 @@ def parse_params(raw: Mapping[str, Any], root: str = ".", origin: str = "params"
     return cfg
 
 
+def changed(cfg: Config, overrides: Mapping[str, Any]) -> Config:
+    """The parameters with some of them changed, dotted keys as in `load_params`, and all that follows from them."""
+    raw = cfg.model_dump(mode="json", exclude={"root"})
+    for key, value in overrides.items():
+        config.override(raw, key, value)
+    return parse_params(raw, root=cfg.root)
+
+
 def _bring_files(cfg: Config, origin: str) -> None:
     """In the folder that DVC makes for a run with --temp or --queue there is only what git and DVC track.
 

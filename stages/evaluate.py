@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 
 import numpy as np
@@ -18,7 +19,7 @@ from cosmokeras.provenance.statements import check_record
 def main(args: Namespace) -> None:
     """Evaluate outputs/model on the test maps."""
     cfg = load_params(args.params)
-    with cli.steps("evaluate", 5) as begin:
+    with cli.steps("evaluate", 6) as begin:
         begin("checking maps")
         splits = [open_split(cfg, cli.SIMULATIONS, name) for name in ("train", "validation", "test")]
 
@@ -26,7 +27,7 @@ def main(args: Namespace) -> None:
         check_record(cli.MODEL, cfg, "model", "train")
         select_backend(cfg.train.backend)
         import_quietly(cfg.train.backend)
-        from cosmokeras.evaluation import challenge
+        from cosmokeras.evaluation import challenge, systematics
         from cosmokeras.evaluation.metrics import evaluate
         from cosmokeras.evaluation.saliency import sensitivity
         from cosmokeras.inference.estimator import Estimator
@@ -38,8 +39,15 @@ def main(args: Namespace) -> None:
         begin("what moves the answer")
         k, slopes = sensitivity(estimator, result.obs, cfg.evaluate.spectrum_bins)
 
+        begin("what fixed nuisances would do")
+        start = time.perf_counter()
+        shifts = systematics.over_the_prior(estimator, cfg.evaluate.nuisance_maps)
+        seconds = time.perf_counter() - start
+
         begin("metrics")
         names, metrics = estimator.parameters, result.metrics
+        if shifts.patch:
+            metrics["systematics"] = {"patches": shifts.patches, **shifts.metrics()}
         write_json(cli.METRICS / "evaluate.json", metrics)
         shown = {"prior": "prior_rmse", "power spectrum": "baseline_rmse", "exact limit": "limit_rmse"}
         references = {p: {key: metrics[p][v] for key, v in shown.items() if v in metrics[p]} for p in names}
@@ -56,8 +64,10 @@ def main(args: Namespace) -> None:
             f"{p}: rmse {m['rmse']:.4f} (prior {m['prior_rmse']:.4f}, power spectrum {m['baseline_rmse']:.4f}{limit}), "
             f"68 % interval covers {m['coverage_68']:.1%}"
         )
-    for line in challenge.words(metrics):
+    for line in (*challenge.words(metrics), *shifts.words()):
         print(line)
+    if shifts.patch:
+        print(f"shifts by fixed nuisances were measured in {seconds:.0f} s (evaluate.nuisance_maps)")
 
 
 if __name__ == "__main__":

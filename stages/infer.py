@@ -15,6 +15,7 @@ from cosmokeras.common import cli, figure_data
 from cosmokeras.common.files import write_json, write_text
 from cosmokeras.common.quiet import import_quietly
 from cosmokeras.evaluation.jackknife import Jackknife, jackknife
+from cosmokeras.evaluation.nuisances import FREED_BY
 from cosmokeras.inference.derived import with_s8
 from cosmokeras.models.backend import select_backend
 from cosmokeras.provenance.statements import check_record
@@ -24,6 +25,7 @@ from cosmokeras.surveys.sky import label
 from cosmokeras.surveys.stored_sky import StoredSky, read_sky
 
 if TYPE_CHECKING:
+    from cosmokeras.evaluation.systematics import Shifts
     from cosmokeras.inference.estimator import Estimator
 
 SAMPLES, PATCH_SAMPLES = 4000, 1000  # of the posterior of all patches together, and of each in the picture
@@ -72,8 +74,11 @@ def main(args: Namespace) -> None:
         "surprise_tests": {name: round(p, 6) for name, p in verdict.tests.items()},
         "surprise_features": {name: round(pull, 2) for name, pull in off.items()},
     }
+    shifts = nuisance_shifts(est, obs, cfg.evaluate.nuisance_maps if sky.note["observed"] else 0)
     if sky.note["observed"]:
         metrics["compared"] = compare(result)
+    if shifts.survey:
+        metrics["systematic"] = shifts.errors()
     write_json(cli.METRICS / "infer.json", metrics)
     table = summary.patch_table(est.parameters, posterior, combined, (sky.ra, sky.dec), p_patch, verdict.p)
     write_text("outputs/posterior.csv", table)
@@ -89,6 +94,10 @@ def main(args: Namespace) -> None:
     for name, m in result.items():
         pull = f", truth {m['truth']:.4f}, pull {m['pull']:+.2f}" if "truth" in m else ""
         print(f"{title}: {name} = {m['mean']:.4f} +- {m['std']:.4f} from {len(obs)} patches{pull}")
+    for line in shifts.words():
+        print(line)
+    if shifts.survey:
+        print(f"these errors come on top of the statistical ones; `{FREED_BY}` marginalises over the nuisances instead")
 
 
 def write_chains(est: Estimator, obs: np.ndarray) -> None:
@@ -117,6 +126,13 @@ def warn_of_other_values(note: dict[str, Any], est: Estimator) -> None:
         if isinstance(assumed, float) and name in est.cfg.kind.parameters and assumed != value:
             whose = "the mock has" if note["source"] == "mock" else "the maps have"
             print(f"WARNING: {whose} {name} = {value}, the network was trained with {name} = {assumed}")
+
+
+def nuisance_shifts(est: Estimator, obs: np.ndarray, maps: int) -> Shifts:
+    """What fixed nuisances do to the answers of a sky, which no test of its maps can see; nothing from no maps."""
+    from cosmokeras.evaluation import systematics
+
+    return systematics.of_sky(est, obs, maps)
 
 
 def spread_of_means(est: Estimator, means: np.ndarray, sky: StoredSky) -> Jackknife | None:

@@ -65,6 +65,8 @@ def main(args: Namespace) -> None:
         "precision": cfg.train.precision,
         **{name: progress.trained_on[name] for name in ("devices", "device_names", "peak_memory_mb")},
     }
+    if cfg.train.ensemble > 1:
+        metrics["members"] = cfg.train.ensemble
     write_json(cli.METRICS / "train.json", metrics)
     listed = ", ".join(f"{k} {v:.4f}" for k, v in error.items()) if isinstance(error, dict) else f"{error:.4f}"
     print(

@@ -37,10 +37,10 @@ from cosmokeras.common import cli
 from cosmokeras.common.files import sha256, work_folder, write_json
 from cosmokeras.dataset.shards import Split, open_split
 from cosmokeras.params.config import Config, fingerprint
+from cosmokeras.project import changed
 from cosmokeras.provenance.statements import statement
 from study import domain_gap, gap_pictures
 from study.options import parser as study_parser
-from study.variants import changed
 
 UNIT_MAPS = 50  # from which the unit of 2lpt maps is taken
 WAYS = {"scratch": None, "fine_tuned": "none", "frozen": "features"}  # of training: train.freeze of a trained network

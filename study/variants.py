@@ -20,7 +20,7 @@ from cosmokeras.observation.observer import Observer
 from cosmokeras.observation.ops.forward import Forward, forward_of
 from cosmokeras.observation.ops.last_steps import LastSteps
 from cosmokeras.params.config import Config, fingerprint
-from cosmokeras.project import parse_params
+from cosmokeras.project import changed
 from cosmokeras.provenance.statements import statement
 from cosmokeras.simulators import SPLITS, lensing, lpt, realisations, simulator_of
 from cosmokeras.simulators.fields import mode_amplitude, normal_modes, wavenumbers
@@ -30,15 +30,6 @@ Generators = Callable[[int], np.random.Generator]
 Maker = Callable[[Config, Any, np.ndarray, Generators, int], np.ndarray]  # `maps` of a simulator
 Variant = Callable[[Config, np.ndarray, int, int], np.ndarray]
 NOISE = 1.2  # the noise of `noisier` in units of that of the training maps
-
-
-def changed(cfg: Config, overrides: dict[str, Any]) -> Config:
-    """The parameters with some of them changed, dotted keys as in `load_params`, and all that follows from them."""
-    raw = cfg.model_dump(mode="json", exclude={"root"})
-    for key, value in overrides.items():
-        section, name = key.split(".")
-        raw[section][name] = value
-    return parse_params(raw, root=cfg.root)
 
 
 def clean(

@@ -17,7 +17,7 @@ from cosmokeras.evaluation.gain import gain
 from cosmokeras.inference.derived import names_with_s8, with_s8
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.features import observed_features
-from cosmokeras.inference.posterior import prior_rmse
+from cosmokeras.inference.posterior import MixturePosterior, prior_rmse
 from cosmokeras.observation.ops.forward import forward_of
 from cosmokeras.params.sections import EvaluateConfig
 
@@ -81,6 +81,10 @@ def evaluate(
     true, names = with_s8(est.parameters, truth), names_with_s8(est.parameters)
     metrics |= challenge_metrics(names, {"posterior": own, **baselines}, true, test.cosmology, len(est.parameters))
     metrics["nll"] = round(float(-np.mean(posterior.log_prob(truth))), 6)
+    if cfg.train.ensemble > 1 and isinstance(posterior, MixturePosterior):
+        spread = epistemic(posterior, cfg.train.ensemble)
+        for name, value in zip(est.parameters, spread.round(6).tolist(), strict=True):
+            metrics[name]["epistemic"] = value
     if est.stretch is not None:
         metrics["before_stretch"] = before_stretch(est, obs, truth)
     residuals = observed_features(validation, forward, est.mean, [RESIDUAL_NOISE])[0] - validation.theta[:, columns]
@@ -101,6 +105,12 @@ def evaluate(
         credibility=credibility,
         cosmology=test.cosmology,
     )
+
+
+def epistemic(posterior: MixturePosterior, members: int) -> np.ndarray:
+    """Rms difference (d,) of the members' posterior means from that of the ensemble, in claimed errors of a map."""
+    means = np.array([one.mean() for one in posterior.members(members)])
+    return np.sqrt(np.mean(((means - posterior.mean()) / posterior.std()) ** 2, axis=(0, 1)))
 
 
 def before_stretch(est: Estimator, obs: np.ndarray, truth: np.ndarray) -> dict[str, Any]:

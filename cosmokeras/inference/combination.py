@@ -63,6 +63,10 @@ class Response:
         """Of the polynomial of the mean, from the number of its terms."""
         return regression.degree_of(len(self.mean), len(self.bounds))
 
+    def expected(self, theta: np.ndarray) -> np.ndarray:
+        """Mean estimates (m, d) of maps at theta (m, p)."""
+        return regression.polynomial(theta, self.bounds, self.degree) @ self.mean
+
     def log_likelihood(self, statistic: np.ndarray, patches: int, theta: np.ndarray) -> np.ndarray:
         """Log likelihood (m,) of the mean estimate (d,) of `patches` maps at theta (m, p)."""
         design = regression.polynomial(theta, self.bounds, self.degree)

@@ -91,6 +91,15 @@ class MixturePosterior(_Posterior):
         means = centre + factors * (self.means - centre)
         return replace(self, means=means, factors=self.factors / factors[:, None])
 
+    def members(self, count: int) -> list[MixturePosterior]:
+        """The posteriors of the members of an ensemble, whose components stand one after the other."""
+        parts = zip(
+            *(np.split(one, count, axis=1) for one in (self.log_weights, self.means, self.factors)), strict=True
+        )
+        return [
+            replace(self, log_weights=w - logsumexp(w, axis=1, keepdims=True), means=m, factors=f) for w, m, f in parts
+        ]
+
     def mean(self) -> np.ndarray:
         """Posterior means, (n, d): E[Phi(u)] = Phi(m / sqrt(1 + s^2)) for u ~ N(m, s^2)."""
         unit = ndtr(self.means / np.sqrt(1 + self._sigmas**2))

@@ -20,8 +20,16 @@ if TYPE_CHECKING:
 
 
 def build(cfg: Config) -> keras.Model:
-    """The network of `model.name`, from maps (size, size, channels) to the parameters of `model.head`."""
-    return import_module(MODELS[checked.checked_config(cfg).model.name]).build(cfg)
+    """The network of `model.name`, from maps (size, size, channels) to the parameters of `model.head`.
+
+    With `train.ensemble` above 1 it is that of all members, see `cosmokeras.models.ensemble`.
+    """
+    module, count = import_module(MODELS[checked.checked_config(cfg).model.name]), cfg.train.ensemble
+    if count == 1:
+        return module.build(cfg)
+    from cosmokeras.models.ensemble import joined, member
+
+    return joined(cfg, [module.build(member(cfg, number)) for number in range(count)])
 
 
 def standardise(model: keras.Model, maps: np.ndarray) -> None:
@@ -49,7 +57,7 @@ def load(folder: Path | str) -> keras.Model:
     """The network in a model folder, whatever backend it was trained on. Never runs code from the file."""
     import keras
 
-    from cosmokeras.models import layers  # noqa: F401  (registers our layers)
+    from cosmokeras.models import ensemble, layers  # noqa: F401  (register our layers)
 
     path = arguments.path_of("folder", folder) / "model.keras"
     if not path.exists():

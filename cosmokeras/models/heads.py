@@ -230,7 +230,7 @@ HEAD_LAYERS = (MixtureHead.layer, PointHead.layer)  # names of the last layer
 
 
 def head_of(cfg: Config) -> Head:
-    """The head that `model.head` names, for the targets of `cfg`."""
-    d = len(cfg.targets)
-    heads: dict[str, Head] = {"posterior": MixtureHead(d, cfg.model.components), "mse": PointHead(d)}
+    """The head that `model.head` names, for the targets of `cfg`; of an ensemble it has the mixtures of all members."""
+    d, components = len(cfg.targets), cfg.model.components * cfg.train.ensemble
+    heads: dict[str, Head] = {"posterior": MixtureHead(d, components), "mse": PointHead(d)}
     return heads[cfg.model.head]

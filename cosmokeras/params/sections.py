@@ -118,6 +118,7 @@ class TrainConfig(Section):
     clip: PositiveFloat
     patience: PositiveInt
     seed: Annotated[int, Field(ge=0)]
+    ensemble: Annotated[int, Field(ge=1, le=100)] = 1
     checkpoint_minutes: PositiveFloat
     fresh_maps: bool = False
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
@@ -132,6 +133,7 @@ class EvaluateConfig(Section):
 
     samples: Annotated[int, Field(ge=100)]
     spectrum_bins: Annotated[int, Field(ge=2, le=256)]
+    nuisance_maps: Annotated[int, Field(ge=0)] = 256
 
 
 class RealConfig(Section):

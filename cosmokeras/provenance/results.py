@@ -22,6 +22,7 @@ from cosmokeras.surveys.download.manifest import MANIFEST, load_manifest
 
 Files = dict[str, Path]
 LITERATURE = "cosmokeras/report/published.yaml"
+WIDTHS = "cosmokeras/evaluation/nuisances.yaml"
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,9 @@ def _evaluation(cfg: Config) -> dict[str, Any]:
 
 
 def _inference(cfg: Config) -> dict[str, Any]:
-    infer = cfg.infer.model_dump(mode="json")
-    return {"infer": infer, "real": {"max_masked": cfg.real.max_masked}, "train": {"backend": cfg.train.backend}}
+    infer, evaluate = cfg.infer.model_dump(mode="json"), {"nuisance_maps": cfg.evaluate.nuisance_maps}
+    real, train = {"max_masked": cfg.real.max_masked}, {"backend": cfg.train.backend}
+    return {"infer": infer, "evaluate": evaluate, "real": real, "train": train}
 
 
 def _redshift_files(cfg: Config) -> Files:
@@ -108,6 +110,11 @@ def _literature(cfg: Config) -> Files:
     return {LITERATURE: ROOT / LITERATURE}
 
 
+def _widths(cfg: Config) -> Files:
+    """How well nuisances are known."""
+    return {WIDTHS: ROOT / WIDTHS}
+
+
 def _manifest_entries(cfg: Config) -> dict[str, Any]:
     """What the manifest says of the files of the source."""
     path, group = Path(cfg.root) / MANIFEST, f"{cfg.real.source}/"
@@ -144,7 +151,7 @@ RESULTS = {
         ("cosmokeras.training.loop", "cosmokeras.inference.calibrate"), TRAINED[0], (*TRAINED[1], _words), TRAINED[2]
     ),
     "train": Result(("stages.train",), TRAINED[0], (*TRAINED[1], _words), TRAINED[2]),
-    "evaluate": Result(("stages.evaluate",), ("kind", "model"), (_evaluation,), ()),
-    "infer": Result(("stages.infer",), ("kind", "model"), (_inference,), (_literature,)),
-    "plots": Result(("stages.plots",), (), (), (_literature,)),
+    "evaluate": Result(("stages.evaluate",), ("kind", "model"), (_evaluation,), (_widths,)),
+    "infer": Result(("stages.infer",), ("kind", "model"), (_inference,), (_literature, _widths)),
+    "plots": Result(("stages.plots",), (), (), (_literature, _widths)),
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cosmokeras.evaluation.nuisances import FREED_BY, nuisances
 from cosmokeras.params.registry import NUISANCES
 from cosmokeras.report.published import published_values
 from cosmokeras.surveys.sky import label, nature
@@ -36,7 +37,7 @@ def text(
     names = [name for name in dict.fromkeys((*assumed["targets"], "S8")) if name in metrics]  # S8 may be a target
     parts = [
         f"# Parameters from {label(note)}",
-        _bullets([_result(name, metrics[name]) for name in names]),
+        _bullets([_result(name, metrics) for name in names]),
         "## The maps",
         _bullets(_maps(note, metrics, real, max_masked)),
         "## What was assumed",
@@ -57,9 +58,12 @@ def _bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _result(name: str, m: Mapping[str, float]) -> str:
+def _result(name: str, metrics: Mapping[str, Any]) -> str:
+    m, more = metrics[name], metrics.get("systematic", {}).get(name)
+    systematic = "" if more is None else f" (statistical) +- {more['error']:.4f} (fixed nuisances)"
     truth = f"; the simulation's truth is {m['truth']:.4f}, {m['pull']:+.2f} sigma away" if "truth" in m else ""
-    return f"**{name} = {m['mean']:.4f} +- {m['std']:.4f}**, 68 % between {m['q16']:.4f} and {m['q84']:.4f}{truth}"
+    value = f"**{name} = {m['mean']:.4f} +- {m['std']:.4f}{systematic}**"
+    return f"{value}, 68 % between {m['q16']:.4f} and {m['q84']:.4f}{truth}"
 
 
 def _maps(note: Mapping[str, Any], metrics: Mapping[str, Any], real: Mapping[str, Any], max_masked: float) -> list[str]:
@@ -156,6 +160,19 @@ def _comparison(names: Sequence[str], metrics: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _systematic(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """What fixed nuisances do to each parameter, how well they are known, and how to be free of them."""
+    if not found:
+        return []
+    lines = []
+    for name, one in found.items():
+        parts = ", ".join(f"{key} {value:+.4f}" for key, value in one.items() if key != "error")
+        lines.append(f"They add +-{one['error']:.4f} to {name}, in quadrature: {parts}")
+    moved = [key for key in next(iter(found.values())) if key != "error"]
+    known = "; ".join(f"{key} +-{nuisances()[key].width:g}, {nuisances()[key].citation}" for key in moved)
+    return [*lines, f"That is as well as they are known: {known}", f"To marginalise over them: `{FREED_BY}`"]
+
+
 def caveats(note: Mapping[str, Any], metrics: Mapping[str, Any], assumed: Mapping[str, Any]) -> list[str]:
     """What the error bar does not hold."""
     fixed, free = assumed["fixed"], assumed["free"]
@@ -166,11 +183,13 @@ def caveats(note: Mapping[str, Any], metrics: Mapping[str, Any], assumed: Mappin
         lines.append("A simulated sky tests the method; it says nothing about the universe")
     if assumed["kind"] in FIELDS:
         lines.append(f"Training maps are {FIELDS[assumed['kind']]}")
-    nuisances = [name for name in fixed if name in NUISANCES]
-    if nuisances:
+    taken = [name for name in fixed if name in NUISANCES]
+    if taken:
         lines.append(
-            f"Fixed nuisances ({', '.join(nuisances)}) are taken for known: their uncertainty is not in the error"
+            f"Fixed nuisances ({', '.join(taken)}) are taken for known: their uncertainty is not in the "
+            f"{'statistical ' if 'systematic' in metrics else ''}error"
         )
+        lines += _systematic(metrics.get("systematic", {}))
     cosmology = [name for name in fixed if name not in NUISANCES]
     if cosmology:
         others = "; published analyses let most of them vary" if metrics.get("compared") else ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from cosmokeras.dataset.observed import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.dataset.signal import signal_on_disk
 from cosmokeras.models.backend import check_backend, set_seed
+from cosmokeras.models.ensemble import joined, member
 from cosmokeras.models.heads import head_of
 from cosmokeras.observation.ops.forward import Forward, forward_of
 from cosmokeras.observation.ops.layer import observed_model
@@ -41,7 +42,10 @@ SIGNAL = "signal"  # folder below that of the run's state
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: the model with its best weights, on one device, how it went, and the devices of this process."""
+    """A finished run: the model with its best weights, on one device, how it went, and the devices of this process.
+
+    Of an ensemble `model` is all members as one, and `progress` is that of all (`together`).
+    """
 
     model: keras.Model
     progress: Progress
@@ -57,16 +61,53 @@ class Trained:
 def train(cfg: Config, training: Split, validation: Split, work: Path, curves: Path | None = None) -> Trained:
     """Train the network of `cfg`, or go on where an earlier run with the same `work` folder was stopped.
 
+    The members of an ensemble are trained one after another, each as a network by itself: the first in `work`, others
+    in folders beside it, WORK-2, WORK-3, ...
+
     Parameters
     ----------
     work : folder of the run's state, on a disk that all processes of the run share
-    curves : folder for the curves; None: no curves
+    curves : folder for the curves, of an ensemble those of the first member; None: no curves
     """
     check_backend(cfg.train.backend)
     if cfg.train.wandb:
         check_wandb()
     set_seed(cfg.train.seed)
     devices = find_devices()
+    if cfg.train.ensemble == 1:
+        return train_one(cfg, devices, training, validation, work, curves)
+    runs: list[Trained] = []
+    for number in range(cfg.train.ensemble):
+        one = member(cfg, number)
+        print(f"member {number + 1} of {cfg.train.ensemble}, seed {one.train.seed}", flush=True)
+        set_seed(one.train.seed)
+        folder = work if number == 0 else work.with_name(f"{work.name}-{number + 1}")
+        runs.append(train_one(one, devices, training, validation, folder, None if number else curves))
+    with precision(cfg.train.precision):
+        model = joined(cfg, [run.model for run in runs])
+    return Trained(model=model, progress=together([run.progress for run in runs]), devices=devices)
+
+
+def together(runs: Sequence[Progress]) -> Progress:
+    """Progress of an ensemble: times and steps of all, the mean of their best losses, the history of the first.
+
+    Its `best_epoch` is the last of those of the members.
+    """
+    return replace(
+        runs[0],
+        best_loss=sum(run.best_loss for run in runs) / len(runs),
+        best_epoch=max(run.best_epoch for run in runs),
+        trained_steps=sum(run.trained_steps for run in runs),
+        trained_seconds=sum(run.trained_seconds for run in runs),
+        seconds=sum(run.seconds for run in runs),
+        trained_on=runs[-1].trained_on,  # whose peak of memory is that of the process
+    )
+
+
+def train_one(
+    cfg: Config, devices: Devices, training: Split, validation: Split, work: Path, curves: Path | None
+) -> Trained:
+    """Train one network; see `train`."""
     batch = cfg.train.batch_size * devices.count
     steps = len(training) // batch
     if steps == 0:

@@ -34,6 +34,11 @@ def take_weights(model: keras.Model, folder: Path) -> None:
     All layers up to the summary must be the same; a head for other parameters starts afresh.
     """
     trained = models.load(folder)
+    if any(layer.name == "member_1" for layer in trained.layers):
+        raise UserError(
+            f"train.init_from={folder}: an ensemble, of which nobody knows which member to begin with; give a network "
+            "that was trained with train.ensemble=1"
+        )
     theirs = {layer.name: [w.shape for w in layer.weights] for layer in trained.layers}
     for layer in model.layers:
         shapes = [w.shape for w in layer.weights]

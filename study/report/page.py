@@ -151,7 +151,20 @@ def widths(evaluated: Mapping[str, Any], some: list[Picture]) -> str:
     """Coverage and what else tests posteriors."""
     n = evaluated["n_cosmologies"]
     rows = [row for name in targets(evaluated, "rmse") for row in readings.widths(name, evaluated[name], n)]
-    return reading_table([*rows, *readings.posteriors(evaluated)]) + gallery(some)
+    return reading_table([*rows, *readings.posteriors(evaluated)]) + gallery(some) + nuisance_table(evaluated)
+
+
+def nuisance_table(evaluated: Mapping[str, Any]) -> str:
+    """What error bars do not hold: shifts by nuisances that the training maps have at one value."""
+    found = readings.systematics(evaluated)
+    if found is None:
+        return ""
+    note = (
+        "Error bars do not hold what nuisances of lensing do that the training maps have at one value, and no test of "
+        "maps sees it. Answers move by so much where one is other than assumed; <code>experiments/nuisances.txt</code> "
+        "frees them."
+    )
+    return f"<p class='note'>{note}</p>{plain_table(*found)}"
 
 
 def sky(cfg: Config, infer: Mapping[str, Any] | None, told: str | None, some: list[Picture]) -> str:

@@ -13,6 +13,8 @@ from html import escape
 from math import isfinite
 from typing import Any
 
+from cosmokeras.evaluation.nuisances import nuisances
+
 SYMBOLS = {
     "omega_m": "Ω<sub>m</sub>", "sigma8": "&sigma;<sub>8</sub>", "S8": "S<sub>8</sub>", "h": "h",
     "omega_b": "Ω<sub>b</sub>", "n_s": "n<sub>s</sub>", "w0": "w<sub>0</sub>", "a_ia": "A<sub>IA</sub>",
@@ -155,6 +157,25 @@ def widths(name: str, one: Mapping[str, float], n: int) -> list[Reading]:
     return rows
 
 
+def systematics(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]] | None:
+    """Header and lines of what fixed nuisances do to answers, of metrics/evaluate.json; None where it was not measured.
+
+    Shifts are those of the published width of each, of one map and of a survey.
+    """
+    found = {name: one for name, one in content.get("systematics", {}).items() if isinstance(one, Mapping)}
+    if not found:
+        return None
+    names = [key.removesuffix("_survey") for key in next(iter(found.values())) if key.endswith("_survey")]
+    lines = []
+    for nuisance, one in found.items():
+        width = nuisances()[nuisance].width
+        levels = [(one[key], one[f"{key}_error"]) for name in names for key in (name, f"{name}_survey")]
+        shifts = [f"{width * shift:+.4f} ± {width * error:.4f}" for shift, error in levels]
+        lines.append([symbol(nuisance), f"{width:g}", *shifts, escape(nuisances()[nuisance].citation)])
+    header = [f"shift of {name}, {of}" for name in names for of in ("one map", "survey")]
+    return ["fixed nuisance", "changed by", *header, "why so much"], lines
+
+
 def posteriors(content: Mapping[str, Any]) -> list[Reading]:
     """Figures of metrics/evaluate.json that concern all parameters together."""
     rows, n = [], content["n_cosmologies"]
@@ -191,6 +212,10 @@ def sky(content: Mapping[str, Any], threshold: float) -> list[Reading]:
         words = f"68 % between {m['q16']:.4f} and {m['q84']:.4f}, from {n} patch{'es' if n > 1 else ''} together."
         against = "see the caveats" if "truth" not in m else f"truth {m['truth']:.4f}"
         rows.append(Reading(s, f"{m['mean']:.4f} ± {m['std']:.4f}", against, words))
+        if (more := content.get("systematic", {}).get(name)) is not None:
+            words = "Fixed nuisances, as well as others know them, move it by so much: this comes on top."
+            against, fine = f"statistical {m['std']:.4f}", more["error"] <= m["std"]
+            rows.append(Reading(f"{s}, systematic error", f"{more['error']:.4f}", against, words, mark(fine)))
         if "pull" in m:
             fine = abs(m["pull"]) < 2
             words = "The truth is found, within the error." if fine else "The truth is missed by more than two errors."

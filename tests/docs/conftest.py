@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 TINY = [
     "data.n_cosmologies=24", "data.realisations=2", "data.validation=8", "data.test=12", "model.width=4",
     "model.components=2", "model.spectrum_bins=6", "train.epochs=1", "train.batch_size=16", "evaluate.samples=100",
-    "evaluate.spectrum_bins=6",
+    "evaluate.spectrum_bins=6", "evaluate.nuisance_maps=16",
 ]  # fmt: skip
 Run = Callable[..., str]
 

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from cosmokeras.common.code import LOCAL, NOT_FOLLOWED, ROOT, code_digests, module_file
+from cosmokeras.evaluation import nuisances
 from cosmokeras.params.config import Config
-from cosmokeras.provenance.results import LITERATURE, RESULTS
+from cosmokeras.provenance.results import LITERATURE, RESULTS, WIDTHS
 from cosmokeras.provenance.statements import STAGES, statement
 from cosmokeras.report.draw import DRAWINGS
 from cosmokeras.report.published import FILE
@@ -133,6 +134,9 @@ def test_published_values_count_where_results_are_compared_with_them(config: Cal
     named = {result for result in RESULTS if LITERATURE in statement(config(), result)["files"]}
     assert named == {"infer", "plots"}
     assert FILE == ROOT / LITERATURE
+    named = {result for result in RESULTS if WIDTHS in statement(config(), result)["files"]}
+    assert named == {"evaluate", "infer", "plots"}
+    assert nuisances.FILE == ROOT / WIDTHS
 
 
 def test_the_file_of_stages_stays_short() -> None:

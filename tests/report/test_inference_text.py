@@ -142,6 +142,18 @@ def test_nuisances_and_single_bins(config: Callable[..., Config]) -> None:
     assert ", a_ia = " not in words
 
 
+def test_the_systematic_error_stands_beside_the_statistical_one(config: Callable[..., Config]) -> None:
+    found = metrics(True, names=("omega_m",))
+    found["systematic"] = {"omega_m": {"error": 0.0312, "a_ia": -0.024, "m_bias": 0.003}}
+    words = inference_text.text(note(True), found, summary.assumptions(config()), REAL, max_masked=0.1, threshold=0.01)
+    m = found["omega_m"]
+    assert f"**omega_m = {m['mean']:.4f} +- {m['std']:.4f} (statistical) +- 0.0312 (fixed nuisances)**" in words
+    assert "They add +-0.0312 to omega_m, in quadrature: a_ia -0.0240, m_bias +0.0030" in words
+    assert "m_bias +-0.008, DES Y3" in words and "MacCrann et al. 2022" in words
+    assert "$(cat experiments/nuisances.txt)" in words
+    assert "(statistical)" not in written(config(), True, names=("omega_m",))
+
+
 def test_a_surprising_sky_is_said_so_with_what_is_off(config: Callable[..., Config]) -> None:
     words = written(config(), observed=True, likely=False, names=("omega_m",), patches=3)
     assert "should not be quoted" in words and "extrapolation" in words

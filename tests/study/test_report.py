@@ -134,6 +134,29 @@ def test_the_power_of_maps_is_judged_within_its_error(ratio: float, error: float
     assert row.mark == mark and words in row.words
 
 
+def test_shifts_by_fixed_nuisances_are_a_table() -> None:
+    one = {"omega_m": 0.5, "omega_m_error": 0.01, "omega_m_survey": 0.6, "omega_m_survey_error": 0.02}
+    header, (line,) = readings.systematics({"systematics": {"patches": 9, "m_bias": one}}) or ([], [[]])
+    assert header == [
+        "fixed nuisance",
+        "changed by",
+        "shift of omega_m, one map",
+        "shift of omega_m, survey",
+        "why so much",
+    ]
+    assert line[:4] == ["m bias", "0.008", "+0.0040 ± 0.0001", "+0.0048 ± 0.0002"] and "MacCrann" in line[4]
+    assert readings.systematics({"omega_m": {"rmse": 0.04}}) is None
+
+
+def test_a_systematic_error_is_held_against_the_statistical_one() -> None:
+    m = {"mean": 0.3, "std": 0.004, "q16": 0.296, "q84": 0.304}
+    sky = {"omega_m": m, "n_patches": 9, "in_distribution": True, "surprise_p": 0.5}
+    rows = readings.sky(sky | {"systematic": {"omega_m": {"error": 0.03, "a_ia": 0.03}}}, 0.01)
+    (row,) = [one for one in rows if "systematic" in one.name]
+    assert (row.value, row.against, row.mark) == ("0.0300", "statistical 0.0040", "look")
+    assert not any("systematic" in one.name for one in readings.sky(sky, 0.01))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])

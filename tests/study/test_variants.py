@@ -10,6 +10,7 @@ import pytest
 from cosmokeras.observation.observe import observed_by
 from cosmokeras.observation.ops.forward import Forward
 from cosmokeras.params.config import Config
+from cosmokeras.project import changed
 from cosmokeras.simulators import lpt
 from cosmokeras.theory import limber
 from study import variants
@@ -92,7 +93,7 @@ def test_without_a_mask_every_pixel_is_seen(sky: Config) -> None:
 
 
 def test_alignments_change_spectra_as_theory_says(sky: Config) -> None:
-    aligned = variants.changed(sky, {"prior.a_ia": 1.0})
+    aligned = changed(sky, {"prior.a_ia": 1.0})
     count, theta, ell = 200, THETA[:1], np.array([400.0])
     before, after = (power(variants.clean(cfg, theta, count, SEED))[:, 1].mean(axis=0) for cfg in (sky, aligned))
     wanted = [np.einsum("bbl->b", limber.angular_cl(cfg, theta, ell)[0]) for cfg in (sky, aligned)]
@@ -113,7 +114,7 @@ def test_only_periodic_maps_wrap_around(sky: Config, maps: np.ndarray) -> None:
 
 
 def test_the_third_moment_is_that_of_simulations(sky: Config, maps: np.ndarray) -> None:
-    skewed = variants.clean(variants.changed(sky, {"lensing.third_moment": "bihalofit"}), THETA, COUNT, SEED)
+    skewed = variants.clean(changed(sky, {"lensing.third_moment": "bihalofit"}), THETA, COUNT, SEED)
     assert (skewness(skewed)[1:] > 1.1 * skewness(maps)[1:]).all()
     assert skewed.std() == pytest.approx(maps.std(), rel=0.05)  # at the same spectra
     assert not np.array_equal(*(make(sky, THETA, 2, SEED) for make in (variants.as_trained, variants.third_moment)))

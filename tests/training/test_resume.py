@@ -190,6 +190,26 @@ def test_run_that_is_killed_and_stopped_ends_like_an_undisturbed_one(bench: Benc
 
 
 @pytest.mark.slow
+def test_an_ensemble_goes_on_in_the_member_that_was_stopped(bench: Bench, undisturbed: Result) -> None:
+    pair: dict[str, Any] = {"train.ensemble": 2}
+    whole = bench.run("pair-whole", more=pair)[1]
+    assert whole == 2 * [f"{epoch} {step}" for epoch in range(3) for step in range(STEPS)]
+    # stopped in the first member, then in the second
+    bench.run("pair", code=75, stop="2 1", number=signal.SIGTERM, more=pair)
+    said, steps = bench.run("pair", code=75, stop="2 1", number=signal.SIGTERM, more=pair)
+    assert f"resumed at epoch 3, step 2 of {STEPS}" in said and "member 2 of 2" in said
+    assert steps == [*whole[-2:], *whole[:10]]
+    assert bench.run("pair", more=pair)[1] == whole[-2:]
+    assert_same(bench.result("pair"), bench.result("pair-whole"))
+    # the first is the network that there is without an ensemble, the second is another
+    weights = bench.result("pair")[0]
+    first, second = weights[: len(undisturbed[0])], weights[len(undisturbed[0]) :]
+    assert_same((first, undisturbed[1]), undisturbed)
+    assert [one.shape for one in first] == [one.shape for one in second]
+    assert not np.allclose(first[0], second[0])
+
+
+@pytest.mark.slow
 def test_network_of_the_default_size_is_trained_to_the_same_bytes(
     tmp_path: Path, default_params: Path, tiny: dict[str, Any]
 ) -> None:

@@ -2,8 +2,8 @@
 
 JaxPM (https://github.com/DifferentiableUniverseInitiative/JaxPM) has forces on a mesh and the perturbations to begin
 with, and leaves steps to who calls it. Here they are those of FastPM, drift, kick, drift, in equal steps of the scale
-factor from a = 0.1 to today, compiled as a whole: as many forces as ours. JaxPM does not divide the window of its
-clouds out of forces, so that its power falls short of ours on scales of a few cells.
+factor from a = 0.1 to today, compiled as a whole: as many forces as ours. Unlike ours, JaxPM does not divide
+the window of its clouds out of forces, and power on scales of a few cells need not agree.
 """
 
 from __future__ import annotations

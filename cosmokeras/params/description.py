@@ -43,7 +43,7 @@ def of_problem(cfg: Config) -> Rows:
     more = f" and {len(free) - SHOWN} more" if len(free) > SHOWN else ""
     used = [name for name in RANGES if name in cfg.kind.parameters and not cfg.from_files]
     values = {name: getattr(cfg.prior, name) for name in used}
-    fixed = [f"{name} = {value:g}" for name, value in values.items() if not isinstance(value, tuple)]
+    fixed = [f"{name} = {value:g}" for name, value in values.items() if not isinstance(value, tuple | None)]
     rows = {"maps": f"{cfg.data.kind}, {pixels}{bins}", "free": ", ".join(free[:SHOWN]) + more}
     rows |= {"targets": ", ".join(cfg.targets)}
     return rows | ({"fixed": ", ".join(fixed)} if fixed else {})

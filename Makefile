@@ -118,7 +118,7 @@ domain-gap: $(DEV_STAMP)  ## networks on maps that they do not know: metrics/dom
 	@$(DVC) pull data.dvc
 	@$(VENV) -m study.domain_gap
 
-fine-tuning: $(DEV_STAMP)  ## 2lpt maps that a network trained on Gaussian fields needs: metrics/fine_tuning.json (an hour)
+fine-tuning: $(DEV_STAMP)  ## expensive maps that a network trained on cheap ones needs: metrics/fine_tuning.json (an hour and a half)
 	@$(DVC) pull data.dvc
 	@$(VENV) -m study.fine_tuning
 

@@ -1,22 +1,29 @@
 """How many maps of an expensive simulator does a network need that was trained on maps of a cheap one?
 
-    python -m study.fine_tuning
+    python -m study.fine_tuning [CASE ...]
 
-trains networks on 0, 50, 200, 1000 and 5000 maps of perturbation theory (2lpt): from scratch; from the weights of a
-network trained on Gaussian fields (grf; `train.init_from`); and from those with all but its last layers kept as they
-are (`train.freeze=features`). It writes the rms error of Omega_m on 2lpt maps that none has seen into
-metrics/fine_tuning.json, and a picture of it. Networks and maps are those of `study.domain_gap`; what was trained is
-kept in the work folder.
+trains networks on few and on many maps of an expensive kind: from scratch; from the weights of a network trained on a
+cheap kind (`train.init_from`); and from those with all but its last layers kept as they are (`train.freeze=features`).
+The rms error of Omega_m on maps that none has seen goes into metrics/fine_tuning.json, and a picture of it. Cases:
 
-The scales of the maps: grf maps are shown each in units of its own standard deviation, 2lpt maps as they are, since
-their amplitude depends on Omega_m. To a network of the first the second are of another scale. Here 2lpt maps are
+- `2lpt`: a network of Gaussian fields (grf), and maps of perturbation theory. Those of `study.domain_gap`.
+- `nbody`: a network of lognormal lensing maps, and lensing maps through N-body boxes (`lensing.matter: pm`), both with
+  the noise and the masks of DES Y3. Those of `study.patches`. With `saving`: how many times as many maps a network
+  from scratch needs for the same error; and `worth`: how many it needs to be as good as the network of the cheap kind
+  that has seen none (`study.saving`).
+
+Cases that are not asked for keep their earlier figures; what was trained is kept in the work folder.
+
+The scales of the maps of `2lpt`: grf maps are shown each in units of its own standard deviation, 2lpt maps as they are,
+since their amplitude depends on Omega_m. To a network of the first the second are of another scale. Here 2lpt maps are
 divided by one number, the same for all maps and all ways of training: the rms of the first 50 training maps (`unit`).
 That is the same as dividing the filters of the first layers by it: nothing is lost, and differences in amplitude stay.
 With 0 maps the network of Gaussian fields is asked as it is, in these units. `models.standardise` sets the offset and
-scale of features from the first maps; `starting_model` then takes those of the grf network with its weights.
+scale of features from the first maps; `starting_model` then takes those of the grf network with its weights. Lensing
+maps of both kinds are in units of the noise, which is the same.
 
 Of N maps four fifths are trained on, a fifth chooses the epoch: no way of training sees more than N maps. A cosmology
-has four maps, so that 50 maps are 13 cosmologies.
+has four maps of 2lpt and eight through boxes, so that 50 maps are 13 or 7 cosmologies.
 """
 
 from __future__ import annotations
@@ -24,25 +31,27 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from cosmokeras.common import cli
-from cosmokeras.common.files import sha256, work_folder, write_json
+from cosmokeras.common.files import read_json, sha256, work_folder, write_json
 from cosmokeras.dataset.shards import Split, open_split
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.project import changed
 from cosmokeras.provenance.statements import statement
-from study import domain_gap, gap_pictures
+from study import domain_gap, gap_pictures, patches
 from study.options import parser as study_parser
+from study.saving import savings, worth
 
-UNIT_MAPS = 50  # from which the unit of 2lpt maps is taken
+UNIT_MAPS = 50  # from which a unit of maps is taken
+TEST_NOISE = 5_000_011  # seed of the noise of the maps that no network has seen
 WAYS = {"scratch": None, "fine_tuned": "none", "frozen": "features"}  # of training: train.freeze of a trained network
 
 
@@ -50,7 +59,7 @@ WAYS = {"scratch": None, "fine_tuned": "none", "frozen": "features"}  # of train
 class Effort:
     """How much to compute: numbers of maps, seeds of each (fewer above `few` maps), steps of training at least."""
 
-    numbers: tuple[int, ...] = (50, 200, 1000, 5000)
+    numbers: tuple[int, ...]
     seeds: int = 3
     few: int = 1000
     steps: int = 600
@@ -58,13 +67,35 @@ class Effort:
     networks: domain_gap.Effort = domain_gap.FULL
 
 
-FULL = Effort()
+@dataclass(frozen=True)
+class Case:
+    """Names of a cheap and of an expensive kind of maps, parameters of both by name, and how much to compute.
+
+    `unit` of the expensive maps: `rms` of a few of them, where kinds have units of their own, or `same`.
+    """
+
+    cheap: str
+    expensive: str
+    config: Callable[[str, domain_gap.Effort], Config]
+    unit: Literal["rms", "same"]
+    effort: Effort
+    saves: bool = True
+
+
+CASES = {
+    "2lpt": Case("grf", "2lpt", domain_gap.config, "rms", Effort((50, 200, 1000, 5000)), saves=False),
+    "nbody": Case("lognormal", "pm", patches.config, "same", Effort((50, 150, 600, 2400), few=2400, steps=400)),
+}
+FIRST = "2lpt"  # whose figures stand at the top of the file, those of others below their names
 QUICK = Effort(numbers=(16,), seeds=1, steps=4, epochs=1, networks=domain_gap.QUICK)
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Maps of the 2lpt simulator, in one unit: those to train on, those to judge by, and the folder they are in."""
+    """Maps of the expensive kind, in one unit: those to train on, those to judge by, and the folder they are in.
+
+    `test` as networks see them.
+    """
 
     cfg: Config
     training: Split
@@ -74,12 +105,23 @@ class Maps:
     folder: Path
 
 
-def read_maps(folder: Path, cfg: Config) -> Maps:
+def read_maps(folder: Path, cfg: Config, unit_is: Literal["rms", "same"]) -> Maps:
     """The maps of a network's folder."""
     training, test = (open_split(cfg, folder / cli.SIMULATIONS, split) for split in ("train", "test"))
-    unit = float(training.read(np.arange(min(UNIT_MAPS, len(training)))).std())
-    held_out = test.read(np.arange(len(test))) / unit
-    return Maps(cfg, training, held_out, test.theta[:, cfg.target_columns], unit, folder)
+    unit = 1.0
+    if unit_is == "rms":
+        unit = float(training.read(np.arange(min(UNIT_MAPS, len(training)))).std())
+    return Maps(cfg, training, seen(test, cfg, unit), test.theta[:, cfg.target_columns], unit, folder)
+
+
+def seen(test: Split, cfg: Config, unit: float) -> np.ndarray:
+    """Test maps (n, size, size, channels) as networks see them: with noise and mask, where a survey has them."""
+    if cfg.kind.observed != "survey":
+        return test.read(np.arange(len(test))) / unit
+    from cosmokeras.dataset.observed import observed
+    from cosmokeras.observation.ops.forward import forward_of
+
+    return observed(test, forward_of(cfg), TEST_NOISE)
 
 
 def some(maps: Maps, count: int, seed: int) -> tuple[Split, Split]:
@@ -131,38 +173,56 @@ def rmse(maps: Maps, cfg: Config, model: Any) -> float:
     return float(np.sqrt(np.mean(wrong[:, cfg.targets.index(domain_gap.PARAMETER)] ** 2)))
 
 
-def curve(effort: Effort) -> Iterator[dict[str, Any]]:
+def curve(case: Case, effort: Effort) -> Iterator[dict[str, Any]]:
     """Errors so far, after each seed: way of training -> number of maps -> rms error of each seed; and the prior's."""
     from cosmokeras import models
 
-    trained = (domain_gap.trained(domain_gap.config("grf", effort.networks)) / cli.MODEL).resolve()
-    cfg = domain_gap.config("2lpt", effort.networks)
-    maps = read_maps(domain_gap.trained(cfg, ("generate",)), cfg)
+    trained = (domain_gap.trained(case.config(case.cheap, effort.networks)) / cli.MODEL).resolve()
+    cfg = case.config(case.expensive, effort.networks)
+    maps = read_maps(domain_gap.trained(cfg, ("generate",)), cfg, case.unit)
     low, high = cfg.bounds[cfg.parameter_names.index(domain_gap.PARAMETER)]
     result: dict[str, Any] = {"prior_rmse": round(float(high - low) / np.sqrt(12), 5)}
     result |= {"unit": round(maps.unit, 5), "test_maps": len(maps.test)}
     numbers = [n for n in effort.numbers if n <= len(maps.training)]
     untouched = [round(rmse(maps, cfg, models.load(trained)), 5)]
-    print(f"grf network, 0 2lpt maps: rmse {untouched[0]}", flush=True)
+    print(f"{case.cheap} network, 0 {case.expensive} maps: rmse {untouched[0]}", flush=True)
     for way, frozen in WAYS.items():
         result[way] = ({} if frozen is None else {"0": untouched}) | {str(n): [] for n in numbers}
     for seed in range(1, effort.seeds + 1):
         for count, way in itertools.product(numbers, WAYS):
             if seed == 1 or count <= effort.few:
                 result[way][str(count)].append(round(error(maps, trained, way, count, seed, effort), 5))
-                print(f"{way}, {count} 2lpt maps, seed {seed}: rmse {result[way][str(count)][-1]}", flush=True)
+                print(
+                    f"{way}, {count} {case.expensive} maps, seed {seed}: rmse {result[way][str(count)][-1]}",
+                    flush=True,
+                )
+        if case.saves:
+            result["worth"] = worth(result["scratch"], untouched[0])
+            result["saving"] = savings({way: result[way] for way in WAYS}, "scratch")
         yield result
+
+
+def merged(table: dict[str, Any], name: str, result: dict[str, Any]) -> dict[str, Any]:
+    """The figures of all cases with those of one of them in their place."""
+    if name != FIRST:
+        return {**table, name: result}
+    return {**result, **{other: table[other] for other in CASES if other in table}}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = study_parser("study.fine_tuning", __doc__, "plots/fine_tuning.png", "metrics/fine_tuning.json")
+    parser.add_subset("cases", "case", list(CASES))
     options = parser.parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     cli.writable(options.metrics, options.out)
-    for result in curve(QUICK if options.quick else FULL):
-        write_json(options.metrics, result)
-        gap_pictures.fine_tuning(options.out, result)
+    table = read_json(options.metrics)
+    for name in options.cases:
+        case = CASES[name]
+        for result in curve(case, QUICK if options.quick else case.effort):
+            table = merged(table, name, result)
+            write_json(options.metrics, table)
+            gap_pictures.fine_tuning(options.out, table)
     return 0
 
 

@@ -27,7 +27,8 @@ WORDS = {
     "third_moment": "BiHalofit skewness", "nbody": "N-body matter", "glass": "GLASS full sky",
     "zeldovich": "first order only", "lensing_one_bin": "lensing,\none bin",
 }  # fmt: skip
-WAYS = {"scratch": "from scratch", "fine_tuned": "from the grf network", "frozen": "from it, last layers only"}
+WAYS = {"scratch": "from scratch", "fine_tuned": "from the {} network", "frozen": "from it, last layers only"}
+KINDS = {"2lpt": ("grf", "2lpt"), "nbody": ("lognormal", "N-body")}  # cases of fine-tuning: cheap and expensive maps
 
 
 def domain_gap(path: Path, table: dict[str, dict[str, dict[str, Any]]]) -> None:
@@ -79,26 +80,35 @@ def _networks(axes: Axes, names: list[str]) -> None:
         axes.text(TRAINED_ON, (start + stop - 1) / 2, name, ha="center", va="center")
 
 
-def fine_tuning(path: Path, result: dict[str, Any]) -> None:
-    """Draw the error against the number of maps, for each way of training; 0 maps stand at the left edge."""
+def fine_tuning(path: Path, table: dict[str, Any]) -> None:
+    """Draw the error against the number of maps, for each case and way of training; 0 maps stand at the left edge."""
+    found = {"2lpt": table} if "scratch" in table else {}  # its figures stand at the top
+    cases = found | {name: table[name] for name in KINDS if name in table}
+    with canvas(path, 7 if len(cases) == 1 else 11.5, 4.6) as figure:
+        figure.suptitle("Bars: scatter over seeds of weights, order and choice of maps")
+        panels = figure.subplots(1, len(cases), squeeze=False)[0]
+        for axes, (name, result) in zip(panels, cases.items(), strict=True):
+            _curves(axes, result, *KINDS[name])
+
+
+def _curves(axes: Axes, result: dict[str, Any], cheap: str, expensive: str) -> None:
+    """The curves of one case."""
     numbers = sorted({int(n) for way in WAYS for n in result[way]} - {0})
     left = numbers[0] / 4  # where 0 is drawn
-    with canvas(path, 7, 4.6) as figure:
-        axes = figure.subplots()
-        axes.axhline(result["prior_rmse"], color=GREY, ls="--", lw=1, label="prior")
-        for i, (way, label) in enumerate(WAYS.items()):
-            counts = sorted(int(n) for n in result[way])
-            errors = [np.array(result[way][str(n)], float) for n in counts]
-            x = np.array([n or left for n in counts]) * 1.03 ** (i - 1)  # side by side
-            scatter = [np.std(e, ddof=1) if len(e) > 1 else 0.0 for e in errors]
-            mean = [np.mean(e) for e in errors]
-            axes.errorbar(x, mean, scatter, capsize=3, ls=("-", "--", ":")[i], label=label, lw=1.4, **look_of(i, 5))
-        axes.set(xscale="log", yscale="log", xlabel="2lpt maps", ylabel=r"rms error of $\Omega_m$, unseen 2lpt maps")
-        axes.set_yticks([0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2], minor=False)
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_xticks([left, *numbers], ["0", *(f"{n:,}" for n in numbers)])
-        axes.minorticks_off()
-        low, high = axes.get_ylim()
-        axes.set_ylim(0.95 * low, 1.05 * high)
-        axes.set_title("Bars: scatter over seeds of weights, order and choice of maps")
-        axes.legend()
+    axes.axhline(result["prior_rmse"], color=GREY, ls="--", lw=1, label="prior")
+    for i, (way, label) in enumerate(WAYS.items()):
+        counts = sorted(int(n) for n in result[way])
+        errors = [np.array(result[way][str(n)], float) for n in counts]
+        x = np.array([n or left for n in counts]) * 1.03 ** (i - 1)  # side by side
+        scatter = [np.std(e, ddof=1) if len(e) > 1 else 0.0 for e in errors]
+        mean, look = [np.mean(e) for e in errors], look_of(i, 5)
+        axes.errorbar(x, mean, scatter, capsize=3, ls=("-", "--", ":")[i], label=label.format(cheap), lw=1.4, **look)
+    axes.set(xscale="log", yscale="log", xlabel=f"{expensive} maps")
+    axes.set_ylabel(rf"rms error of $\Omega_m$, unseen {expensive} maps")
+    axes.set_yticks([0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2], minor=False)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xticks([left, *numbers], ["0", *(f"{n:,}" for n in numbers)])
+    axes.minorticks_off()
+    low, high = axes.get_ylim()
+    axes.set_ylim(0.95 * low, 1.05 * high)
+    axes.legend()

@@ -120,7 +120,8 @@ WRONG: dict[str, list[list[str]]] = {
     "study.shell_resolution": [["--nope"], ["more"]],
     "study.compare_runs": [["more"], ["--nope"]],
     "study.folds": [["--folds", "0"], ["--nope"], ["--metrics", "."], ["--metrics", "list.yaml"]],
-    "study.fine_tuning": [["--nope"], ["--out", "."], ["--metrics", "/proc/none/a.json"]],
+    "study.fine_tuning": [["--nope"], ["lensing"], ["--out", "."], ["--metrics", "/proc/none/a.json"]],
+    "study.matter_networks": [["--nope"], ["sky"], ["--metrics", "."], ["--metrics", "/proc/none/a.json"]],
     "study.ml_from_scratch": [["--nope"], ["lesson"]],
     "study.physics_check": [
         ["nothing"], ["--metrics", "."], ["--metrics", "list.yaml"], ["--out", "list.yaml"], ["--out", "/proc/none"],

@@ -43,7 +43,8 @@ def heartbeat(name: str) -> Iterator[None]:
 
     def say() -> None:
         while not ended.wait(EVERY):
-            print(f"{name}, {duration(time.monotonic() - began)}: {_doing}", file=sys.stderr, flush=True)
+            minutes, seconds = divmod(int(time.monotonic() - began), 60)
+            print(f"{name}, {minutes}:{seconds:02d}: {_doing}", file=sys.stderr, flush=True)
 
     thread = threading.Thread(target=say, name="heartbeat", daemon=True)
     thread.start()

@@ -130,10 +130,14 @@ class RunState(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Signals only raise a flag: the state is saved between two steps."""
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._ask_to_stop)
+        self._before = signal.signal(signal.SIGTERM, self._ask_to_stop)
+        signal.signal(signal.SIGUSR1, self._ask_to_stop)
         self._offset_sum, self._offset_steps = self.progress.loss_sum, self.progress.step
         self._saved_at = time.monotonic()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """After training SIGTERM ends the program again; SIGUSR1, which says that time is short, does not."""
+        signal.signal(signal.SIGTERM, self._before)
 
     def _ask_to_stop(self, number: int, frame: Any) -> None:
         self.stop_signal = True

@@ -19,7 +19,7 @@ def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: 
     time.sleep(0.1)
     lines = capsys.readouterr().err.splitlines()
     assert 2 <= len(lines) <= 6  # and none after the end
-    assert set(lines) == {"train, 0 s: epoch 2 of 20"}
+    assert set(lines) == {"train, 0:00: epoch 2 of 20"}
 
 
 def test_a_terminal_has_bars_instead(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

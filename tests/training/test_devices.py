@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,18 @@ def test_mixed_precision_keeps_heads_exact_and_scales_where_it_must(
     assert network.get_layer("mixture").compute_dtype == "float32"
     assert model.get_layer("observation").compute_dtype == "float32"
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (policy == "mixed_float16")
+
+
+def test_signals_end_the_program_again_once_training_is_over(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    state = RunState(tmp_path, steps=4, patience=5, minutes=1.0)
+    try:
+        for _ in range(2):  # the rest of an epoch, and the others
+            state.on_train_begin()
+            signal.raise_signal(signal.SIGTERM)
+            assert state.asked
+            state.on_train_end()
+            assert signal.getsignal(signal.SIGTERM) == before
+        signal.raise_signal(signal.SIGUSR1)  # says that time is short: no reason to die of it
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)

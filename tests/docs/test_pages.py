@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cosmokeras.evaluation.nuisances import nuisances
 from cosmokeras.params.registry import SOURCES
 from tests.docs.extract import FENCE, PAGES, ROOT, blocks, spans
 
@@ -137,6 +138,23 @@ def test_numbers_of_the_readme_are_those_of_the_metrics() -> None:
             value = value / 1000 if cell.endswith("k") else value
             digits = len(cell.split(".")[1]) if "." in cell else 0
             assert shown == pytest.approx(value, abs=0.51 * 10**-digits), f"README.md: {name} is {value}, not {cell}"
+
+
+def test_results_in_words_are_those_of_the_metrics() -> None:
+    """What a run ends with, the gains, and what fixed nuisances would do beside the error of the sky."""
+    text = " ".join((ROOT / "README.md").read_text().split())
+    evaluated, infer = (json.loads((ROOT / "metrics" / f"{name}.json").read_text()) for name in ("evaluate", "infer"))
+    sky, one = infer["omega_m"], evaluated["omega_m"]
+    posterior = f"{sky['mean']:.4f} +- {sky['std']:.4f}"
+    known = f"truth {sky['truth']:.4f}, pull {sky['pull']:+.2f}"
+    assert f"omega_m = {posterior} from {infer['n_patches']} patches, {known}" in text
+    assert f"{infer['n_patches']} patches together give {posterior}" in text
+    for key in ("gain", "gain_higher_order"):
+        assert f"{one[key]:.3f} +- {one[f'{key}_std']:.3f}" in text
+    widths = {name: entry.width for name, entry in nuisances().items()}
+    shifts = {name: row["omega_m_survey"] for name, row in evaluated["systematics"].items() if name in widths}
+    fixed = sum((shift * widths[name]) ** 2 for name, shift in shifts.items()) ** 0.5
+    assert f"an error of {fixed:.3f} in Omega_m, beside a statistical one of {sky['std']:.3f}" in text
 
 
 def test_citation_file_says_the_same_as_the_package() -> None:

@@ -140,7 +140,7 @@ def test_s8_has_a_shift_where_it_is_known(config: MakeConfig) -> None:
 
 
 def test_nothing_is_said_of_free_nuisances_and_of_kinds_without(config: MakeConfig) -> None:
-    free = {f"prior.{name}": [0.0, 0.02] for name in NUISANCES}
+    free = {f"prior.{name}": [0.0, 0.02] for name in NUISANCES if name != "log_t_agn"}  # that is of another model
     assert fixed_nuisances(config({**TINY, **free})) == ()
     assert fixed_nuisances(config({**TINY, **free, "prior.a_ia": 0.5})) == ("a_ia",)
     for kind in ("grf", "2lpt"):
@@ -163,6 +163,8 @@ def test_steps_are_published_widths_away_from_what_is_fixed(config: MakeConfig) 
     # evolution of alignments matters where there are some; there is no room above the largest strength of baryons
     cfg = config({**TINY, "prior.a_ia": [0.0, 1.0], "prior.baryons": 2.5})
     assert set(steps(cfg)) == {"eta_ia", "m_bias", "delta_z", "baryons"}
+    hmcode = config({**TINY, "theory.nonlinear": "hmcode2020", "prior.log_t_agn": 7.8})
+    assert steps(hmcode)["log_t_agn"] == pytest.approx(0.2)
     assert steps(cfg)["baryons"] == -nuisances()["baryons"].width
 
 

@@ -133,7 +133,7 @@ def test_table_of_shifts(lensing: Config, omega_m: float) -> None:
     assert (wanted < 3).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_table_of_shifts_of_many_parameters(config: Callable[..., Config]) -> None:
     """Five free parameters: within 10 % for nine of ten cosmologies of the prior."""
     free = {"prior.omega_m": [0.15, 0.45], "prior.sigma8": [0.6, 1.0], "prior.h": [0.6, 0.8], "prior.n_s": [0.9, 1.05]}

@@ -15,7 +15,7 @@ import numpy as np
 from cosmokeras.common.cli import read
 from cosmokeras.common.files import atomic
 
-HERE, FOLDER = Path(), Path("outputs/figures")
+FOLDER = Path("outputs/figures")
 WORDS = "json"  # name of the entry with what is no array
 
 

@@ -23,6 +23,7 @@ from scipy.spatial.transform import Rotation
 from cosmokeras.params.boxes import Box
 from cosmokeras.params.config import Config
 from cosmokeras.simulators.mesh import squared_modes
+from cosmokeras.simulators.pm.forces import density
 from cosmokeras.simulators.pm.history import cube, particles
 from cosmokeras.sky.pixels import full_lmax, healpix_side, pixel_window
 from cosmokeras.theory import limber
@@ -97,8 +98,8 @@ def nodes(
 
 def density_modes(x: np.ndarray, n: int, size: int) -> np.ndarray:
     """Modes of rfftn of the density contrast of particles at x (3, n^3) [cells of n], on a mesh of `size` points."""
-    mesh = np.zeros((size, size, size), np.float32)
-    _paint(x, np.float32(size / n), mesh.reshape(-1), np.uint64(size))
+    mesh = density(x * np.float32(size / n), np.zeros(3), size)
+    mesh += 1
     mesh *= size**3 / n**3
     mesh -= 1
     out: np.ndarray = fft.rfftn(mesh, workers=1)
@@ -190,24 +191,3 @@ def _look(
                 total[one] += weights[s, one] * value
         for one in range(bins):
             kappa[one, p] += total[one]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _paint(x: np.ndarray, finer: np.float32, mesh: np.ndarray, n: np.uint64) -> None:
-    """Clouds in cells of a mesh with `finer` points for each particle, along an axis; n is a power of two."""
-    mask, up, plane, whole = n - np.uint64(1), np.uint64(1), n * n, np.float32(1)
-    for p in range(x.shape[1]):
-        u, v, w = x[0, p] * finer, x[1, p] * finer, x[2, p] * finer
-        fu, fv, fw = np.floor(u), np.floor(v), np.floor(w)
-        a, b, c = np.float32(u - fu), np.float32(v - fv), np.float32(w - fw)
-        i, j, k = np.uint64(np.int64(fu)) & mask, np.uint64(np.int64(fv)) & mask, np.uint64(np.int64(fw)) & mask
-        i1, j1, k1 = ((i + up) & mask) * plane, ((j + up) & mask) * n, (k + up) & mask
-        i, j = i * plane, j * n
-        mesh[i + j + k] += (whole - a) * (whole - b) * (whole - c)
-        mesh[i + j + k1] += (whole - a) * (whole - b) * c
-        mesh[i + j1 + k] += (whole - a) * b * (whole - c)
-        mesh[i + j1 + k1] += (whole - a) * b * c
-        mesh[i1 + j + k] += a * (whole - b) * (whole - c)
-        mesh[i1 + j + k1] += a * (whole - b) * c
-        mesh[i1 + j1 + k] += a * b * (whole - c)
-        mesh[i1 + j1 + k1] += a * b * c

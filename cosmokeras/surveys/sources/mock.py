@@ -39,30 +39,15 @@ def _particle_mesh(cfg: Config, path: Path) -> RealSky:
     made = import_module(PM_MOCK)
     mask = _read(cfg, path)[1]
     maps, truth = made.noisy_sky(cfg, mask)
-    patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
     provenance = {
-        "kind": "simulated",
         "statement": made.WORDS,
-        "files": {str(path): hashlib.sha256(path.read_bytes()).hexdigest()},
         "made_by": f"{PM_MOCK}, seed {made.SEED}",
-        "licence": "that of this project",
         "steps": [
             f"HEALPix nside {made.nside_of(mask)}, averages over pixels; footprint of the file",
             "shape noise of the survey",
-            f"gnomonic patches of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin",
-            f"at most {cfg.real.max_masked} of the pixels of a patch masked",
         ],
     }
-    return RealSky(
-        name="mock",
-        observed=False,
-        maps=patches.maps,
-        coverage=patches.coverage,
-        ra=patches.ra,
-        dec=patches.dec,
-        provenance=provenance,
-        truth=truth,
-    )
+    return _cut(cfg, path, maps, mask, provenance, truth)
 
 
 def _simulated(cfg: Config, number: int = 16) -> RealSky:
@@ -116,22 +101,32 @@ def _read(cfg: Config, path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, An
 
 def _committed(cfg: Config, path: Path) -> RealSky:
     maps, mask, header = _read(cfg, path)
-    patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
     provenance = {
-        "kind": "simulated",
         "statement": WORDS,
-        "files": {str(path): hashlib.sha256(path.read_bytes()).hexdigest()},
         "made_by": f"GLASS {header['GLASSVER']} with CCL (halofit) spectra",
         "command": header["COMMAND"],
         "citation": CITATION,
-        "licence": "that of this project",
         "steps": [
             f"HEALPix nside {header['NSIDE']}, lmax {header['LMAX']}, square-pixel window",
             f"white shape noise, rounded to 1/{STEPS} of its sigma",
-            f"gnomonic patches of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin",
-            f"at most {cfg.real.max_masked} of the pixels of a patch masked",
         ],
     }
+    truth = {name: float(header[name.upper()]) for name in PARAMETERS}
+    return _cut(cfg, path, maps, mask, provenance, truth)
+
+
+def _cut(
+    cfg: Config, path: Path, maps: np.ndarray, mask: np.ndarray, provenance: dict[str, Any], truth: dict[str, float]
+) -> RealSky:
+    """Patches of noisy maps (bins, pixels) of the whole sky at the footprint of the file."""
+    patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
+    steps = [
+        *provenance["steps"],
+        f"gnomonic patches of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin",
+        f"at most {cfg.real.max_masked} of the pixels of a patch masked",
+    ]
+    files = {str(path): hashlib.sha256(path.read_bytes()).hexdigest()}
+    common = {"kind": "simulated", "files": files, "licence": "that of this project", "steps": steps}
     return RealSky(
         name="mock",
         observed=False,
@@ -139,6 +134,6 @@ def _committed(cfg: Config, path: Path) -> RealSky:
         coverage=patches.coverage,
         ra=patches.ra,
         dec=patches.dec,
-        provenance=provenance,
-        truth={name: float(header[name.upper()]) for name in PARAMETERS},
+        provenance=provenance | common,
+        truth=truth,
     )

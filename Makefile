@@ -29,6 +29,8 @@ HASH := $(shell (pwd; cat pyproject.toml constraints.txt) | cksum | tr ' ' -)
 stamp = .venv/.installed-$(HASH)-$(subst $(space),-,$(sort $(subst $(comma), ,$(1))))
 BASE_STAMP := $(call stamp,base $(BACKEND) $(EXTRAS))
 DEV_STAMP := $(call stamp,base $(BACKEND) $(EXTRAS) $(DEV))
+# the site needs its own extra, which `dev` holds as well
+DOCS_STAMP := $(or $(wildcard $(DEV_STAMP)),$(call stamp,base $(BACKEND) $(EXTRAS) docs))
 
 # The first interpreter that runs, has the right version and can make a virtual environment.
 CANDIDATES := python3.13 python3.12 python3.11 python3
@@ -56,10 +58,11 @@ repro: $(BASE_STAMP)  ## the whole pipeline: data, maps, network, evaluation, po
 	@$(DVC) pull data.dvc
 	@$(DVC) repro
 
-stale: $(BASE_STAMP)  ## for each stage whether its result, as dvc.lock has it, is that of today's inputs; changes nothing
+stale: $(BASE_STAMP)  ## which results in dvc.lock are up to date, and why others are not; changes nothing
 	@$(VENV) -m stages.inputs --stale
+	@$(VENV) -m study.recorded
 
-check: $(DEV_STAMP) lint  ## linters, types and the quick tests, in three minutes: before a commit
+check: $(DEV_STAMP) lint  ## linters, types and the quick tests, in three minutes; run before a commit
 	@$(DVC) pull data.dvc
 	@$(PYTEST) -m "not slow and not long"
 
@@ -69,7 +72,7 @@ test: $(DEV_STAMP) lint  ## linters and all tests but those marked long
 	@$(PYTEST) -m "not long" $$( $(SLURM_PARTS) || echo --ignore tests/slurm )
 	@$(SLURM_PARTS) || echo "$(NO_SLURM)"
 
-test-slurm: $(DEV_STAMP)  ## jobs on a Slurm of two nodes that it starts here (root on Debian: installed where it is missing)
+test-slurm: $(DEV_STAMP)  ## tests of jobs on a Slurm of two nodes that it starts here (installed if missing, for root on Debian)
 	@$(SLURM_PARTS) || { [ "$$(id -u)" = 0 ] && $(INSTALL_SLURM); } >/dev/null 2>&1 || true
 	@if $(SLURM_PARTS); then $(PYTEST) tests/slurm; else echo "$(NO_SLURM)"; fi
 
@@ -79,14 +82,14 @@ lint: $(DEV_STAMP)  ## rules, formatting, types, spelling
 	@$(VENV) -m mypy
 	@$(VENV) -m codespell_lib
 
-docs: $(DEV_STAMP)  ## the documentation as a site for the browser: site/index.html, readable without a network
+docs: $(DOCS_STAMP)  ## the documentation as a website that works offline: site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(VENV) -m mkdocs build --strict --quiet
 	@echo "open site/index.html"
 
 runs: $(BASE_STAMP)  ## all runs in a table: what was changed, error, gain, coverage, posterior, minutes
 	@$(VENV) -m study.compare_runs
 
-back:  ## parameters, metrics, plots and outputs as committed; what was changed goes into `git stash`
+back:  ## restore parameters, metrics, plots and outputs as committed; your changes go into `git stash`
 	@git stash push --quiet --message "make back" -- params.yaml dvc.lock metrics plots outputs/inputs
 	@$(DVC) checkout --quiet --allow-missing
 
@@ -95,18 +98,18 @@ smoke: $(BASE_STAMP)  ## all stages on tiny numbers in a temporary folder, recor
 	@$(DVC) pull data.dvc
 	@$(DVC) exp run --temp --force --name smoke $(shell cat tests/smoke.txt)
 
-report: $(BASE_STAMP)  ## one page about the run, for a browser and without network: report/index.html
+report: $(BASE_STAMP)  ## one self-contained page about the run: report/index.html
 	@$(VENV) -m study.report
 
-physics: $(BASE_STAMP)  ## pictures of what each simulator makes, beside theory, into plots/physics
+physics: $(BASE_STAMP)  ## compare each simulator with theory: figures in plots/physics
 	@$(DVC) pull data.dvc
 	@$(VENV) -m study.physics_check
 
-validate: $(DEV_STAMP)  ## tests marked long, and slow checks of the whole pipeline against their bars (two to three hours; needs `make repro` first)
+validate: $(DEV_STAMP)  ## tests marked long, and slow validation of the whole pipeline (two to three hours; needs `make repro` first)
 	@$(PYTEST) -m long
 	@$(VENV) -m benchmarks.validate
 
-bench: $(DEV_STAMP)  ## maps per second of simulators, training (beside other people's, where installed) and loading; learning rates of many devices
+bench: $(DEV_STAMP)  ## speed of simulators, training and loading, compared with other codes where installed; learning rates for many devices
 	@$(DVC) pull data.dvc
 	@$(VENV) -m benchmarks.simulators
 	@$(VENV) -m benchmarks.training
@@ -114,11 +117,11 @@ bench: $(DEV_STAMP)  ## maps per second of simulators, training (beside other pe
 	@$(VENV) -m benchmarks.forward
 	@$(VENV) -m benchmarks.scaling
 
-domain-gap: $(DEV_STAMP)  ## networks on maps that they do not know: metrics/domain_gap.json and its picture (an hour)
+domain-gap: $(DEV_STAMP)  ## networks on maps unlike their training maps: metrics/domain_gap.json and its figure (an hour)
 	@$(DVC) pull data.dvc
 	@$(VENV) -m study.domain_gap
 
-fine-tuning: $(DEV_STAMP)  ## expensive maps that a network trained on cheap ones needs: metrics/fine_tuning.json (an hour and a half)
+fine-tuning: $(DEV_STAMP)  ## fine-tuning of a network on few expensive maps: metrics/fine_tuning.json (an hour and a half)
 	@$(DVC) pull data.dvc
 	@$(VENV) -m study.fine_tuning
 
@@ -128,6 +131,7 @@ clean:  ## remove .venv, caches and unfinished work; outputs, metrics and plots 
 
 $(BASE_STAMP): WANTED := $(BACKEND)$(if $(EXTRAS),$(comma)$(EXTRAS))
 $(DEV_STAMP): WANTED := $(BACKEND)$(if $(EXTRAS),$(comma)$(EXTRAS))$(comma)$(DEV)
+$(call stamp,base $(BACKEND) $(EXTRAS) docs): WANTED := $(BACKEND)$(if $(EXTRAS),$(comma)$(EXTRAS))$(comma)docs
 .venv/.installed-%:
 	$(eval PYTHON := $(PYTHON))
 	@[ -n "$(PYTHON)" ] || { \

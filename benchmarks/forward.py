@@ -24,7 +24,7 @@ from benchmarks.loading import config
 from benchmarks.peers import ROOT
 from benchmarks.simulators import machine
 from cosmokeras.common import cli
-from cosmokeras.common.files import write_json
+from study import recorded
 
 SIZES = (64, 128, 256)
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
             words = ", ".join(f"{name} {value:.3f}" for name, value in row["core_milliseconds"].items())
             print(f"{backend}, {size}^2: {words} core-milliseconds a map", flush=True)
     if file is not None:
-        write_json(file, results.rounded(result))
+        recorded.write(file, results.rounded(result), "benchmarks.forward")
     return 0
 
 

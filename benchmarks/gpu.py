@@ -31,8 +31,8 @@ from benchmarks import results
 from benchmarks.peers import ROOT
 from benchmarks.simulators import machine
 from cosmokeras.common import cli
-from cosmokeras.common.files import write_json
-from study.bars import bar
+from study import recorded
+from study.requirements import required
 
 BACKENDS = ("jax", "torch")
 SECONDS = {"rates": 100.0, "efficiency": 180.0}  # of each backend's rates; of the one training
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         measured = [row for row in rows[1:] if "maps_per_second" in row]
         good.append(bool(measured) and not failed and not unequal)
         for name, value in different.items():
-            good.append(bar(f"{backend}: {name}, device less processor", value, 0.0, EQUAL))
+            good.append(required(f"{backend}: {name}, device less processor", value, 0.0, EQUAL))
         for row in measured:
             words = ", ".join(f"{way} {rate:.0f}" for way, rate in row["maps_per_second"].items())
             print(f"     {backend}, {' '.join(map(str, row['case'].values()))}: {words} maps/s", flush=True)
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     for one in problems:
         print(f"FAIL {one}", flush=True)
     if file is not None:
-        write_json(file, results.rounded(result))
+        recorded.write(file, results.rounded(result), "benchmarks.gpu")
     return 0 if good and all(good) and not problems else 1
 
 

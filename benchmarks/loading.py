@@ -25,9 +25,10 @@ from benchmarks import results
 from benchmarks.peers import configure
 from benchmarks.simulators import machine
 from cosmokeras.common import cli
-from cosmokeras.common.files import work_folder, write_json
+from cosmokeras.common.files import work_folder
 from cosmokeras.dataset.shards import Split, plan
 from cosmokeras.params.config import Config
+from study import recorded
 
 SIZES = (64, 128, 256)
 BYTES = 128 * 2**20  # of a case's maps on disk
@@ -141,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
             rate, busy = row["maps_per_second"], 1e3 * row["core_seconds"]
             print(f"{size}^2, {name}: {rate:.0f} maps/s, {busy:.2f} core-milliseconds a map", flush=True)
     if file:
-        write_json(file, results.rounded(result))
+        recorded.write(file, results.rounded(result), "benchmarks.loading")
     return 0
 
 

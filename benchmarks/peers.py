@@ -48,7 +48,7 @@ class Contest:
 
     unit: str
     makers: dict[str, tuple[Maker, float]]
-    bar: float | None = None  # times as fast as each of the others that ours must be
+    bar: float | None = None  # required speed relative to each of the others
     agreement: Callable[[], dict[str, float]] | None = None  # ratios of what the codes make, looked at before the clock
 
 

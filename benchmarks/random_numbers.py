@@ -27,7 +27,7 @@ from benchmarks import results
 from benchmarks.peers import ROOT
 from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
-from cosmokeras.common.files import write_json
+from study import recorded
 
 ORDERS = {"places": 0, "rows": 1, "steps": 2}
 TESTS = (3, 2, 8, 9, 100, 101, 205, 206, 209, 0, 1, 4, 10, 12, 15, 16, 204, 13, 207, 208, 102)
@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
             row["uniform_p"] = float(kstest(apart or p, "uniform").pvalue)
             row["failed"] = sum(one["says"] == "FAILED" for one in row["results"])
         if file is not None:
-            write_json(file, found)
+            recorded.write(file, found, "benchmarks.random_numbers")
     return 1 if any(row["failed"] for row in found["orders"].values()) else 0
 
 

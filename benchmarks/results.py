@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 def parser(name: str, description: str | None, folders: str = "metrics/") -> cli.Parser:
     """Command line of a benchmark, with `--quick` and `--out`; `folders` below the latter are written."""
     parser = cli.Parser(name, description)
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, no bars, nothing written without --out")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny numbers, no requirements, nothing written without --out"
+    )
     parser.add_argument("--out", type=Path, help=f"folder for {folders} (default: the checkout)")
     return parser
 

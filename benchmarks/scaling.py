@@ -17,7 +17,8 @@ import numpy as np
 
 from benchmarks import results
 from cosmokeras.common import cli
-from cosmokeras.common.files import work_folder, write_json
+from cosmokeras.common.files import work_folder
+from study import recorded
 from study.runs import changed_params, run_in
 
 DEVICES, SEEDS = (1, 4, 16), (1, 2)
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             result["loss"][case] = {"mean": float(np.mean(runs)), "scatter": float(np.std(runs)), "runs": runs}
             print(f"{case}: validation loss {np.mean(runs):.4f}, scatter of seeds {np.std(runs):.4f}", flush=True)
     if file:
-        write_json(file, results.rounded(result))
+        recorded.write(file, results.rounded(result), "benchmarks.scaling")
     return 0
 
 

@@ -3,11 +3,11 @@
 - Throughput: `cosmokeras.dataset.generation.generate` from parameters to checked files on the disk of the work folder,
   on all cores, start of the worker processes included; noise-free maps as they are stored (float16). The theory table
   is made before the clock starts, its time is given separately. `steady` leaves out what a run of six tiny maps takes.
-- Peers: the same work by other people's code, on one core each, in turns: see `benchmarks.peers`.
+- Peers: the same work by other codes, on one core each, in turns: see `benchmarks.peers`.
 
-Medians go to metrics/bench_simulators.json and plots/bench_simulators.png; exit status 1 if a bar is missed. The bars
-are meant for two cores. `--quick` runs everything on tiny numbers, without bars, and writes nothing unless `--out` says
-where.
+Medians go to metrics/bench_simulators.json and plots/bench_simulators.png; exit status 1 if a requirement is
+missed. Requirements are meant for two cores. `--quick` runs everything on tiny numbers, without requirements, and
+writes nothing unless `--out` says where.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ import numpy as np
 from benchmarks import results
 from benchmarks.peers import OURS, PEERS, compare, configure, installed
 from cosmokeras.common import cli
-from cosmokeras.common.files import read_json, work_folder, write_json
+from cosmokeras.common.files import read_json, work_folder
 from cosmokeras.dataset.generation import generate
 from cosmokeras.params import registry
 from cosmokeras.params.config import Config
 from cosmokeras.simulators import simulator
-from study.bars import bar
+from study import recorded
+from study.requirements import required
 
 PM = "pm"  # steps of particle-mesh boxes, beside those of others alone
 KINDS = [*(name for name in registry.KINDS if name != "files"), PM]  # those that are simulated
@@ -46,7 +47,7 @@ TINY = {"data.size": 16, "lpt.particles": 16, "data.realisations": 1, "data.n_co
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the throughput table: `per_core` training cosmologies for each core, `bar` in maps a second."""
+    """One line of the throughput table: `per_core` training cosmologies per core, `bar` required maps a second."""
 
     kind: str
     size: int
@@ -163,14 +164,14 @@ def processor() -> str:
 
 
 def report(kind: str, found: dict[str, Any]) -> bool:
-    """Print what was found of a kind; whether its bars are met."""
+    """Print what was found of a kind; whether requirements are met."""
     made, good = found["throughput"], []
     if "prepare_seconds" in made:
         print(f"{kind}: prepared in {made['prepare_seconds']:.1f} s, six tiny maps in {made['start_seconds']:.1f} s")
     for name, row in made["cases"].items():
         rate = row["maps_per_second"]
         if "bar" in row:
-            good.append(bar(f"{name}: maps/s", rate, row["bar"], np.inf))
+            good.append(required(f"{name}: maps/s", rate, row["bar"], np.inf))
         steady = f", {row['steady_maps_per_second']:.1f} without the start" if "steady_maps_per_second" in row else ""
         print(f"     {name}: {rate:.1f} maps/s{steady}")
     for name, row in found["peers"].items():
@@ -178,16 +179,16 @@ def report(kind: str, found: dict[str, Any]) -> bool:
         for who, ratio in row["ratio"].items():
             print(f"          {ratio:.2f} times {who} ({row['rate'][who]:.3g})")
             if "bar" in row:
-                good.append(bar(f"{name}: times as fast as {who}", ratio, row["bar"], np.inf))
+                good.append(required(f"{name}: times as fast as {who}", ratio, row["bar"], np.inf))
         for number, (band, power) in enumerate(row.get("power_ratio", {}).items()):
             print(f"          their power over ours, k = {band} h/Mpc: {power:.4f}")
             if "bar" in row and number < len(SAME_BANDS):
-                good.append(bar(f"{name}: power ratio - 1, {band}", abs(power - 1), 0, SAME_BANDS[number]))
+                good.append(required(f"{name}: power ratio - 1, {band}", abs(power - 1), 0, SAME_BANDS[number]))
     return all(good)
 
 
 def picture(path: Path, result: dict[str, Any]) -> None:
-    """Draw the rates on all cores with their bars, and how many times as fast as others one core is."""
+    """Draw the rates on all cores with what is required, and how many times as fast as others one core is."""
     from cosmokeras.report import style
 
     cases = {name: row for found in result.values() for name, row in found["throughput"]["cases"].items()}
@@ -201,7 +202,7 @@ def picture(path: Path, result: dict[str, Any]) -> None:
             left.text(rate * 1.1, y, f"{rate:.3g}" if rate < 1000 else f"{rate:.0f}", va="center", fontsize=8)
             if "bar" in row:
                 left.plot([row["bar"]] * 2, [y - 0.42, y + 0.42], color=style.RUST, lw=2.5)
-        left.plot([], [], color=style.RUST, lw=2.5, label="bar")
+        left.plot([], [], color=style.RUST, lw=2.5, label="required")
         left.set_yticks(range(len(cases)), list(cases))
         cores = "/".join(str(n) for n in sorted({found["machine"]["cores"] for found in result.values()}))
         left.set(
@@ -226,7 +227,7 @@ def picture(path: Path, result: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure the kinds that are asked for; exit 1 if a bar is missed."""
+    """Measure the kinds that are asked for; exit 1 if a requirement is missed."""
     parser = results.parser("benchmarks.simulators", __doc__, "metrics/ and plots/")
     parser.add_subset("kinds", "kind", KINDS)
     parser.add_argument("--runs", type=cli.count, help="timed runs of each (default 5; with --quick 1)")
@@ -247,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
         if file:
             result[kind] = found
             ordered = {name: result[name] for name in KINDS if name in result}
-            write_json(file, results.rounded(ordered))
+            recorded.write(file, results.rounded(ordered), "benchmarks.simulators", kind)
             picture(file.parents[1] / "plots" / "bench_simulators.png", ordered)
     return 0 if all(good) else 1
 

@@ -7,7 +7,7 @@ sleeps between its turns; they take turns, and the ratio is of medians. tests/be
 networks and loops against each other. Needs torch (https://pytorch.org, its build for CPUs).
 
 Rates go to metrics/bench_training.json; exit status 1 if our fastest backend is slower than the fastest of torch.
-`--quick` runs everything on tiny numbers, without bars, and writes nothing unless `--out` says where.
+`--quick` runs everything on tiny numbers, without requirements, and writes nothing unless `--out` says where.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from benchmarks import results
 from benchmarks.peers import configure, installed
 from benchmarks.simulators import machine
 from cosmokeras.common import cli
-from cosmokeras.common.files import read_json, write_json
+from cosmokeras.common.files import read_json
 from cosmokeras.params.config import Config
-from study.bars import bar
+from study import recorded
+from study.requirements import required
 
 if TYPE_CHECKING:
     import keras
@@ -169,11 +170,11 @@ def compare(case: Case, rounds: int, steps: int, quick: bool) -> dict[str, Any]:
 
 
 def report(name: str, row: dict[str, Any], quick: bool) -> bool:
-    """Print the rates of a case; whether its bar is met."""
+    """Print the rates of a case; whether its requirement is met."""
     for who, rate in row["maps_per_second"].items():
         print(f"     {name}, {who}: {rate:.0f} maps/s on {row['busy_cores'][who]:.1f} cores")
     what = "{} / {}".format(*row["fastest"])
-    return quick or bar(f"{name}: {what}", row["ratio"], 1.0, np.inf)
+    return quick or required(f"{name}: {what}", row["ratio"], 1.0, np.inf)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -197,7 +198,8 @@ def main(arguments: list[str] | None = None) -> int:
         good.append(report(case.name, found, options.quick))
         result[case.name] = {**found, "machine": _machine()}
         if file:
-            write_json(file, results.rounded({each.name: result[each.name] for each in CASES if each.name in result}))
+            ordered = results.rounded({each.name: result[each.name] for each in CASES if each.name in result})
+            recorded.write(file, ordered, "benchmarks.training", case.name)
     return 0 if all(good) else 1
 
 

@@ -3,7 +3,8 @@
 set -euo pipefail
 
 die() {
-    echo "error: $*" >&2
+    local words=$*
+    echo "error: ${words//$'\n'/ }" >&2
     exit 2
 }
 

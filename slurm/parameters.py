@@ -26,7 +26,7 @@ PARAMS = Path("params.yaml")
 def overridden(overrides: list[str]) -> tuple[str, Config]:
     """Text of params.yaml with overrides as `dvc exp run -S` takes them, and what it says."""
     with tempfile.NamedTemporaryFile("w", dir=".", prefix=".params-", suffix=".yaml") as copy:
-        copy.write(PARAMS.read_text())
+        copy.write(_text(PARAMS))
         copy.flush()
         for override in overrides:
             try:
@@ -38,6 +38,15 @@ def overridden(overrides: list[str]) -> tuple[str, Config]:
             return Path(copy.name).read_text(), load_params(copy.name)
         except UserError as error:
             raise UserError(str(error).replace(copy.name, PARAMS.name)) from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not valid YAML: not a text in UTF-8") from None
 
 
 def experiments(file: str) -> list[list[str]]:

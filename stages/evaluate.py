@@ -36,10 +36,10 @@ def main(args: Namespace) -> None:
         estimator = Estimator.load(cli.MODEL)
         begin("network, spectra and limit on test maps")
         result = evaluate(estimator, *splits, settings=cfg.evaluate)
-        begin("what moves the answer")
+        begin("sensitivity to each band and channel")
         k, slopes = sensitivity(estimator, result.obs, cfg.evaluate.spectrum_bins)
 
-        begin("what fixed nuisances would do")
+        begin("shifts by fixed nuisances")
         start = time.perf_counter()
         shifts = systematics.over_the_prior(estimator, cfg.evaluate.nuisance_maps)
         seconds = time.perf_counter() - start

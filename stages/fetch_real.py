@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +32,7 @@ def main(args: Namespace) -> None:
     check_mean(cfg, sky)
     (cli.REAL / NOTE).unlink(missing_ok=True)  # until all files are there nothing says what they were made with
     provenance = sky.provenance | ({"mean": mean_words(cfg)} if cfg.kind.observed == "survey" else {})
-    note = write_sky(cli.REAL, sky, provenance)
-    metrics = {
+    metrics: dict[str, Any] = {
         "source": sky.name,
         "observed": sky.observed,
         "patches": len(sky.maps),
@@ -41,6 +41,7 @@ def main(args: Namespace) -> None:
     }
     if sky.truth is not None:
         metrics["truth"] = {name: round(value, 6) for name, value in sky.truth.items()}
+    note = write_sky(cli.REAL, sky, provenance, metrics)
     write_json(cli.METRICS / "real.json", metrics)
     write_json(cli.REAL / NOTE, made_with)
     title = label(note)

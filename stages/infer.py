@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from argparse import Namespace
 from pathlib import Path
@@ -37,7 +36,6 @@ def main(args: Namespace) -> None:
     """Infer the parameters of outputs/real with outputs/model."""
     cfg = load_params(args.params)
     sky = read_sky(cli.REAL)
-    real = cli.read(cli.METRICS / "real.json", lambda path: json.loads(path.read_text()), "fetch_real")
     check_record(cli.REAL, cfg, "sky", "fetch_real")
     title, truth = label(sky.note), sky.note["truth"]
 
@@ -87,8 +85,9 @@ def main(args: Namespace) -> None:
         "infer", title=title, names=est.parameters, bounds=np.asarray(est.bounds), unit=est.cfg.kind.unit,
         patch_samples=drawn_samples(posterior, len(est.parameters)), combined=combined, maps=sky.maps[:SHOWN],
         coverage=sky.coverage[:SHOWN], ra=sky.ra, dec=sky.dec, reference=est.reference.distances,
-        distances=est.distance(obs), surprise_p=verdict.p, threshold=cfg.infer.threshold, result=result,
-        metrics=metrics, note=sky.note, real=real, assumed=summary.assumptions(est.cfg),
+        distances=est.distance(obs), patch_mean=posterior.mean(), patch_std=posterior.std(), patch_p=p_patch,
+        surprise_p=verdict.p, threshold=cfg.infer.threshold, result=result,
+        metrics=metrics, note=sky.note, real=sky.note["metrics"], assumed=summary.assumptions(est.cfg),
         max_masked=cfg.real.max_masked,
     )  # fmt: skip
     for name, m in result.items():
@@ -97,7 +96,7 @@ def main(args: Namespace) -> None:
     for line in shifts.words():
         print(line)
     if shifts.survey:
-        print(f"these errors come on top of the statistical ones; `{FREED_BY}` marginalises over the nuisances instead")
+        print(f"these errors add to the statistical ones; `{FREED_BY}` marginalises over the nuisances instead")
 
 
 def write_chains(est: Estimator, obs: np.ndarray) -> None:
@@ -113,10 +112,10 @@ def write_chains(est: Estimator, obs: np.ndarray) -> None:
 def warn_of_unlikely(words: str, p: float, settings: Any, off: dict[str, float]) -> None:
     """Say that the sky is not like the training maps, and which features are off; stop there with infer.refuse."""
     listed = ", ".join(f"{name} ({pull:+.1f} sigma)" for name, pull in off.items())
-    warning = f"{words}: p = {p:.2g} < {settings.threshold}; off: {listed}"
+    warning = f"{words}: p = {p:.2g} < {settings.threshold}; largest deviations: {listed}"
     if settings.refuse:
         raise UserError(f"infer.refuse=true: {warning}; see outputs/real and the survey preset")
-    print(f"WARNING: {warning}; take the posterior with care")
+    print(f"WARNING: {warning}; treat the posterior with caution")
 
 
 def warn_of_other_values(note: dict[str, Any], est: Estimator) -> None:

@@ -25,5 +25,5 @@ def main(args: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    words = "say which results in dvc.lock are those of today's inputs, and write nothing"
+    words = "report which results in dvc.lock are up to date, and write nothing"
     cli.run(main, stale={"action": "store_true", "help": words})

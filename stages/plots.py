@@ -20,4 +20,4 @@ def main(args: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, only={"choices": tuple(DRAWINGS), "help": "the pictures of one stage alone, which must have run"})
+    cli.run(main, only={"choices": tuple(DRAWINGS), "help": "draw only the figures of this stage, which must have run"})

@@ -23,6 +23,7 @@ def main(args: Namespace) -> None:
     simulations = simulation_folder(cfg) if args.work_only else cli.SIMULATIONS
     training = open_split(cfg, simulations, "train")
     validation = open_split(cfg, simulations, "validation")
+    calibration = open_split(cfg, simulations, "calibration") if cfg.data.calibration else None
 
     select_backend(cfg.train.backend)
     import_quietly(cfg.train.backend)
@@ -38,11 +39,11 @@ def main(args: Namespace) -> None:
     progress = run.progress
     if args.work_only:
         epochs = f"{len(progress.history)} epochs, best {progress.best_epoch}"
-        print(f"trained for {epochs}; `dvc repro` makes the outputs of it")
+        print(f"trained for {epochs}; `dvc repro` writes its outputs")
         return
     with cli.steps("train", 3) as begin:
         begin("calibrating on validation maps")
-        estimator = calibrate(Estimator(cfg, run.model), training, validation)
+        estimator = calibrate(Estimator(cfg, run.model), training, validation, calibration)
         begin("validation error")
         error = validation_rmse(estimator, validation)
         each = error if isinstance(error, dict) else dict.fromkeys(estimator.parameters, error)

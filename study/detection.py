@@ -30,11 +30,11 @@ import numpy as np
 from scipy.stats import chi2
 
 from cosmokeras.common import cli
-from cosmokeras.common.files import read_json, write_json
+from cosmokeras.common.files import read_json
 from cosmokeras.evaluation.challenge import phase2_score
 from cosmokeras.params.config import Config
 from cosmokeras.params.prior import sample_prior
-from study import domain_gap, variants
+from study import domain_gap, recorded, variants
 
 if TYPE_CHECKING:
     from cosmokeras.inference.estimator import Estimator
@@ -141,9 +141,9 @@ def row(name: str, effort: Effort) -> Iterator[dict[str, Any]]:
     ordinary = map_scores(est, maps("ordinary", variants.as_trained)[1], spectra)
     found: dict[str, Any] = {"maps": {"ordinary": effort.maps * effort.ordinary, "other": effort.maps * effort.other}}
     others: list[Scores] = []
-    for cell, variant in {domain_gap.HOME: variants.as_trained, **tests(name, effort.networks)}.items():
+    for cell, variant in {domain_gap.OWN_KIND: variants.as_trained, **tests(name, effort.networks)}.items():
         scores = map_scores(est, maps("other", variant)[1], spectra)
-        others += [] if cell == domain_gap.HOME else [scores]
+        others += [] if cell == domain_gap.OWN_KIND else [scores]
         found[cell] = summary(ordinary, scores, effort.maps)
         print(f"{name} network, {cell}: {found[cell]}", flush=True)
         yield found
@@ -165,7 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = cli.Parser("study.detection", (__doc__ or "").splitlines()[0])
     parser.add_argument("--metrics", type=Path, default=Path("metrics/detection.json"), help="file of the figures")
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="test run on tiny numbers")
     parser.add_subset("networks", "network", list(domain_gap.NETWORKS))
     options = parser.parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -174,7 +174,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in options.networks:
         for found in row(name, QUICK if options.quick else FULL):
             table[name] = found  # networks that are not asked for keep their earlier figures
-            write_json(options.metrics, {one: table[one] for one in domain_gap.NETWORKS if one in table})
+            ordered = {one: table[one] for one in domain_gap.NETWORKS if one in table}
+            recorded.write(options.metrics, ordered, "study.detection", name)
     return 0
 
 

@@ -1,14 +1,14 @@
-"""What does a network say of maps that are not like those it was trained on, and does it notice?
+"""How wrong are networks on maps unlike their training maps, and does the misspecification test detect them?
 
     python -m study.domain_gap [NETWORK ...]
 
-trains a network on each kind of map, shows it maps of other kinds and maps in which one thing was changed
+trains a network on each kind of map, tests it on maps of other kinds and on maps in which one thing was changed
 (`study.variants`), and writes, for each trained network and each kind of maps that it is tested on,
 
 - `bias_sigma`: mean of (estimate - truth) / claimed error, of Omega_m;
 - `rmse_ratio`: rms error over that on maps of the network's own kind at the same cosmologies;
-- `detected`: part of the groups of 16 maps of one cosmology with `survey_surprise` below 0.01;
-- `detected_single`: part of the maps with `surprise` below 0.05
+- `detected`: fraction of the groups of 16 maps of one cosmology with `survey_surprise` below 0.01;
+- `detected_single`: fraction of the maps with `surprise` below 0.05
 
 and the number of maps into metrics/domain_gap.json, and a picture of it. Networks are kept in the work folder; the one
 of `make repro` (outputs/model) serves for lensing where it was trained on the parameters that are wanted.
@@ -27,12 +27,12 @@ import numpy as np
 
 from cosmokeras.common import cli
 from cosmokeras.common.errors import UserError
-from cosmokeras.common.files import locked, read_json, work_folder, write_json
+from cosmokeras.common.files import locked, read_json, work_folder
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.params.prior import sample_prior
 from cosmokeras.project import load_params
 from cosmokeras.provenance.statements import NOTE, check_record, statement
-from study import gap_pictures, variants
+from study import gap_pictures, recorded, variants
 from study.options import parser as study_parser
 from study.runs import run_in
 from study.setting import ROOT, STANDARD
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from cosmokeras.inference.estimator import Estimator
 
 PARAMETER = "omega_m"
-HOME = "home"
+OWN_KIND = "home"
 SEED = 7_000_003  # of the cosmologies and maps of the tests, which no network has seen
 SKY_SEED = 500
 CLAIMED_FLOOR = 1e-3  # least claimed error, in widths of the prior
@@ -134,7 +134,7 @@ def trained(cfg: Config, stages: tuple[str, ...] = tuple(FINISHED)) -> Path:
             try:
                 run_in(folder, raw, [stage])
             except subprocess.CalledProcessError:
-                raise UserError(f"stages.{stage} failed in {folder}; its last line says why") from None
+                raise UserError(f"stages.{stage} failed in {folder}; see its last line") from None
     return folder
 
 
@@ -196,7 +196,7 @@ def row(name: str, effort: Effort) -> dict[str, dict[str, Any]]:
         print(f"{name} network, {cell}: {found[cell]}", flush=True)
 
     own = shown(variants.as_trained)
-    note(HOME, own, own)
+    note(OWN_KIND, own, own)
     for cell, variant in tests(name, effort).items():
         note(cell, shown(variant), own)
     if name == "lensing":
@@ -235,7 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in options.networks:
         table[name] = row(name, effort)  # networks that are not asked for keep their earlier figures
         table = {one: table[one] for one in NETWORKS if one in table}
-        write_json(options.metrics, table)
+        recorded.write(options.metrics, table, "study.domain_gap", name)
         gap_pictures.domain_gap(options.out, table)
     return 0
 

@@ -46,7 +46,7 @@ from cosmokeras.dataset.shards import Split, open_split
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.project import changed
 from cosmokeras.provenance.statements import statement
-from study import domain_gap, gap_pictures, patches
+from study import domain_gap, gap_pictures, patches, recorded
 from study.options import parser as study_parser
 from study.saving import savings, worth
 
@@ -221,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
         case = CASES[name]
         for result in curve(case, QUICK if options.quick else case.effort):
             table = merged(table, name, result)
-            write_json(options.metrics, table)
+            recorded.write(options.metrics, table, "study.fine_tuning", name)
             gap_pictures.fine_tuning(options.out, table)
     return 0
 

@@ -27,7 +27,7 @@ WORDS = {
     "third_moment": "BiHalofit skewness", "nbody": "N-body matter", "glass": "GLASS full sky",
     "zeldovich": "first order only", "lensing_one_bin": "lensing,\none bin",
 }  # fmt: skip
-WAYS = {"scratch": "from scratch", "fine_tuned": "from the {} network", "frozen": "from it, last layers only"}
+WAYS = {"scratch": "from scratch", "fine_tuned": "from the {} network", "frozen": "the same, last layers only"}
 KINDS = {"2lpt": ("grf", "2lpt"), "nbody": ("lognormal", "N-body")}  # cases of fine-tuning: cheap and expensive maps
 
 
@@ -38,7 +38,7 @@ def domain_gap(path: Path, table: dict[str, dict[str, dict[str, Any]]]) -> None:
     """
     rows = [(name, test, figures) for name, tests in table.items() for test, figures in tests.items()]
     with canvas(path, 8, 0.32 * len(rows) + 1.9) as figure:
-        figure.suptitle(r"Networks on maps that they do not know: $\Omega_m$")
+        figure.suptitle(r"Networks on maps unlike their training maps: $\Omega_m$")
         axes = figure.subplots()
         axes.set(xlim=(TRAINED_ON - 0.5, len(CELLS) - 0.5), ylim=(len(rows) - 0.5, -0.5))
         axes.set_xticks(range(len(CELLS)), [heading for heading, _, _ in CELLS.values()])

@@ -1,4 +1,4 @@
-"""What do networks of lognormal and of N-body lensing maps say of each other's, and what do they add to spectra?
+"""Lognormal and N-body networks tested on each other's maps, and their gain over spectra.
 
     python -m study.matter_networks [PART ...]
 
@@ -7,12 +7,12 @@ with networks and maps of `study.patches`, four DES Y3 bins with its noise and m
 - `skies`: a network trained on lognormal maps (of shift 1) and one trained on maps through N-body boxes are shown maps
   of these two kinds and lognormal maps with the third moment of N-body simulations (BiHalofit): the figures of
   `study.domain_gap`, and of skies of 16 maps of one cosmology, whose posterior is one, mean (`sky_bias`) and rms
-  (`sky_rms`) of (estimate - truth) / claimed error of Omega_m: 0 and 1 for a network that knows its maps.
+  (`sky_rms`) of (estimate - truth) / claimed error of Omega_m: 0 and 1 for a calibrated network.
 - `gain`: networks of either kind of as many maps, Omega_m and sigma8 free, beside the better of a likelihood and a
   network on binned spectra (`gain`), and on spectra and starlet l1-norm (`gain_higher_order`), of the same maps.
 
 Parts that are not asked for keep their earlier figures in metrics/matter_networks.json; what was trained is kept in the
-work folder. docs/domain_gap.md says what came out.
+work folder. docs/domain_gap.md has the results.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosmokeras.common import cli
-from cosmokeras.common.files import read_json, write_json
+from cosmokeras.common.files import read_json
 from cosmokeras.observation.observe import observed_by
 from cosmokeras.observation.ops.forward import forward_of
 from cosmokeras.params.prior import sample_prior
-from study import domain_gap, patches
+from study import domain_gap, patches, recorded
 from study.domain_gap import Effort
 from study.runs import run_in
 from study.variants import clean
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--metrics", type=Path, default=Path("metrics/matter_networks.json"), help="file of the figures"
     )
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="test run on tiny numbers")
     parser.add_subset("parts", "part", list(PARTS))
     options = parser.parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -119,7 +119,8 @@ def main(arguments: list[str] | None = None) -> int:
     table = read_json(options.metrics)
     for name in options.parts:
         table[name] = PARTS[name](QUICK if options.quick else FULL)
-        write_json(options.metrics, {one: table[one] for one in PARTS if one in table})
+        ordered = {one: table[one] for one in PARTS if one in table}
+        recorded.write(options.metrics, ordered, "study.matter_networks", name)
     return 0
 
 

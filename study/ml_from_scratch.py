@@ -1,11 +1,12 @@
 # %% [markdown]
-"""Machine learning from nothing: derivatives, a convolution, training, and the best answer there is.
+"""Machine learning from scratch: derivatives, a convolution, training, and the exact posterior.
 
     python -m study.ml_from_scratch      # under a minute; or cell by cell in an editor that knows `# %%`
 
 A network is a function with many adjustable numbers, and training is going downhill in them. Here both are written in
 NumPy, checked against TensorFlow and Keras, and used on a problem of cosmology whose exact answer is known: Omega_m
-from one Gaussian map. At the end stands the question that a loss alone never answers: how good could it have been?
+from one Gaussian map. At the end the error is compared with that of the exact posterior, since a loss alone does not
+say how good it could be.
 The first part, derivatives and the convolution, is in study/scratch_engine.py: begin there.
 """
 

@@ -1,6 +1,6 @@
 """The observation of maps step by step, in NumPy and double precision.
 
-It is what `cosmokeras.observation.ops` is held against: each channel by itself, complex transforms, a field of noise
+Tests compare `cosmokeras.observation.ops` with it: each channel by itself, complex transforms, a field of noise
 for each, nothing worked out beforehand. Random numbers are NumPy's own.
 """
 

@@ -17,5 +17,5 @@ def parser(name: str, description: str, out: str, metrics: str, what: str = "the
     parser = cli.Parser(name, description.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(out), help=what)
     parser.add_argument("--metrics", type=Path, default=Path(metrics), help="file of the figures")
-    parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="test run on tiny numbers")
     return parser

@@ -1,10 +1,11 @@
-"""The pictures that a physicist wants to see first, and the figures behind them.
+"""Comparison of all simulators with theory: figures, and the numbers behind them.
 
     python -m study.physics_check
 
 draws maps, spectra against theory, one-point distributions, transfer functions, skewness and nuisances of all
-simulators into plots/physics and writes the measured figures, beside the bars that they are held against, into
-metrics/physics.json. It reads no output of the pipeline. Exit status 1 if a bar is missed; docs/physics.md explains.
+simulators into plots/physics and writes the measured numbers, beside what is required of them, into
+metrics/physics.json. It reads no output of the pipeline. Exit status 1 if a requirement is missed; docs/physics.md
+explains.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import numpy as np
 from tqdm import tqdm
 
 from cosmokeras.common import cli
-from cosmokeras.common.files import read_json, write_json
+from cosmokeras.common.files import read_json
 from cosmokeras.simulators import grf, lensing, lpt, realisations
 from cosmokeras.theory.table import theory_table
-from study import kappa, matter, pictures
+from study import kappa, matter, pictures, recorded
 from study.options import parser as study_parser
 from study.setting import FULL, MIDDLE, OMEGA_M, QUICK, Effort, Notes, config
 
@@ -94,19 +95,20 @@ PARTS: dict[str, Callable[[Path, Effort, Notes], None]] = {
 
 
 def check(out: Path, metrics: Path, effort: Effort, parts: list[str]) -> bool:
-    """Draw and measure; True if all bars are met. Parts that are not asked for keep their earlier figures."""
+    """Draw and measure; True if all requirements are met. Parts that are not asked for keep their earlier figures."""
     result = read_json(metrics)
     theory_table(config({}), progress=True)
     passed = True
-    for name in (bar := tqdm(parts, unit="part")):
-        bar.set_description(name)
+    for name in (progress := tqdm(parts, unit="part")):
+        progress.set_description(name)
         notes, start = Notes(name), time.perf_counter()
         PARTS[name](out, effort, notes)
         tqdm.write(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
         if notes.found:
             result[name] = notes.summary()
         passed &= not notes.missed
-        write_json(metrics, {part: result[part] for part in PARTS if part in result})
+        ordered = {part: result[part] for part in PARTS if part in result}
+        recorded.write(metrics, ordered, "study.physics_check", name)
     return passed
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cosmokeras.params.config import Config
 from cosmokeras.project import load_params
-from study.bars import bar
+from study.requirements import required
 
 ROOT = Path(__file__).parents[1]
 OMEGA_M = (0.15, 0.3, 0.45)  # at which maps and spectra are shown
@@ -54,7 +54,7 @@ FULL, QUICK = Effort(400, 4, 128), Effort(40, 2, 64)
 
 @dataclass
 class Notes:
-    """Figures of one part, for metrics/physics.json, the bars that they are held against, and those that miss."""
+    """Figures of one part, for metrics/physics.json, what is required of them, and those that miss."""
 
     part: str
     found: dict[str, float] = field(default_factory=dict)
@@ -62,12 +62,12 @@ class Notes:
     missed: list[str] = field(default_factory=list)
 
     def note(self, name: str, value: float, low: float | None = None, high: float | None = None) -> None:
-        """Write down a figure and, if it has a bar, whether it is within."""
+        """Write down a figure and, if something is required of it, whether it is within."""
         self.found[name] = float(f"{round(float(value), 6):.4g}")
         if low is None or high is None:
             return
         self.bars[name] = f"{low:.4g} to {high:.4g}"
-        if not bar(f"{self.part}.{name}", value, low, high):
+        if not required(f"{self.part}.{name}", value, low, high):
             self.missed.append(name)
 
     def summary(self) -> dict[str, Any]:

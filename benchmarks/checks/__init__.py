@@ -1,1 +1,1 @@
-"""Slow checks, one module each: `check()` prints figures beside their bars and returns them, and whether all passed."""
+"""Slow checks, one module each: `check()` prints figures with their requirements and returns both and the verdict."""

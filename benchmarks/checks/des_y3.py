@@ -1,4 +1,4 @@
-"""The road of the DES Y3 mass maps at their real size: files of the published names and format, served over HTTP.
+"""Processing of the DES Y3 mass maps at their real size: files of the published names and format, served over HTTP.
 
 The files are a SIMULATION: shear of a GLASS sky on an invented DES-like footprint, with shape noise, turned into
 convergence (E and B) by Kaiser & Squires on the sphere. The stage `fetch_real` downloads them from this machine, checks
@@ -26,7 +26,7 @@ import numpy as np
 
 from cosmokeras.common import yaml12
 from cosmokeras.common.files import write_text
-from study.bars import bar
+from study.requirements import required
 from study.runs import ROOT, changed_params
 
 NSIDE, LMAX, SEED = 1024, 2048, 33
@@ -41,9 +41,9 @@ def check() -> tuple[dict[str, Any], bool]:
         simulate(site, NSIDE, LMAX)
         found = fetch(Path(folder) / "run", site, SOURCE)
     good = [
-        bar("des_y3 stand-in: seconds of fetch_real", found["seconds"], 0, SECONDS),
-        bar("des_y3 stand-in: peak memory [GB]", found["gb"], 0, MEMORY_GB),
-        bar("des_y3 stand-in: patches", found["patches"], 100, 140),
+        required("des_y3 stand-in: seconds of fetch_real", found["seconds"], 0, SECONDS),
+        required("des_y3 stand-in: peak memory [GB]", found["gb"], 0, MEMORY_GB),
+        required("des_y3 stand-in: patches", found["patches"], 100, 140),
     ]
     return found, all(good)
 
@@ -100,7 +100,7 @@ def fetch(folder: Path, site: Path, changes: dict[str, dict[str, Any]], **preset
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
     if status:
-        raise RuntimeError("fetch_real failed; its last line says why")
+        raise RuntimeError("fetch_real failed; see its last line")
     metrics = json.loads((folder / "metrics" / "real.json").read_text())
     size = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss [bytes]
     figures = {"seconds": round(seconds, 1), "gb": round(usage.ru_maxrss * size / 2**30, 2)}

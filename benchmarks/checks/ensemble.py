@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cosmokeras.common.files import work_folder
-from study.bars import bar
+from study.requirements import required
 from study.runs import run_stages
 
 # Gaussian fields of few cosmologies: where networks differ by their seeds most
@@ -43,8 +43,8 @@ def check() -> tuple[dict[str, Any], bool]:
     for name, (mean, error) in gain.items():
         print(f"ensemble nll of {name} - of three: {mean:+.4f} +- {error:.4f}", flush=True)
     good = [
-        bar("ensemble nll of one - of three, in errors of it", gain["one"][0] / gain["one"][1], 2, 100),
-        bar("ensemble coverage_68 of three", figures["three"]["coverage_68"], 0.64, 0.72),
+        required("ensemble nll of one - of three, in errors of it", gain["one"][0] / gain["one"][1], 2, 100),
+        required("ensemble coverage_68 of three", figures["three"]["coverage_68"], 0.64, 0.72),
     ]
     rounded = {name: [round(one, 4) for one in pair] for name, pair in gain.items()}
     return figures | {"nll_over_three": rounded}, all(good)

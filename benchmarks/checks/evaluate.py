@@ -1,4 +1,4 @@
-"""How long the judgement of 10,000 maps takes: network, exact limit, baselines, calibration, surprise, pictures."""
+"""Time to evaluate 10,000 maps: network, exact limit, baselines, calibration, misspecification test, pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from cosmokeras.common.files import work_folder
-from study.bars import bar
+from study.requirements import required
 from study.runs import changed_params, run_in
 
 # The default network, on Gaussian fields, whose exact posterior is known; how well it is trained does not matter here
@@ -30,7 +30,7 @@ def check() -> tuple[dict[str, Any], bool]:
     seconds = time.perf_counter() - start
     maps = json.loads((folder / "metrics" / "evaluate.json").read_text())["n_maps"]
     good = [
-        bar("evaluate: maps judged", maps, MAPS, MAPS),
-        bar("evaluate: seconds for all of them", seconds, 0, SECONDS),
+        required("evaluate: maps judged", maps, MAPS, MAPS),
+        required("evaluate: seconds for all of them", seconds, 0, SECONDS),
     ]
     return {"maps": maps, "seconds": round(seconds, 1)}, all(good)

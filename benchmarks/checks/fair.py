@@ -24,12 +24,12 @@ from cosmokeras.common.files import work_folder, write_text
 from cosmokeras.observation.suite_mask import footprint
 from cosmokeras.project import load_params
 from cosmokeras.simulators import realisations, simulator
-from study.bars import bar
 from study.perturbation import REAL
+from study.requirements import required
 from study.runs import ROOT, run_in
 
 SKIES = 24  # of each cosmology; the challenge has 256
-MINUTES = 30.0  # bar of all stages together
+MINUTES = 30.0  # allowed for all stages together
 MASK, LABELS, MAPS = "WIDE12H_bin2_2arcmin_mask.npy", "label.npy", "WIDE12H_bin2_2arcmin_kappa.npy"
 MADE = "skies.made"  # is there once all skies are
 T_AGN = 7.2, 8.5  # range that becomes 0 to 2 times the baryons of Schneider & Teyssier
@@ -87,7 +87,7 @@ def check() -> tuple[dict[str, Any], bool]:
     run_in(folder, yaml12.read(folder / "params.yaml"), ("generate", "train", "evaluate"))
     minutes = (time.perf_counter() - start) / 60
     metrics = json.loads((folder / "metrics" / "evaluate.json").read_text())
-    good = [bar("FAIR layout, generate to evaluate: minutes", minutes, 0, MINUTES)]
+    good = [required("FAIR layout, generate to evaluate: minutes", minutes, 0, MINUTES)]
     score, merit = metrics["fair_phase1"], metrics["figure_of_merit"]["omega_m_S8"]
     print(f"     phase-1 score: {score}; figure of merit: {merit}", flush=True)
     return {"skies": 101 * SKIES, "minutes": round(minutes, 1), "evaluate": metrics}, all(good)

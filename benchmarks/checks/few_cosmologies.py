@@ -16,7 +16,7 @@ from cosmokeras.params.prior import sample_prior
 from cosmokeras.project import load_params
 from cosmokeras.simulators import realisations, simulator
 from study import folds
-from study.bars import bar
+from study.requirements import required
 from study.runs import ROOT, changed_params
 
 COUNT, MAPS, SIZE = 101, 48, 32
@@ -38,7 +38,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "train": {"epochs": 15},
     "evaluate": {"spectrum_bins": 8},
 }  # fmt: skip
-SPREAD = 0.05  # bar of the coverage
+SPREAD = 0.05  # allowed deviation of the coverage
 
 
 def suite(folder: Path) -> None:
@@ -68,6 +68,6 @@ def check() -> tuple[dict[str, Any], bool]:
     good = []
     for name in BOX:
         words = f"{COUNT} cosmologies in files: {name}.coverage_68"
-        good.append(bar(words, found[name]["coverage_68"], 0.68 - SPREAD, 0.68 + SPREAD))
+        good.append(required(words, found[name]["coverage_68"], 0.68 - SPREAD, 0.68 + SPREAD))
     print(f"     phase-1 score: {found['fair_phase1']}", flush=True)
     return found, all(good)

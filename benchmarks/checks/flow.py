@@ -32,7 +32,7 @@ from cosmokeras.observation.ops.forward import Forward
 from cosmokeras.params.sections import TrainConfig
 from cosmokeras.training.loop import VALIDATION_NOISE
 from cosmokeras.training.optimizer import ClippedAdamW, schedule
-from study.bars import bar
+from study.requirements import required
 
 DRAWS = 4  # of noise, of every map; training maps are turned too, as in training
 SEEDS = (1, 2, 3)  # of weights and order
@@ -241,7 +241,7 @@ def check() -> tuple[dict[str, Any], bool]:
     log_density = ops.convert_to_numpy(mixture_log_prob(raw, test.u, est.cfg.model.components))
     own = in_box(log_density, test.u, est.bounds).mean()
     gain, least = -found["flow"]["difference"], least_gain(found, "flow")
-    good = bar(f"two parameters, nll of {SHIPPED} - nll of a flow", gain, -np.inf, least)
+    good = required(f"two parameters, nll of {SHIPPED} - nll of a flow", gain, -np.inf, least)
     figures = {"heads": found, "network_nll": round(float(own), 5), "flow_gain": gain, "least_gain": least}
     return {**figures, "flow_is_better": not good, "draws": DRAWS, "seeds": len(SEEDS)}, good
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers import configure
-from study.bars import bar
 from study.observation_by_steps import last_steps, survey_steps
+from study.requirements import required
 
 SURVEYS = ("des_y3", "kids_1000", "lsst_y1", "hsc_y3_fair")
 MAPS, BATCH, BANDS, SIGNAL, SEED = 10_000, 100, 12, 0.02, 91_000
@@ -37,7 +37,7 @@ def check(maps: int = MAPS, surveys: tuple[str, ...] = SURVEYS) -> tuple[dict[st
             }  # fmt: skip
             worst = int(np.argmax(np.abs(off) / allowed))
             words = f"{survey}, {name}: power of band {worst + 1} of {BANDS} over that by steps, less 1"
-            good.append(bar(words, float(off[worst]), -float(allowed[worst]), float(allowed[worst])))
+            good.append(required(words, float(off[worst]), -float(allowed[worst]), float(allowed[worst])))
     return found, all(good)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from study.bars import bar
+from study.requirements import required
 from study.runs import run_stages
 
 # network, pixels on a side, width, bins of its spectrum, learning rate, epochs of 128 steps, least efficiency
@@ -20,7 +20,7 @@ MINUTES = 60
 
 
 def check() -> tuple[dict[str, Any], bool]:
-    """Train each network and hold it against its bar."""
+    """Train each network and compare it with what is required."""
     figures, good = {}, []
     for network, size, width, bins, rate, epochs, least in CASES:
         name = f"{network} {size}^2"
@@ -28,10 +28,10 @@ def check() -> tuple[dict[str, Any], bool]:
         found = evaluate["omega_m"]
         figures[name] = {"train": train, "evaluate": evaluate}
         good += [
-            bar(f"grf {name} omega_m.efficiency", found["efficiency"], least, 1.02),
-            bar(f"grf {name} omega_m.limit_rmse / reference", found["limit_rmse"] / LIMITS[size], 0.95, 1.05),
-            bar(f"grf {name} omega_m.coverage_68", found["coverage_68"], 0.65, 0.71),
-            bar(f"grf {name} minutes of training", train["seconds"] / 60, 0, MINUTES),
+            required(f"grf {name} omega_m.efficiency", found["efficiency"], least, 1.02),
+            required(f"grf {name} omega_m.limit_rmse / reference", found["limit_rmse"] / LIMITS[size], 0.95, 1.05),
+            required(f"grf {name} omega_m.coverage_68", found["coverage_68"], 0.65, 0.71),
+            required(f"grf {name} minutes of training", train["seconds"] / 60, 0, MINUTES),
         ]
     return figures, all(good)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from cosmokeras.simulators import lpt, mesh
-from study.bars import bar
 from study.perturbation import (
     FIDUCIAL,
     REAL,
@@ -22,6 +21,7 @@ from study.perturbation import (
     quijote_spectrum,
     skewness,
 )
+from study.requirements import required
 
 SMALL = FIDUCIAL | {"sigma8": 0.25}  # where leading order holds
 RADII = (25.0, 35.0)  # of top hats [Mpc/h]
@@ -54,16 +54,16 @@ def small_fluctuations() -> tuple[dict, bool]:
         start, grown = (mesh.power_spectrum(one, box) for one in (field, lpt.density(field, box)))
         inside = start.k < 0.05
         large.append(np.sum((grown.modes * grown.power)[inside]) / np.sum((start.modes * start.power)[inside]))
-    good = [bar("2lpt sigma8 0.25: power / linear, k < 0.05 h/Mpc", np.mean(large), 0.98, 1.02)]
+    good = [required("2lpt sigma8 0.25: power / linear, k < 0.05 h/Mpc", np.mean(large), 0.98, 1.02)]
     found = {"power_ratio": round(float(np.mean(large)), 4)}
     for i, radius in enumerate(RADII):
         for order in (2, 1):
             ratio = s3[order][i] / wanted[order][i]
             name = f"2lpt order {order}: S3 / leading order, R = {radius:g} Mpc/h"
-            good.append(bar(name, ratio, 0.9, 1.1))
+            good.append(required(name, ratio, 0.9, 1.1))
             found[f"s3_ratio_order{order}_r{radius:g}"] = round(float(ratio), 4)
         confused = s3[2][i] / wanted[1][i]
-        good.append(bar(f"2lpt order 2: S3 / that of Zel'dovich, R = {radius:g} Mpc/h", confused, 1.2, 2.0))
+        good.append(required(f"2lpt order 2: S3 / that of Zel'dovich, R = {radius:g} Mpc/h", confused, 1.2, 2.0))
     return found, all(good)
 
 
@@ -87,7 +87,7 @@ def nbodykit() -> tuple[dict, bool]:
             mine = mesh.power_spectrum(delta, box, scheme if compensated else None, shot_noise=True)
             below = mine.k[: len(theirs)] < np.pi * n / box / 2
             worst = float(np.abs(mine.power[: len(theirs)] / theirs - 1)[below].max())
-            good.append(bar(f"nbodykit {name}: largest deviation", worst, 0, 0.005))
+            good.append(required(f"nbodykit {name}: largest deviation", worst, 0, 0.005))
             found[name] = float(f"{worst:.2g}")
     return found, all(good)
 
@@ -96,7 +96,7 @@ def quijote() -> tuple[dict, bool]:
     """Power of three simulations of Quijote's latin hypercube, of 1000 Mpc/h each, at z = 0.
 
     A simulation is one realisation: the number of its waves alone makes the average over the band uncertain by 1.9 %.
-    Second order itself is some per cent low. Simulations 0 and 1 miss the bar of 5 % for both reasons. Halofit
+    Second order itself is some per cent low. Simulations 0 and 1 miss the required 5 % for both reasons. Halofit
     (Takahashi et al. 2012, ApJ 761, 152), which is not low, is printed beside it: how far that differs is chance and
     its own error. Simulations 0 and 1 scatter alike about theory, as if they had the same initial phases: their
     quotient is nearly free of chance.
@@ -114,10 +114,10 @@ def quijote() -> tuple[dict, bool]:
             f"second order is {1 - one['ratio'] / halofit:.1%} below halofit, and this one realisation is "
             f"{1 / halofit - 1:+.1%} off halofit where chance alone gives {chance:.1%}"
         )
-        good.append(bar(f"quijote {i}: 2lpt / N-body", one["ratio"], 0.95, 1.05, known if i < 2 else ""))
+        good.append(required(f"quijote {i}: 2lpt / N-body", one["ratio"], 0.95, 1.05, known if i < 2 else ""))
         found[f"lh_{i}"] = {key: round(value, 4) for key, value in one.items()}
     change = found["lh_1"]["ratio"] / found["lh_0"]["ratio"]
-    good.append(bar("quijote 1 / quijote 0: 2lpt / N-body", change, 0.95, 1.05))
+    good.append(required("quijote 1 / quijote 0: 2lpt / N-body", change, 0.95, 1.05))
     return found, all(good)
 
 

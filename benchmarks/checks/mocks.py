@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from study.bars import bar
+from study.requirements import required
 
 ROOT = Path(__file__).parents[2]
 MOCKS = ((1, 0.2), (2, 0.27), (3, 0.35))  # seed, Omega_m
@@ -44,5 +44,5 @@ def check() -> tuple[dict[str, Any], bool]:
             "n_patches": len(obs),
             "surprise_p": round(est.survey_surprise(obs), 4),
         }
-        good.append(bar(f"mock sky, seed {seed}, omega_m {omega_m}: pull", pull, -3, 3))
+        good.append(required(f"mock sky, seed {seed}, omega_m {omega_m}: pull", pull, -3, 3))
     return found, all(good)

@@ -12,7 +12,7 @@ from cosmokeras.params.config import Config
 from cosmokeras.params.prior import sample_prior
 from cosmokeras.project import load_params
 from cosmokeras.theory import limber
-from study.bars import bar
+from study.requirements import required
 from study.shells import ccl_angular_cl
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -24,7 +24,7 @@ BOXES: dict[str, tuple[dict[str, Any], int]] = {
     "halofit, m_nu free": ({"prior.omega_m": 0.3, "prior.m_nu": [0.0, 0.5]}, 2),
     "hmcode2020, log_t_agn free": (HMCODE | {"prior.omega_m": 0.3, "prior.log_t_agn": [7.3, 8.3]}, 2),
 }
-# At Omega_m 0.3 and sigma8 0.8: what is changed, and bars on the largest change of an auto spectrum
+# At Omega_m 0.3 and sigma8 0.8: what is changed, and limits on the largest change of an auto spectrum
 FIXED = {"prior.omega_m": 0.3, "prior.a_ia": [-1.0, 1.0], "data.targets": ["a_ia"]}
 CHANGES: dict[str, tuple[dict[str, Any], float, float]] = {
     "hmcode2020 for halofit": (HMCODE, 0.02, 0.06),
@@ -43,12 +43,12 @@ def check() -> tuple[dict[str, Any], bool]:
         biggest = float(np.abs(change).max())
         found[name] = {"largest": round(biggest, 4), "lowest": round(float(change.min()), 4)}
         found[name]["rms"] = round(float(np.sqrt(np.mean(change**2))), 4)
-        good.append(bar(f"{name}: largest change of C_ell, {ELL[0]:.0f} to {ELL[-1]:.0f}", biggest, low, high))
+        good.append(required(f"{name}: largest change of C_ell, {ELL[0]:.0f} to {ELL[-1]:.0f}", biggest, low, high))
     return found, all(good)
 
 
 def beside_ccl(boxes: dict[str, tuple[dict[str, Any], int]]) -> tuple[dict[str, Any], list[bool]]:
-    """Largest deviation of C_ell of all pairs of bins in each box, and whether bars are met."""
+    """Largest deviation of C_ell of all pairs of bins in each box, and whether requirements are met."""
     found, good = {}, []
     for name, (keys, points) in boxes.items():
         cfg = load_params(PARAMS, keys)
@@ -56,7 +56,7 @@ def beside_ccl(boxes: dict[str, tuple[dict[str, Any], int]]) -> tuple[dict[str, 
         for row in tqdm(sample_prior(cfg, points, seed=3), desc=f"fresh calls of CCL ({name})"):
             worst.append(np.abs(limber.angular_cl(cfg, row[None], ELL)[0] / ccl_angular_cl(cfg, row, ELL) - 1).max())
         found[name] = {"worst": round(float(max(worst)), 5), "points": points}
-        good.append(bar(f"{name}: C_ell / CCL, worst of {points} points", max(worst), 0, 0.01))
+        good.append(required(f"{name}: C_ell / CCL, worst of {points} points", max(worst), 0, 0.01))
     return found, good
 
 

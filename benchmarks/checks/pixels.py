@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from study.bars import bar
+from study.requirements import required
 from study.runs import ROOT, changed_params, run_in
 
 FINER = 4
@@ -41,7 +41,7 @@ def check() -> tuple[dict[str, Any], bool]:
             row = {kind: [round(float(one.mean()), 3), round(float(one.std(ddof=1)), 3)] for kind, one in pulls.items()}
             found[f"{survey}_{mean}"] = {"parameter": name, **row}
             words = f"{survey}, mean {mean}: pull of {name} over {SKIES} skies (home {row['home'][0]:+.2f})"
-            good.append(bar(words, float(pulls["finer"].mean()), -PULL, PULL))
+            good.append(required(words, float(pulls["finer"].mean()), -PULL, PULL))
         found[f"{survey}_moments"] = _moments(maps)
     return found, all(good)
 

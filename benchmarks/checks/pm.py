@@ -30,7 +30,7 @@ from cosmokeras.sky.pixels import ARCMIN
 from cosmokeras.theory.skewness import kappa_skewness
 from cosmokeras.theory.table import theory_table
 from study import light_cones, perturbation
-from study.bars import bar
+from study.requirements import required
 from study.runs import ROOT
 
 OMEGA_M = (0.12, 0.3, 0.48)
@@ -62,7 +62,7 @@ def spectra(cfg: Config, cone: light_cone.LightCone, pairs: int) -> tuple[dict[s
         off = np.abs(ratio - 1).max()
         name = f"pm, Omega_m {omega_m}: C_ell of planes / theory - 1, 200 < ell < 2000"
         chance = f"its own error is {error.mean():.3f}" if off - 0.04 < error.mean() else ""
-        good.append(bar(f"{name}, worst of 10 pairs of bins and 5 bands", off, 0, 0.04, chance))
+        good.append(required(f"{name}, worst of 10 pairs of bins and 5 bands", off, 0, 0.04, chance))
         print(f"     errors of those ratios {error.mean():.4f} on average, {error.max():.4f} at most", flush=True)
         found[f"planes_omega_m_{omega_m}"] = {
             "worst": round(float(off), 4), "error_mean": round(float(error.mean()), 4),
@@ -85,10 +85,10 @@ def maps_of_pairs(cfg: Config, cone: light_cone.LightCone, pairs: int) -> tuple[
     pull = (each.mean(axis=0) - 1) / (each.std(axis=0, ddof=1) / np.sqrt(pairs))
     shared = light_cones.shared_part(np.einsum("pmbbl->pmbl", powers))
     good = [
-        bar(
+        required(
             "pm: C_ell of maps about theory, worst of 10 pairs of bins and 5 bands [sigma]", np.abs(pull).max(), 0, 4.5
         ),
-        bar("pm: intraclass correlation of band powers of maps of a pair of boxes, mean", shared.mean(), -1, 0.1),
+        required("pm: intraclass correlation of band powers of maps of a pair of boxes, mean", shared.mean(), -1, 0.1),
     ]
     noise = cfg.survey.sigma_e / np.sqrt(cfg.survey.n_eff) / cfg.pixel_arcmin
     noisy = maps + np.random.default_rng(0).normal(0, noise, maps.shape)
@@ -142,7 +142,7 @@ def steps_and_growth(cfg: Config) -> tuple[dict[str, Any], list[bool]]:
             powers.append(power_spectrum(fft.irfftn(last.modes, s=(n, n, n), workers=1), box.side, "cic"))
         below = powers[0].k < 1
         off = np.abs(powers[0].power / powers[1].power - 1)[below].max()
-        good.append(bar(f"pm: P(k < 1) of 15 over 30 steps, box of {box.side:g} Mpc/h", off, 0, 0.04))
+        good.append(required(f"pm: P(k < 1) of 15 over 30 steps, box of {box.side:g} Mpc/h", off, 0, 0.04))
         found[f"steps_{box.side:g}"] = round(float(off), 4)
         found[f"seconds_a_step_{box.side:g}"] = round(min(seconds), 3)
     box = boxes(cfg)[1]
@@ -153,7 +153,7 @@ def steps_and_growth(cfg: Config) -> tuple[dict[str, Any], list[bool]]:
     after = power_spectrum(fft.irfftn(last.modes, s=(box.particles,) * 3, workers=1), box.side, "cic")
     low = before.k < 0.1
     off = np.sum(after.power[low] * after.modes[low] / before.power[low]) / np.sum(after.modes[low]) - 1
-    good.append(bar("pm: growth of weak waves of k < 0.1 h/Mpc beyond D^2", abs(off), 0, 0.01))
+    good.append(required("pm: growth of weak waves of k < 0.1 h/Mpc beyond D^2", abs(off), 0, 0.01))
     found["linear_growth"] = round(float(off), 5)
     return found, good
 
@@ -228,8 +228,8 @@ def check() -> tuple[dict[str, Any], bool]:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         seconds, pair, memory = pool.submit(cost, cfg).result()
     good = [
-        bar("pm: core-seconds of a cosmology of 16 maps of 64^2 x 4", seconds, 0, 5),
-        bar("pm: memory of a process [GB]", memory, 0, 0.6),
+        required("pm: core-seconds of a cosmology of 16 maps of 64^2 x 4", seconds, 0, 5),
+        required("pm: memory of a process [GB]", memory, 0, 0.6),
     ]
     measured = calibration.NODES_OF_ONE * calibration.PAIRS["fast"][1] * pair
     print(f"     calibration for Omega_m alone: {measured:.0f} core-seconds")

@@ -14,7 +14,7 @@ from cosmokeras.simulators.pm.growth import growth
 from cosmokeras.simulators.pm.history import growth_at_edges
 from cosmokeras.simulators.pm.transfer import wavenumbers
 from cosmokeras.theory.table import theory_table
-from study.bars import bar
+from study.requirements import required
 
 SIZE, HIGHEST = 512, 200  # of the planes
 SNAPSHOTS = (1, 3, 6)
@@ -76,6 +76,6 @@ def check() -> tuple[dict[str, Any], bool]:
             ]
             name = f"skewness of fast over fine, box of {box.side:g} Mpc/h, smoothed by {radius:g} cells"
             off = np.abs(np.array(ratios) - 1).max()
-            good.append(bar(f"pm: {name}, worst of three shells", off, 0, 0.05))
+            good.append(required(f"pm: {name}, worst of three shells", off, 0, 0.05))
             found[f"{box.side:g}_{radius:g}"] = np.round(ratios, 3).tolist()
     return found, all(good)

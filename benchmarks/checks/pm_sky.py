@@ -14,7 +14,7 @@ from cosmokeras.simulators.pm.sky import full_sky
 from cosmokeras.simulators.sphere import FIDUCIAL, peak_gb, spectra_ratio
 from cosmokeras.sky.pixels import ARCMIN
 from cosmokeras.theory.skewness import kappa_skewness
-from study.bars import bar
+from study.requirements import required
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 NSIDE = 512
@@ -49,4 +49,4 @@ def check() -> tuple[dict[str, Any], bool]:
         "skewness_bihalofit": theory.round(3).tolist(),
         "seconds": round(seconds),
     }
-    return found, bar("sky of particle meshes: C_ell / CCL - 1, worst of all pairs, ell 100 to 1024", far, 0, 0.07)
+    return found, required("sky of particle meshes: C_ell / CCL - 1, worst of all pairs, ell 100 to 1024", far, 0, 0.07)

@@ -19,7 +19,7 @@ from cosmokeras.project import load_params
 from cosmokeras.simulators import lensing, realisations
 from cosmokeras.sky.pixels import ARCMIN
 from cosmokeras.theory import kappa_skewness
-from study.bars import bar
+from study.requirements import required
 from study.setting import of_all_multipoles
 from study.shells import Case
 
@@ -50,11 +50,13 @@ def check() -> tuple[dict[str, Any], bool]:
                 words = ", ".join(f"{x:.3f} ({v:.3f} +- {e:.3f}) {w:.3f}" for x, v, e, w in rows)
                 print(f"{name}, {smoothing:g} arcmin, exact (of maps) BiHalofit's for bins 1, 2, ...: {words}")
             if kind == "bihalofit":
-                good.append(bar(f"{name}: exact skewness of maps over BiHalofit's, least", ratio.min(), 0.9, 1.1))
-                good.append(bar(f"{name}: the same, most", ratio.max(), 0.9, 1.1))
+                good.append(required(f"{name}: exact skewness of maps over BiHalofit's, least", ratio.min(), 0.9, 1.1))
+                good.append(required(f"{name}: the same, most", ratio.max(), 0.9, 1.1))
                 pull = np.abs((value - exact) / error).max()
-                good.append(bar(f"{name}: skewness of {count} maps about the exact one, worst [sigma]", pull, 0, 4))
-                good.append(bar(f"{name}: exact mean C_ell / CCL - 1, worst", off, 0, 0.02))
+                good.append(
+                    required(f"{name}: skewness of {count} maps about the exact one, worst [sigma]", pull, 0, 4)
+                )
+                good.append(required(f"{name}: exact mean C_ell / CCL - 1, worst", off, 0, 0.02))
             found[f"{kind}_{omega_m}"] = {
                 "exact": exact.round(3).tolist(),
                 "maps": value.round(3).tolist(),
@@ -69,7 +71,7 @@ def check() -> tuple[dict[str, Any], bool]:
         found[f"trend_{kind}"] = round(same, 3)
         words = f"{kind}: part of bins and smoothings whose skewness changes with Omega_m the way BiHalofit's does"
         if kind == "bihalofit":
-            good.append(bar(words, same, 1, 1))
+            good.append(required(words, same, 1, 1))
         else:
             print(f"{words}: {same:.2f}")
     found["nbody"] = nbody.compared(tuple(MAPS), SMOOTHING)

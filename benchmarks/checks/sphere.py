@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosmokeras.common import cli
-from study.bars import bar
+from study.requirements import required
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config
 
 ROOT = Path(__file__).parents[2]
 NSIDE, SEED = 1024, 77
-EDGES = (200, 300, 400, 550, 700, 900, 1100, 1300, 1500)  # bands that the bar is for
+EDGES = (200, 300, 400, 550, 700, 900, 1100, 1300, 1500)  # bands that the requirement is for
 BEYOND = (1500, 1750, 2000)  # bands that are shown only
 TOLERANCE, MEMORY_GB = 0.05, 12
 
@@ -45,9 +45,9 @@ def check() -> tuple[dict[str, Any], bool]:
     found = {"c_ell_worst": round(worst, 4), "c_ell_scatter": round(float(error[:inside].max()), 4)}
     found |= {"c_ell_beyond": round(float(np.abs(ratio[inside:] - 1).max()), 4), "patches": len(ours), **note}
     good = [
-        bar("GLASS / flat sky: worst |C_ell ratio - 1|, 200 < ell < 1500", worst, 0, TOLERANCE),
-        bar("GLASS / flat sky: scatter of that ratio", found["c_ell_scatter"], 0, TOLERANCE / 3),
-        bar(f"GLASS sky, NSIDE {NSIDE}, {cfg.channels} bins: peak memory [GB]", note["gb"], 0, MEMORY_GB),
+        required("GLASS / flat sky: worst |C_ell ratio - 1|, 200 < ell < 1500", worst, 0, TOLERANCE),
+        required("GLASS / flat sky: scatter of that ratio", found["c_ell_scatter"], 0, TOLERANCE / 3),
+        required(f"GLASS sky, NSIDE {NSIDE}, {cfg.channels} bins: peak memory [GB]", note["gb"], 0, MEMORY_GB),
     ]
     return found, all(good)
 

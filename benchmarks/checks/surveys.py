@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import kstest
 from tqdm import tqdm
 
-from study.bars import bar
+from study.requirements import required
 
 ROOT = Path(__file__).parents[2]
 SKIES, PATCHES = 400, (4, 16, 64)
@@ -26,7 +26,7 @@ TESTED = 200  # surveys of each other kind
 FAINT = 0.25  # Omega_m below which 16 patches of DES noise hardly constrain non-Gaussianity
 COSMOLOGIES = 400  # of the maps that say how far apart Gaussian and lognormal maps are
 LEVEL = 0.01
-SPREAD = {0.05: 0.01, 0.01: 0.006}  # bars of the rates of false alarms
+SPREAD = {0.05: 0.01, 0.01: 0.006}  # allowed deviations of false-positive rates
 
 
 def check() -> tuple[dict[str, Any], bool]:
@@ -47,11 +47,11 @@ def check() -> tuple[dict[str, Any], bool]:
         p = p_values(est, theta[:TESTED], variant, OF_PATCHES)
         found[name] = {f"alarms_{level}": round(float(np.mean(p < level)), 4) for level in (0.01, 0.05)}
         found[name]["alarms_0.01_bright"] = round(float(np.mean(p[bright] < 0.01)), 4)
-    good.append(bar("noise up by 20 %: alarms at 0.01", found["noise"]["alarms_0.01"], 0.9, 1))
+    good.append(required("noise up by 20 %: alarms at 0.01", found["noise"]["alarms_0.01"], 0.9, 1))
     found["gaussian"]["ceiling"] = round(linear_power(est, variants.as_trained, variants.gaussian), 4)
     reason = f"the power of the best linear test is {found['gaussian']['ceiling']:.1%}"
-    good.append(bar("Gaussian shells: alarms at 0.01", found["gaussian"]["alarms_0.01"], 0.9, 1, reason))
-    good.append(bar(f"the same above Omega_m {FAINT}", found["gaussian"]["alarms_0.01_bright"], 0.9, 1))
+    good.append(required("Gaussian shells: alarms at 0.01", found["gaussian"]["alarms_0.01"], 0.9, 1, reason))
+    good.append(required(f"the same above Omega_m {FAINT}", found["gaussian"]["alarms_0.01_bright"], 0.9, 1))
     return found, all(good)
 
 
@@ -74,7 +74,7 @@ def covered(est: Any, theta: np.ndarray, found: dict[str, Any]) -> list[bool]:
         inside = coverage(np.array(values), 0.68)
         found[f"coverage_68_of_{count}_patches"] = dict(zip(est.parameters, inside.round(4).tolist(), strict=True))
         good += [
-            bar(f"{count} patches, {p}: inside 68 %", x, 0.63, 0.73)
+            required(f"{count} patches, {p}: inside 68 %", x, 0.63, 0.73)
             for p, x in zip(est.parameters, inside, strict=True)
         ]
     return good
@@ -88,9 +88,9 @@ def uniform(p: np.ndarray, count: int, found: dict[str, Any]) -> list[bool]:
         f"alarms_{level}": round(rate, 4) for level, rate in rates.items()
     }
     words = f"{len(p)} surveys of {count} patches like those of training"
-    good = [bar(f"{words}: alarms at {level}", rate, level - SPREAD[level], level + SPREAD[level])
+    good = [required(f"{words}: alarms at {level}", rate, level - SPREAD[level], level + SPREAD[level])
             for level, rate in rates.items()]  # fmt: skip
-    return [*good, bar(f"{words}: p-values uniform, Kolmogorov-Smirnov p", ks, 0.01, 1)]
+    return [*good, required(f"{words}: p-values uniform, Kolmogorov-Smirnov p", ks, 0.01, 1)]
 
 
 def p_values(est: Any, theta: np.ndarray, variant: Any, patches: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from cosmokeras.params.prior import sample_prior
 from cosmokeras.project import load_params
 from cosmokeras.theory import limber
-from study.bars import bar
+from study.requirements import required
 from study.shells import ccl_angular_cl
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -29,5 +29,5 @@ def check() -> tuple[dict[str, Any], bool]:
     worst = []
     for row in tqdm(sample_prior(cfg, POINTS, seed=3), desc="fresh calls of CCL"):
         worst.append(np.abs(limber.angular_cl(cfg, row[None], ELL)[0] / ccl_angular_cl(cfg, row, ELL) - 1).max())
-    good = bar(f"theory table, six free parameters: C_ell / CCL, worst of {POINTS} points", max(worst), 0, 0.005)
+    good = required(f"theory table, six free parameters: C_ell / CCL, worst of {POINTS} points", max(worst), 0, 0.005)
     return {"worst": round(float(max(worst)), 5), "median": round(float(np.median(worst)), 5), "points": POINTS}, good

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from study.bars import bar
+from study.requirements import required
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config
@@ -75,7 +75,7 @@ def check() -> tuple[dict[str, Any], bool]:
         chi2 = left @ np.linalg.solve(observed.covariance[np.ix_(part, part)], left)
         found[f"chi2_per_point{name}"] = round(float(chi2 / part.sum()), 3)
     draw(ROOT / "plots" / "physics" / "xi_des_y3.png", observed, mean, error)
-    good = bar("xi+- of DES Y3 about simulated patches: chi^2 per point", found["chi2_per_point"], 0.7, 1.4)
+    good = required("xi+- of DES Y3 about simulated patches: chi^2 per point", found["chi2_per_point"], 0.7, 1.4)
     return found, good
 
 

@@ -76,7 +76,7 @@ def real(name: str, values: Any, mask: bool = False) -> np.ndarray:
     Text, complex numbers and objects are refused, and masked arrays too: what they hide would count as seen.
     """
     if np.ma.is_masked(values):
-        raise UserError(f"{name}: a masked array, with numbers hidden; fill them first")
+        raise UserError(f"{name}: a masked array; fill its masked values first")
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError):

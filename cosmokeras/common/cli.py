@@ -16,15 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, NoReturn
-from zipfile import BadZipFile
 
 from tqdm import tqdm
 
 from cosmokeras.common import yaml12
 from cosmokeras.common.committed import differences
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.errors import UNREADABLE, UserError
 from cosmokeras.common.heartbeat import doing, heartbeat
 
 SIMULATIONS = Path("outputs/simulations")
@@ -76,7 +74,7 @@ class Parser(argparse.ArgumentParser):
         if pixel is not None:
             self.add_argument("--pixel", type=positive, default=pixel, help="pixel [arcmin] (lensing.pixel_arcmin)")
         if max_masked is not None:
-            masked = "largest masked part of a patch (real.max_masked)"
+            masked = "largest masked fraction of a patch (real.max_masked)"
             self.add_argument("--max-masked", type=fraction, default=max_masked, help=masked)
 
     def add_output(self, option: str = "--mask", metavar: str = "OUT.npy") -> None:
@@ -103,6 +101,7 @@ def run(stage: Callable[[argparse.Namespace], None], **options: dict[str, Any]) 
             print(line, flush=True)
         with heartbeat(name.removeprefix("stages.")):
             stage(arguments)
+        sys.stdout.flush()  # what cannot be said, to a full disk, is an error too
 
 
 def entry(main: Callable[[], int | None]) -> NoReturn:
@@ -132,15 +131,15 @@ def one_line_errors(name: str) -> Iterator[None]:
         _fail(f"{where}{error.strerror or error}")
     except subprocess.CalledProcessError as error:  # a stage that a study or a benchmark runs
         command = error.cmd if isinstance(error.cmd, str) else " ".join(map(str, error.cmd))
-        _fail(f"`{command}` ended with exit code {error.returncode}; what it said stands above")
+        _fail(f"`{command}` ended with exit code {error.returncode}; see its output above")
     except BrokenExecutor:
         _fail(
-            "a process that it had started was killed, most likely for want of memory; use fewer, or a larger machine"
+            "one of its processes was killed, most likely for lack of memory; use fewer processes, or a larger machine"
         )
     except MemoryError as error:
         _fail(f"not enough memory ({error}); ask for less, or use a larger machine" if str(error) else "no memory left")
     except KeyboardInterrupt:
-        print(f"\n{name}: interrupted; the same command goes on from what is finished", file=sys.stderr)
+        print(f"\n{name}: interrupted; repeat the command to resume", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
 
 
@@ -237,7 +236,9 @@ def read(path: Path, reader: Callable[[Path], Any], stage: str) -> Any:
         return reader(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro {stage}`") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, TokenError) as error:
+    except UserError:
+        raise
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path} is damaged ({reason}); delete it and run `dvc repro {stage}`") from None
 

@@ -20,7 +20,7 @@ def differences(path: Path | str) -> str:
 
     Parameters
     ----------
-    path : params.yaml, or what is read instead of it; held against the committed params.yaml of the same folder
+    path : params.yaml, or what is read instead of it; compared with the committed params.yaml of the same folder
     """
     path = Path(path)
     said = _committed(path.parent / "params.yaml")

@@ -1,7 +1,7 @@
 """What pictures are drawn from: one file for each computing stage, so that drawing anew computes nothing anew.
 
 Stages write with `save` and do not know how it is drawn; `stages.plots` reads with `load`. Arrays are entries of a
-NumPy archive, all else is JSON in one more entry; the bytes are the same for the same content.
+sealed NumPy archive, all else is JSON in one more entry; the bytes are the same for the same content.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cosmokeras.common.cli import read
-from cosmokeras.common.files import atomic
+from cosmokeras.common.sealed import arrays_in, is_whole, write_arrays
 
 FOLDER = Path("outputs/figures")
 WORDS = "json"  # name of the entry with what is no array
@@ -24,8 +24,7 @@ def save(stage: str, **content: Any) -> None:
     arrays = {name: value for name, value in content.items() if isinstance(value, np.ndarray)}
     words = json.dumps({name: value for name, value in content.items() if name not in arrays}, default=_plain)
     arrays[WORDS] = np.frombuffer(words.encode(), np.uint8)
-    with atomic(FOLDER / f"{stage}.npz") as handle:
-        np.savez(handle, allow_pickle=False, **arrays)
+    write_arrays(FOLDER / f"{stage}.npz", arrays)
 
 
 def load(stage: str, project: Path = Path()) -> dict[str, Any]:
@@ -46,6 +45,8 @@ def _plain(number: Any) -> Any:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files if name != WORDS}
-        return arrays | json.loads(stored[WORDS].tobytes())
+    if not is_whole(path) and path.is_file():
+        raise ValueError("its checksum differs")
+    arrays = arrays_in(path.read_bytes())
+    words = arrays.pop(WORDS).tobytes()
+    return arrays | json.loads(words)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from cosmokeras.common.errors import UserError
 
+UNFINISHED = ".unfinished-"  # what names of temporary files begin with
 EXIT_STOPPED = 75  # EX_TEMPFAIL: "try again", for the batch system
 
 
@@ -53,27 +55,58 @@ def work_folder(stage: str, key: str) -> Path:
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[IO[bytes]]:
-    """Write bytes to a temporary name in the same folder, then rename. On any error nothing is left behind."""
+    """Write bytes to a temporary name in the same folder, then rename. On any error nothing is left behind.
+
+    The temporary file has the ending of the final one. It is never written through a link: who had the old file under
+    another name keeps it. What killed processes have left of their own is removed.
+    """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115
+        remove_unfinished(path.parent)
+        if path.is_dir():
+            raise UserError(f"cannot write {path}: a folder is in its place; remove it")
+        handle = _temporary(path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
+        raise _cannot_write(path, error, "choose another folder") from error
     try:
         with handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        os.chmod(handle.name, 0o644)
-        os.replace(handle.name, path)
+            os.chmod(handle.name, 0o644)
+            os.replace(handle.name, path)  # while it is locked
     except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}; free some disk or choose another folder"
-        ) from error
+        raise _cannot_write(path, error) from error
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.unlink(handle.name)
+
+
+def _temporary(path: Path) -> IO[bytes]:
+    """A new file beside `path`, locked for as long as it is open: by that others see that its writer lives."""
+    while True:
+        handle = tempfile.NamedTemporaryFile(  # noqa: SIM115
+            dir=path.parent, prefix=UNFINISHED, suffix=f"-{path.name}", delete=False
+        )
+        with suppress(OSError):  # some network disks know no locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.exists(handle.name):  # else someone removed it in the moment before it was locked
+            return handle
+        handle.close()
+
+
+def _cannot_write(path: Path, error: OSError, remedy: str = "free some disk or choose another folder") -> UserError:
+    return UserError(f"cannot write {path}: {error.strerror or error}; {remedy}")
+
+
+@cache
+def remove_unfinished(folder: Path) -> None:
+    """Remove temporary files of killed processes from a folder, once in a process; those of living ones stay."""
+    for path in folder.glob(f"{UNFINISHED}*"):
+        with suppress(OSError), open(path, "rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def write_json(path: Path | str, content: Any) -> None:
@@ -108,11 +141,22 @@ def read_json(path: Path | str) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
-    except ValueError as error:  # UnicodeDecodeError included
-        raise UserError(f"{path}: not valid JSON ({error}); mend or delete it") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); correct or delete it") from None
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError included
+        raise UserError(f"{path}: not valid JSON ({error}); correct or delete it") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: must hold a mapping; mend or delete it")
+        raise UserError(f"{path}: must hold a mapping; correct or delete it")
     return content
+
+
+def read_own_json(path: Path | str) -> dict[str, Any]:
+    """A mapping that must be, byte for byte, as `write_json` writes it; an error of UNREADABLE where it is not."""
+    content = Path(path).read_bytes()
+    parsed = json.loads(content)
+    if not isinstance(parsed, dict) or json_bytes(parsed) != content:
+        raise ValueError("not as it was written")
+    return parsed
 
 
 def write_text(path: Path | str, content: str) -> None:
@@ -134,27 +178,42 @@ def sha256_of(array: np.ndarray) -> str:
 
 def link_or_copy(source: Path, target: Path) -> None:
     """Hard link (or copy, across file systems) a finished file; the target appears whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)  # of a killed process of the same number
+    temporary = target.with_name(f"{UNFINISHED}{os.getpid()}-{target.name}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(target.parent)
+        temporary.unlink(missing_ok=True)  # of a killed process of the same number
         os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
-    # renaming one link of a file to another link of the same file does nothing, by POSIX
-    temporary.unlink(missing_ok=True)
+        os.replace(temporary, target)
+    except OSError:  # what is wrong with the place, copying says
+        copy(source, target)
+    finally:
+        # renaming one link of a file to another link of the same file does nothing, by POSIX
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file; the target appears whole, and what it was a link to stays as it is."""
+    with atomic(target) as handle, open(source, "rb") as content:
+        shutil.copyfileobj(content, handle)
 
 
 @contextmanager
-def locked(folder: Path, name: str = ".lock", shared: bool = False) -> Iterator[None]:
+def locked(
+    folder: Path, name: str = ".lock", shared: bool = False, remedy: str = "free some disk or choose another folder"
+) -> Iterator[None]:
     """Hold a folder, or the part of it that `name` stands for, alone or with others that share it.
 
     Who cannot have it waits; the kernel frees the lock when its holder dies.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    with open(folder / name, "w") as handle:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = open(folder / name, "w")  # noqa: SIM115
+    except OSError as error:
+        raise _cannot_write(folder / name, error, remedy) from None
+    with handle:
         try:
             fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, wraps
-from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
-
-import numpy as np
 
 from cosmokeras.common.code import code_fingerprint
 from cosmokeras.common.errors import UserError
-from cosmokeras.common.files import atomic, work_folder
+from cosmokeras.common.files import work_folder
+from cosmokeras.common.sealed import read_arrays, write_arrays
 
 Function = Callable[..., Any]
 NAME = "arrays.npz"
@@ -37,12 +33,14 @@ def kept(function: Function) -> Function:
             path = work_folder("kept", digest) / NAME
         except UserError:  # a folder that cannot be written is no reason not to work it out
             return function(*arguments)
-        arrays = _read(path)
-        if arrays is not None:
+        stored = read_arrays(path)
+        if stored is not None:
+            arrays = tuple(stored[f"{number:03d}"] for number in range(len(stored)))
             return arrays if len(arrays) > 1 else arrays[0]
         made = function(*arguments)
-        with suppress(UserError), atomic(path) as handle:
-            np.savez(handle, *(made if isinstance(made, tuple) else (made,)))
+        parts = made if isinstance(made, tuple) else (made,)
+        with suppress(UserError):
+            write_arrays(path, {f"{number:03d}": part for number, part in enumerate(parts)})
         return made
 
     signature = inspect.signature(function)
@@ -54,11 +52,3 @@ def kept(function: Function) -> Function:
         return found(*bound.arguments.values())
 
     return called
-
-
-def _read(path: Path) -> tuple[np.ndarray, ...] | None:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # checks the sums of a zip file
-            return tuple(stored[name] for name in stored.files)
-    except (OSError, ValueError, EOFError, LookupError, BadZipFile, zlib.error):
-        return None

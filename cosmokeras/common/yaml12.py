@@ -41,7 +41,7 @@ def loads(text: str, origin: str = "YAML") -> Any:
     except (ValueError, TypeError, RecursionError) as error:  # a date that does not exist, a list as a key
         raise UserError(f"{origin}: not valid YAML: {' '.join(str(error).split())}") from None
     if _holds_itself(content):
-        raise UserError(f"{origin}: not valid YAML: an alias stands for what it is part of")
+        raise UserError(f"{origin}: not valid YAML: an alias refers to a node that contains it")
     return content
 
 
@@ -61,7 +61,7 @@ def read(path: Path | str) -> Any:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not valid YAML: not a text in UTF-8") from None
+        raise UserError(f"{path}: not valid YAML: not UTF-8 text") from None
     return loads(text, str(path))
 
 

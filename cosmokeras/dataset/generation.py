@@ -34,16 +34,18 @@ from cosmokeras.common.files import (
     write_text,
 )
 from cosmokeras.common.heartbeat import doing
+from cosmokeras.common.sealed import say_damaged
 from cosmokeras.dataset.shards import (
     COSMOLOGIES,
     FORMAT,
     NOTE,
     Shard,
     is_referred,
-    is_whole,
+    made_with,
     maps_each,
     own_maps,
     plan,
+    shard_note,
     simulation_folder,
     split_sizes,
     split_theta,
@@ -84,8 +86,7 @@ def make_shard(cfg: Config, prepared: Any, shard: Shard, theta: np.ndarray, fold
         for part in (header.getbuffer(), stored.reshape(-1).view(np.uint8).data):
             handle.write(part)
             digest.update(part)
-    note = {"maps": len(stored), "sha256": digest.hexdigest(), "inputs": folder.name}
-    write_json(path.with_suffix(".json"), note)
+    write_json(path.with_suffix(".json"), shard_note(len(stored), digest.hexdigest(), folder.name))
     return len(stored)
 
 
@@ -167,9 +168,9 @@ def _describe(cfg: Config, key: str, folder: Path) -> None:
 
 def _report_whole(folder: Path, shard: Shard) -> bool:
     path = folder / f"{shard.name}.npy"
-    whole = is_whole(path)
+    whole = made_with(path) == folder.name
     if path.exists() and not whole:
-        tqdm.write(f"{path} is damaged: made again")
+        say_damaged(path)
     return whole
 
 
@@ -196,7 +197,7 @@ def _make_all(cfg: Config, missing: list[Shard], folder: Path, workers: int, pro
 
 def _stop_if_asked() -> None:
     if stop_asked():
-        print("asked to stop: finished shards are kept; run again to go on", flush=True)
+        print("stopped on request: finished shards are kept; run again to resume", flush=True)
         raise SystemExit(EXIT_STOPPED)
 
 

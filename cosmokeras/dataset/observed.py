@@ -9,6 +9,7 @@ import numpy as np
 from cosmokeras.common.in_order import in_order
 from cosmokeras.dataset.masks import mask_numbers
 from cosmokeras.dataset.shards import Split
+from cosmokeras.dataset.signal import release_pages
 from cosmokeras.observation.observe import observed_by
 from cosmokeras.observation.ops.forward import Forward
 
@@ -17,7 +18,10 @@ AHEAD = 2  # batches that are made while one is used
 
 
 def observed_blocks(split: Split, forward: Forward, seed: int) -> Iterator[np.ndarray]:
-    """All maps of a split with the noise of `seed`, in order, as blocks (BATCH, size, size, channels)."""
+    """All maps of a split with the noise of `seed`, in order, as blocks (BATCH, size, size, channels).
+
+    Memory is that of a few blocks, however many maps there are: files are let go of when they were read.
+    """
     forward.prepare()  # before there are threads
     starts = range(0, len(split), BATCH)
 
@@ -26,7 +30,10 @@ def observed_blocks(split: Split, forward: Forward, seed: int) -> Iterator[np.nd
         which = mask_numbers(split, seed, numbers, forward.masks)
         return observed_by(forward, split.read(numbers), seed, start, which=which)
 
-    return in_order(block, starts, AHEAD, threads=2)
+    for maps in in_order(block, starts, AHEAD, threads=2):
+        yield maps
+        for array in split.arrays:
+            release_pages(array)
 
 
 def observed(split: Split, forward: Forward, seed: int) -> np.ndarray:

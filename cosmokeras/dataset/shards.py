@@ -7,7 +7,6 @@ A shard is one `.npy` array of maps (n, size, size, channels) with a `.json` bes
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from cosmokeras.common.errors import UserError
-from cosmokeras.common.files import sha256, work_folder
+from cosmokeras.common.errors import UNREADABLE, UserError
+from cosmokeras.common.files import read_own_json, sha256, work_folder
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.params.prior import sample_prior
 from cosmokeras.provenance.statements import must_be_of_today, statement
@@ -48,7 +47,9 @@ def split_sizes(cfg: Config) -> dict[str, int]:
     """Cosmologies in each split; of maps in files, maps."""
     if cfg.from_files:
         return {split: len(indices) for split, indices in own_maps(cfg).items()}
-    return {"train": cfg.data.n_cosmologies, "validation": cfg.data.validation, "test": cfg.data.test}
+    data = cfg.data
+    sizes = {"train": data.n_cosmologies, "validation": data.validation, "test": data.test}
+    return sizes | ({"calibration": data.calibration} if data.calibration else {})
 
 
 def maps_each(cfg: Config) -> int:
@@ -93,15 +94,21 @@ def plan(cfg: Config) -> list[Shard]:
     return out
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a shard is there and its bytes are those that were written."""
-    note = path.with_suffix(".json")
-    if not (path.exists() and note.exists()):
-        return False
+def shard_note(maps: int, digest: str, inputs: str) -> dict[str, Any]:
+    """What stands beside a shard: how many maps, sha256 of the file, fingerprint of what they were made with."""
+    return {"maps": maps, "sha256": digest, "inputs": inputs}
+
+
+def made_with(path: Path) -> str | None:
+    """Fingerprint of what a shard was made with; None where it is not there, or its bytes are not those written."""
     try:
-        return sha256(path) == json.loads(note.read_text())["sha256"]
-    except (json.JSONDecodeError, KeyError):
-        return False
+        note = read_own_json(path.with_suffix(".json"))
+        if note["sha256"] != sha256(path):
+            return None
+        inputs, maps = str(note["inputs"]), len(np.load(path, mmap_mode="r", allow_pickle=False))
+        return inputs if note == shard_note(maps, note["sha256"], inputs) else None
+    except UNREADABLE:
+        return None
 
 
 def simulation_folder(cfg: Config) -> Path:
@@ -182,9 +189,9 @@ def open_split(cfg: Config, folder: Path, split: str) -> Split:
         path = folder / f"{shard.name}.npy"
         if not path.exists():
             raise UserError(f"{path} is missing; run `dvc repro generate`")
-        if not is_whole(path):
+        if (inputs := made_with(path)) is None:
             raise UserError(f"{path} is damaged (its checksum differs); delete it and run `dvc repro generate`")
-        if note is not None and json.loads(path.with_suffix(".json").read_text()).get("inputs") != note["fingerprint"]:
+        if note is not None and inputs != note["fingerprint"]:
             raise UserError(f"{path} is of another run; delete {folder} and run `dvc repro generate`")
         arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
     if note is None:
@@ -215,11 +222,11 @@ def _note(cfg: Config, folder: Path) -> dict[str, Any] | None:
     """What the folder says that it holds, which must be what `cfg` asks for; None where it says nothing."""
     path, remedy = folder / NOTE, "run `dvc repro generate`"
     try:
-        note = json.loads(path.read_text())
+        note = read_own_json(path)
         supported = note["format"] == FORMAT and {"fingerprint", "cosmologies"} <= note.keys()
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except UNREADABLE:
         raise UserError(f"{path} is damaged; delete {folder} and {remedy}") from None
     if not supported:
         raise UserError(f"{folder} was made by another version of this program; {remedy}")
@@ -232,7 +239,7 @@ def _written_theta(cfg: Config, folder: Path, split: str, note: dict[str, Any]) 
     path, remedy = folder / COSMOLOGIES, "run `dvc repro generate`"
     if not path.exists():
         raise UserError(f"{path} is missing; {remedy}")
-    if sha256(path) != note["cosmologies"]:
+    if not path.is_file() or sha256(path) != note["cosmologies"]:
         raise UserError(f"{path} is damaged or of another run (its checksum differs); delete {folder} and {remedy}")
     with path.open(newline="") as handle:
         rows = [row for row in csv.DictReader(handle) if row["split"] == split]

@@ -1,7 +1,7 @@
 """Signal of training maps on disk: what is the same at every step of a run is done once, before the first.
 
 Each map has one mask for the whole run. Its way to shear, behind the mask and back is a linear map without random
-numbers; what comes out is written as `.npy` arrays beside the run's state, and all processes of the run read them.
+numbers; what comes out is written as sealed `.npy` arrays beside the run's state, and all processes read them.
 Where a survey maps no shear the signal is the simulated map, and nothing is written.
 """
 
@@ -14,7 +14,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from cosmokeras.common.files import atomic, locked, read_json, sha256_of, write_json
+from cosmokeras.common.files import locked, sha256_of
+from cosmokeras.common.sealed import is_whole, read_mapping, say_damaged, sealed, write_mapping
 from cosmokeras.dataset.masks import mask_numbers
 from cosmokeras.dataset.shards import Maps, Split
 from cosmokeras.observation.ops.blocks import BLOCK, in_blocks
@@ -42,18 +43,21 @@ def signal_on_disk(
         "maps": [sha256_of(one[:1]) for one in split.arrays],
     }  # fmt: skip
     with locked(folder):
-        if read_json(folder / NOTE) != made_of:
+        if read_mapping(folder / NOTE) != made_of:
             for old in folder.glob("*.npy"):
                 old.unlink()
-            write_json(folder / NOTE, made_of)
+            write_mapping(folder / NOTE, made_of)
     count = len(split.arrays)
     paths = [folder / f"signal-{i:05d}.npy" for i in range(count)]
     for i in np.roll(np.arange(count), -(process * count // processes)).tolist():
         with locked(folder, f".lock-{i:05d}"):
-            if not paths[i].exists():
+            whole = is_whole(paths[i])
+            if paths[i].exists() and not whole:
+                say_damaged(paths[i])
+            if not whole:
                 start = int(split.offsets[i])
                 numbers = which[start : start + len(split.arrays[i])]
-                with atomic(paths[i]) as handle:
+                with sealed(paths[i]) as handle:
                     _write(handle, split.arrays[i], numbers, forward)
                 release_pages(split.arrays[i])  # steps read the signal alone
     return replace(split, arrays=[np.load(path, mmap_mode="r", allow_pickle=False) for path in paths])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from cosmokeras.dataset.observed import observed
@@ -22,10 +25,39 @@ NOISE_REALISATIONS = 8  # of each training map
 UNIT_MAPS = 1024  # training maps that set the units of the l1-norm, constants of any value
 
 
+Statistics = Callable[[np.ndarray], np.ndarray]  # observed maps (n, size, size, channels) -> (n, f)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Of test maps: `outputs` (n, outputs) of the network, `statistics` (n, f), `exact` (n, p) means of `grf` maps.
+
+    `surprise` (m,) and `first` (m, size, size, channels) are of the first of them alone.
+    """
+
+    outputs: np.ndarray
+    statistics: np.ndarray
+    exact: np.ndarray
+    surprise: np.ndarray
+    first: np.ndarray
+
+
+def statistics_of(est: Estimator, training: Split, bins: int) -> Statistics:
+    """What the baselines measure: spectra in `bins` bins, and the starlet l1-norm in units of training maps."""
+    obs = observed(training.head(UNIT_MAPS), forward_of(est.cfg), NOISE)
+    l1_norm = L1Norm.fit(obs, est.cfg.periodic)
+    return lambda maps: np.hstack([spectra(maps, bins), l1_norm(maps)])
+
+
+def exact_of(est: Estimator, maps: np.ndarray) -> np.ndarray:
+    """Means (n, p) of the exact posterior of `grf` maps; (n, 0) of others, whose nobody knows."""
+    return limits.exact_mean(est.cfg, maps) if est.cfg.data.kind == "grf" else np.empty((len(maps), 0))
+
+
 def baseline_estimates(
-    est: Estimator, training: Split, validation: Split, obs: np.ndarray, bins: int
+    est: Estimator, training: Split, validation: Split, statistics: Statistics, seen: Seen, bins: int
 ) -> dict[str, Estimates]:
-    """Estimates (n, q) of the targets, and of S8 behind them, from the observed test maps, with their errors.
+    """Estimates (n, q) of the targets, and of S8 behind them, from what was `seen` of test maps, with their errors.
 
     Each analysis gives its best estimate of S8, the posterior mean of S8 itself, and not S8 of the posterior means.
     Errors are scaled to those of validation maps, as the network's posteriors are.
@@ -40,13 +72,8 @@ def baseline_estimates(
     forward = forward_of(cfg)
     realisations = NOISE_REALISATIONS if cfg.kind.observed == "survey" else 1
     seeds = [NOISE + i for i in range(realisations)]
-    l1_norm = L1Norm.fit(observed(training.head(UNIT_MAPS), forward, NOISE), cfg.periodic)
-
-    def features(maps: np.ndarray) -> np.ndarray:
-        return np.hstack([spectra(maps, bins), l1_norm(maps)])
-
-    train = observed_features(training, forward, features, seeds).reshape(realisations * len(training), -1)
-    held_out, test = observed_features(validation, forward, features, seeds[:1])[0], features(obs)
+    train = observed_features(training, forward, statistics, seeds).reshape(realisations * len(training), -1)
+    held_out, test = observed_features(validation, forward, statistics, seeds[:1])[0], seen.statistics
     theta = np.tile(training.theta, (realisations, 1))
     law = log_prior(cfg, training.theta)  # networks learn it from their maps
 
@@ -79,8 +106,8 @@ def baseline_estimates(
         "higher_order_likelihood": likelihood(compress(train), compress(held_out), compress(test)),
         "higher_order_network": network(everything),
     }
-    if cfg.data.kind == "grf":
-        out["limit"] = Estimates(targets(limits.exact_mean(cfg, obs)))
+    if seen.exact.shape[1]:
+        out["limit"] = Estimates(targets(seen.exact))
     return out
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.stats import multivariate_normal, qmc
 
-from cosmokeras.dataset.observed import observed
+from cosmokeras.dataset.observed import observed_blocks
 from cosmokeras.dataset.shards import Split
-from cosmokeras.evaluation.baselines import baseline_estimates
+from cosmokeras.evaluation.baselines import Seen, Statistics, baseline_estimates, exact_of, statistics_of
 from cosmokeras.evaluation.challenge import Estimates, challenge_metrics
 from cosmokeras.evaluation.diagnostics import coverage, rank_test, ranks, tarp, tarp_p_value
 from cosmokeras.evaluation.gain import gain
+from cosmokeras.evaluation.saliency import MAPS
 from cosmokeras.inference.derived import names_with_s8, with_s8
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.features import observed_features
@@ -33,8 +35,9 @@ ALARM_MAPS = 2000  # test maps for their rate, at most: its error is sqrt(0.05 *
 class Evaluation:
     """Metrics, and the numbers behind the pictures: all (n, d) but those below.
 
-    `obs` (n, size, size, channels) are the maps; `pit` the probability integral transform, each posterior's marginal
-    distribution function at the truth; `credibility` (n,) of TARP; `cosmology` (n,) whose map it is.
+    `obs` (m, size, size, channels) are the first maps, MAPS at most; `pit` the probability integral transform, each
+    posterior's marginal distribution function at the truth; `credibility` (n,) of TARP; `cosmology` (n,) whose map it
+    is.
     """
 
     metrics: dict[str, Any]
@@ -60,17 +63,20 @@ def better(one: np.ndarray, other: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def evaluate(
     est: Estimator, training: Split, validation: Split, test: Split, settings: EvaluateConfig | None = None
 ) -> Evaluation:
-    """All metrics of the test maps; `settings` are those of the estimator's parameters unless others are given."""
+    """All metrics of the test maps; `settings` are those of the estimator's parameters unless others are given.
+
+    Maps go by in blocks, of which what is wanted of each is kept: hundreds of numbers, and settings.samples.
+    """
     cfg, columns = est.cfg, est.cfg.target_columns
     settings = settings or cfg.evaluate
     forward = forward_of(cfg)
-    obs = observed(test, forward, TEST_NOISE)
-    truth = test.theta[:, columns]
-    posterior = est.posterior(obs)
+    statistics = statistics_of(est, training, settings.spectrum_bins)
+    seen, truth = look_at(est, statistics, observed_blocks(test, forward, TEST_NOISE)), test.theta[:, columns]
+    posterior = est.posterior_from(seen.outputs)
     mean, std, pit = posterior.mean(), posterior.std(), posterior.cdf(truth)
     samples = posterior.sample(settings.samples, seed=0)
 
-    baselines = baseline_estimates(est, training, validation, obs, settings.spectrum_bins)
+    baselines = baseline_estimates(est, training, validation, statistics, seen, settings.spectrum_bins)
     posteriors = {"mean": mean, "pit": pit, "samples": samples}
     means = {name: one.mean for name, one in baselines.items()}
     metrics: dict[str, Any] = parameter_metrics(
@@ -86,18 +92,18 @@ def evaluate(
         for name, value in zip(est.parameters, spread.round(6).tolist(), strict=True):
             metrics[name]["epistemic"] = value
     if est.stretch is not None:
-        metrics["before_stretch"] = before_stretch(est, obs, truth)
+        metrics["before_stretch"] = before_stretch(est, seen.outputs, truth)
     residuals = observed_features(validation, forward, est.mean, [RESIDUAL_NOISE])[0] - validation.theta[:, columns]
     metrics["nll_gaussian"] = round(gaussian_nll(residuals, mean, truth, est.bounds), 6)
     credibility = tarp(samples, truth, est.bounds)
     metrics["tarp_ks_p"] = round(tarp_p_value(credibility, test.cosmology), 6)
     if est.reference is not None:
-        metrics["false_alarms"] = round(float(np.mean(est.surprise(obs[:ALARM_MAPS]) < ALARM)), 6)
+        metrics["false_alarms"] = round(float(np.mean(seen.surprise < ALARM)), 6)
     metrics["n_maps"] = len(test)
     metrics["n_cosmologies"] = len(np.unique(test.cosmology))
     return Evaluation(
         metrics=metrics,
-        obs=obs,
+        obs=seen.first,
         truth=truth,
         mean=mean,
         std=std,
@@ -107,15 +113,30 @@ def evaluate(
     )
 
 
+def look_at(est: Estimator, statistics: Statistics, blocks: Iterable[np.ndarray]) -> Seen:
+    """What is wanted of test maps, which come in blocks and are not kept."""
+    first, outputs, summaries, exact, surprise, start = [], [], [], [], [], 0
+    for maps in blocks:
+        first.append(maps[: max(MAPS - start, 0)])
+        outputs.append(est.outputs(maps))
+        summaries.append(statistics(maps))
+        exact.append(exact_of(est, maps))
+        if est.reference is not None and start < ALARM_MAPS:
+            surprise.append(est.surprise(maps[: ALARM_MAPS - start]))
+        start += len(maps)
+    parts = (outputs, summaries, exact, surprise or [np.empty(0)], first)
+    return Seen(*(np.concatenate(part) for part in parts))
+
+
 def epistemic(posterior: MixturePosterior, members: int) -> np.ndarray:
     """Rms difference (d,) of the members' posterior means from that of the ensemble, in claimed errors of a map."""
     means = np.array([one.mean() for one in posterior.members(members)])
     return np.sqrt(np.mean(((means - posterior.mean()) / posterior.std()) ** 2, axis=(0, 1)))
 
 
-def before_stretch(est: Estimator, obs: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Coverage and negative log density of the network's own posteriors, before they were stretched."""
-    raw = replace(est, stretch=None).posterior(obs)
+def before_stretch(est: Estimator, outputs: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Coverage and negative log density of the network's own posteriors, before recalibration."""
+    raw = replace(est, stretch=None).posterior_from(outputs)
     metrics: dict[str, Any] = {"nll": round(float(-np.mean(raw.log_prob(truth))), 6)}
     pit = raw.cdf(truth)
     for level in LEVELS:

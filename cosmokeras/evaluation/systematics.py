@@ -94,7 +94,7 @@ class Shifts:
             ]
             what = f"{self.patches} patches" if self.patches > 1 else "one patch"
             lines.append(f"{name}: +-{one['error']:.4f} from fixed nuisances, in {what}: {', '.join(parts)}")
-        return lines + [f"{name}: shift by it not known: {reason}" for name, reason in self.refused.items()]
+        return lines + [f"{name}: shift not known: {reason}" for name, reason in self.refused.items()]
 
 
 def survey_patches(cfg: Config) -> int:

@@ -1,4 +1,4 @@
-"""The trained network with all that it takes to use it: parameters, prior, survey, scaling, calibration."""
+"""The trained network with everything needed to use it: parameters, prior, survey, scaling, calibration."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Estimator(Described):
     cfg: Config
     model: keras.Model
     errors: np.ndarray | None = None  # (d,) rms validation errors, for the point head
-    stretch: np.ndarray | None = None  # (d,) by which posteriors are widened, where validation maps ask for it
+    stretch: np.ndarray | None = None  # (d,) recalibration factors of posterior widths, where they are significant
     response: Response | None = None
     measures: Measures | None = None
     reference: MapReference | None = None
@@ -81,7 +81,7 @@ class Estimator(Described):
         return LastSteps(Observer(self.cfg))
 
     def prepare(self, maps: np.ndarray, coverage: np.ndarray) -> np.ndarray:
-        """Real maps as the network wants them: the last steps of `observe` (mask, smoothing, scaling).
+        """Noisy maps prepared for the network: the last steps of `observe` (mask, smoothing, scaling).
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class Estimator(Described):
         return head_of(self.cfg)
 
     def outputs(self, obs: np.ndarray) -> np.ndarray:
-        """What the network's head says of observed maps, (n, outputs)."""
+        """Outputs of the network's head for observed maps, (n, outputs)."""
         return self._answers(self.model, obs)
 
     def posterior(self, obs: np.ndarray) -> MixturePosterior | PointPosterior:
@@ -114,7 +114,7 @@ class Estimator(Described):
         return self.posterior_from(self.outputs(obs))
 
     def posterior_from(self, outputs: np.ndarray) -> MixturePosterior | PointPosterior:
-        """Posteriors of maps of which the network's `outputs` are known."""
+        """Posteriors of maps, from their `outputs`."""
         answer = self._head.decode(outputs, self.bounds)
         if isinstance(answer, Mixtures):
             mixture = MixturePosterior(**vars(answer), bounds=self.bounds)
@@ -131,7 +131,7 @@ class Estimator(Described):
         answers = np.concatenate(blocks)
         if not np.isfinite(answers).all():
             raise UserError(
-                f"obs: no finite answer for numbers as large as {np.abs(maps).max():.3g}; maps must be those of "
+                f"obs: no finite result for values as large as {np.abs(maps).max():.3g}; maps must be those of "
                 "ck.observe or Estimator.prepare"
             )
         return answers
@@ -158,12 +158,12 @@ class Estimator(Described):
         return measures(obs, summaries)
 
     def summaries(self, obs: np.ndarray) -> np.ndarray:
-        """What the last layer before the head says of the maps, (n, units)."""
+        """Outputs of the last layer before the head, (n, units)."""
         return self._answers(self._summary, obs)
 
     @cached_property
     def feature_names(self) -> list[str]:
-        """What each feature is."""
+        """Description of each feature."""
         return self.measures.names(self.cfg) if self.measures else []
 
     @cached_property
@@ -177,11 +177,11 @@ class Estimator(Described):
         return _present(self.reference).distance(self.features(obs), self.mean(obs))
 
     def surprise(self, obs: np.ndarray) -> np.ndarray:
-        """p-value (n,) that each map comes from the training distribution."""
+        """p-value (n,) of the misspecification test of each map, against the training distribution."""
         return _present(self.reference).judge(self.features(obs), self.mean(obs))[0]
 
     def survey_surprise(self, obs: np.ndarray) -> float:
-        """p-value that all maps together, patches of one sky, come from the training distribution."""
+        """p-value of the misspecification test of all maps together, patches of one sky."""
         return self.judge(obs).p
 
     def judge(self, obs: np.ndarray) -> Verdict:
@@ -224,7 +224,7 @@ class Estimator(Described):
         return self.response.posterior(means, n, seed)
 
     def save(self, folder: Path | str) -> None:
-        """Write a folder that `load` needs nothing else for: network, parameters, survey, calibration."""
+        """Write a self-contained folder for `load`: network, parameters, survey, calibration."""
         model_folder.write(self, arguments.path_of("folder", folder))
 
     @classmethod
@@ -235,5 +235,5 @@ class Estimator(Described):
 
 def _present(part: Any) -> Any:
     if part is None:
-        raise UserError("this estimator has no reference maps for surprise; train it again")
+        raise UserError("this estimator has no reference maps for the misspecification test; train it again")
     return part

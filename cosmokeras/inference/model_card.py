@@ -36,7 +36,7 @@ def card(est: Estimator, folder: str, maps: int, simulations: int, rmse: dict[st
     cfg = est.cfg
     rows = of_problem(cfg) | of_network(cfg)
     errors = ", ".join(f"{name} {error:.4f}" for name, error in rmse.items())
-    prior = "as the simulations have it" if cfg.from_files and cfg.files.prior == "as_sampled" else "uniform"
+    prior = "the distribution of the simulations" if cfg.from_files and cfg.files.prior == "as_sampled" else "uniform"
     return "\n".join(
         [
             f"# {', '.join(cfg.targets)} from maps: {rows['maps']}",
@@ -63,17 +63,19 @@ def card(est: Estimator, folder: str, maps: int, simulations: int, rmse: dict[st
 
 
 def limits(est: Estimator) -> list[str]:
-    """What its posteriors rest on."""
+    """What its posteriors assume."""
     cfg = est.cfg
-    lines = ["Maps must have the size, pixels, noise, mask and units above; others are refused, or give wrong answers"]
+    lines = ["Maps must have the size, pixels, noise, mask and units above; others are refused, or give wrong results"]
     if cfg.data.kind == "lensing":
         matter = "N-body particles" if cfg.lensing.matter == "pm" else "lognormal shells"
         lines.append(f"Matter of the training maps: {matter}; `surprise` and `judge` test whether maps look like them")
     if cfg.data.kind == "2lpt":
-        lines.append("Second-order perturbation theory: power is 10 % off from k of about 0.1 h/Mpc on at redshift 0")
-    lines.append("What is fixed above is taken for known: its uncertainty is not in the posterior")
-    lines.append("Beyond the prior there is no posterior; near its edges it is cut off")
+        lines.append(
+            "Second-order perturbation theory: at redshift 0 its power is 10 % off from about k = 0.1 h/Mpc on"
+        )
+    lines.append("The posterior does not include the uncertainty of the parameters that are fixed above")
+    lines.append("The posterior is zero outside the prior, and cut off at its edges")
     if est.cfg.model.head == "mse":
-        lines.append("A point estimate with one error for all maps, from validation maps")
+        lines.append("Point estimates, with one error for all maps, from validation maps")
     lines.append("Errors and coverage on held-out cosmologies are in metrics/evaluate.json of the run")
     return lines

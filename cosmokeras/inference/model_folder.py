@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from cosmokeras import __version__, models
 from cosmokeras.common import arguments
-from cosmokeras.common.errors import UserError
-from cosmokeras.common.files import atomic, write_json
+from cosmokeras.common.checksums import NAME as CHECKSUMS
+from cosmokeras.common.checksums import forget_checksums, problem, write_checksums
+from cosmokeras.common.errors import UNREADABLE, UserError
+from cosmokeras.common.files import atomic, copy, write_json
 from cosmokeras.inference.combination import Response
 from cosmokeras.inference.measures import Measures
 from cosmokeras.inference.misspecification import MapReference, SurveyReference
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from cosmokeras.inference.estimator import Estimator
 
 FORMAT = 2
+NEEDED = NETWORK, CALIBRATION, NOTE = "model.keras", "calibration.npz", "estimator.json"
 PARTS = {
     "response": Response,
     "measures": Measures,
@@ -51,18 +51,19 @@ def write(estimator: Estimator, folder: Path) -> None:
     """Write the folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        forget_checksums(folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be a folder for the model ({error.strerror})") from None
-    unfinished = folder / ".model.keras"
-    estimator.model.save(unfinished)
-    unfinished.replace(folder / "model.keras")
+    with atomic(folder / NETWORK) as handle:
+        estimator.model.save(handle.name)
+    names = [*NEEDED]
     if estimator.cfg.kind.observed == "survey":
-        _copy_survey(estimator.cfg, folder)
+        names += _copy_survey(estimator.cfg, folder)
     arrays: dict[str, Any] = {name: array for name in ALONE if (array := getattr(estimator, name)) is not None}
     for name in PARTS:
         if (part := getattr(estimator, name)) is not None:
             arrays |= to_arrays(name, part)
-    with atomic(folder / "calibration.npz") as handle:
+    with atomic(folder / CALIBRATION) as handle:
         np.savez(handle, **arrays)
     note = {
         "format": FORMAT,
@@ -73,19 +74,22 @@ def write(estimator: Estimator, folder: Path) -> None:
         "versions": {"cosmokeras": __version__} | {name: version(name) for name in ("keras", "numpy")},
         "config": estimator.cfg.model_dump(mode="json", exclude={"root"}),
     }
-    write_json(folder / "estimator.json", note)
+    write_json(folder / NOTE, note)
+    write_checksums(folder, names)
 
 
 def read(kind: type[Estimator], folder: Path) -> Estimator:
-    """The estimator that was written."""
+    """The estimator that was written; one without checksums, of an older version, must at least fit together."""
+    if (folder / CHECKSUMS).exists() and (words := problem(folder, NEEDED)):
+        raise UserError(f"{folder}: damaged or no trained model: {words}; run `dvc repro train`")
     try:
-        note: dict[str, Any] = json.loads((folder / "estimator.json").read_text())
+        note: dict[str, Any] = json.loads((folder / NOTE).read_text())
         if note["format"] != FORMAT:
             raise UserError(
                 f"{folder}: a model of format {note['format']}, but this version reads {FORMAT}; run `dvc repro train`"
             )
         cfg = parse_params(note["config"], root=str(folder.resolve()), origin="estimator.json")
-        with np.load(folder / "calibration.npz", allow_pickle=False) as stored:
+        with np.load(folder / CALIBRATION, allow_pickle=False) as stored:
             parts = {name: from_arrays(kind, name, stored) for name, kind in PARTS.items()}
             parts |= {name: stored.get(name) for name in ALONE}
         estimator = kind(cfg=cfg, model=models.load(folder), **parts)
@@ -96,7 +100,7 @@ def read(kind: type[Estimator], folder: Path) -> Estimator:
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise UserError(f"{folder}: no trained model ({missing} is missing); run `dvc repro train`") from None
-    except (ValueError, OSError, LookupError, TypeError, EOFError, BadZipFile, TokenError) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder}: damaged or of another version ({reason}); run `dvc repro train`") from None
     return estimator
@@ -136,16 +140,17 @@ def _known(shape: tuple[int | None, ...], wanted: tuple[int, ...]) -> tuple[int 
     return tuple(want if have is None else have for have, want in zip(shape, wanted, strict=True))
 
 
-def _copy_survey(cfg: Config, folder: Path) -> None:
-    """The survey preset with the files it names, so that the model folder stands alone."""
-    source, target = Path(cfg.root) / SURVEY_FOLDER, folder / SURVEY_FOLDER
+def _copy_survey(cfg: Config, folder: Path) -> list[str]:
+    """The survey preset with the files it names, so that the model folder stands alone; their names in it."""
+    source = Path(cfg.root) / SURVEY_FOLDER
     names = [f"{cfg.survey.name}.yaml"]
     names += [os.path.relpath(mask, SURVEY_FOLDER)] if (mask := mask_file(cfg)) is not None else []
     names += [term.file for one in cfg.survey.bins for term in one.n_z if isinstance(term, Table)]
-    for name in names:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        if (source / name).resolve() != (target / name).resolve():  # a loaded model saved over itself
-            shutil.copyfile(source / name, target / name)
+    copied = {os.path.normpath(SURVEY_FOLDER / name): source / name for name in names}
     # found in the folder by its name alone, wherever it was
-    if (own := mask_path(cfg)) is not None and own.resolve() != (folder / own.name).resolve():
-        shutil.copyfile(own, folder / own.name)
+    if (own := mask_path(cfg)) is not None:
+        copied[own.name] = own
+    for name, path in copied.items():
+        if path.resolve() != (folder / name).resolve():  # a loaded model saved over itself
+            copy(path, folder / name)
+    return list(copied)

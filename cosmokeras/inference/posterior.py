@@ -92,7 +92,7 @@ class MixturePosterior(_Posterior):
         return replace(self, means=means, factors=self.factors / factors[:, None])
 
     def members(self, count: int) -> list[MixturePosterior]:
-        """The posteriors of the members of an ensemble, whose components stand one after the other."""
+        """The posteriors of the members of an ensemble, whose components follow one another."""
         parts = zip(
             *(np.split(one, count, axis=1) for one in (self.log_weights, self.means, self.factors)), strict=True
         )
@@ -195,5 +195,5 @@ class PointPosterior(_Posterior):
 
 
 def prior_rmse(bounds: np.ndarray) -> np.ndarray:
-    """Standard deviation (d,) of the uniform prior: the rms error of always answering its middle."""
+    """Standard deviation (d,) of the uniform prior: the rms error of always quoting its mean."""
     return (bounds[:, 1] - bounds[:, 0]) / np.sqrt(12)

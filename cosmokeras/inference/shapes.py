@@ -3,6 +3,12 @@
 Moments of mass maps as in Gatti et al. 2020, MNRAS 498, 4060; peaks by height as in Dietrich & Hartlap 2010, MNRAS 402,
 1049. Both are in units of the smoothed map's own standard deviation, so that they depend little on amplitudes,
 which spectra measure.
+
+Moments are compressed by an inverse hyperbolic sine. One pixel on a massive halo decides a fourth moment: of 10,000
+lognormal maps like the default ones 33 had a kurtosis 8 standard deviations from the mean, and one of 23,400 had 95. A
+survey of 117 patches holds such a map in a third of all cases, and surveys without one say nothing of those with one:
+p < 0.01 in 7.5 % of surveys of 117 patches like the training maps, and in 2 % with compressed moments (4,000 held-out
+maps).
 """
 
 from __future__ import annotations
@@ -42,8 +48,8 @@ def signal_weights(smooth: np.ndarray) -> np.ndarray:
 def measure(obs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Shape features of observed maps (n, size, size, channels), (n, f) float32.
 
-    For each of SCALES: skewness and excess kurtosis of each channel and, where there are several, of their sum with
-    `weights`; then numbers of peaks above and of troughs below each of HEIGHTS in that sum.
+    For each of SCALES: `compressed` skewness and excess kurtosis of each channel and, where there are several, of their
+    sum with `weights`; then numbers of peaks above and of troughs below each of HEIGHTS in that sum.
     """
     parts = [obs[i : i + BATCH] for i in range(0, len(obs), BATCH)]
     # a thread for each core: products of small matrices are not shared out by themselves
@@ -60,8 +66,27 @@ def _measure(obs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     for scale in SCALES:
         smooth = np.ascontiguousarray(_smooth(planes, scale))
         mean, std, third, fourth = _moments(smooth.reshape(-1, smooth.shape[-1] ** 2)).reshape(4, *smooth.shape[:2])
-        columns += [third, fourth - 3, *_peaks(smooth[:, -1], mean[:, -1], std[:, -1], heights)]
+        errors = moment_errors(obs.shape[1], scale)
+        moments = [compressed(*pair) for pair in zip((third, fourth - 3), errors, strict=True)]
+        columns += [*moments, *_peaks(smooth[:, -1], mean[:, -1], std[:, -1], heights)]
     return np.concatenate(columns, axis=1).astype(np.float32)
+
+
+def compressed(moment: np.ndarray, error: float) -> np.ndarray:
+    """Moments as they are, where they are small beside their error, and their logarithm where they are large.
+
+    The inverse hyperbolic sine: odd, so that moments of negated maps are those of maps with another sign.
+    """
+    return error * np.arcsinh(moment / error)
+
+
+def moment_errors(size: int, scale: float) -> tuple[float, float]:
+    """Standard errors of skewness and kurtosis of white noise, (6/n)^(1/2) and (24/n)^(1/2), on n independent pixels.
+
+    n is size^2 / (1 + 4 pi scale^2) after smoothing by a Gaussian of `scale` [pixels].
+    """
+    n = size**2 / (1 + 4 * np.pi * scale**2)
+    return float(np.sqrt(6 / n)), float(np.sqrt(24 / n))
 
 
 def _smooth(planes: np.ndarray, scale: float) -> np.ndarray:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 
 from cosmokeras.common import arguments
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.checksums import NAME as CHECKSUMS
+from cosmokeras.common.checksums import problem
+from cosmokeras.common.errors import UNREADABLE, UserError
 from cosmokeras.params import checked
 from cosmokeras.params.config import Config
 from cosmokeras.params.registry import MODELS
@@ -45,7 +46,7 @@ def standardise(model: keras.Model, maps: np.ndarray) -> None:
 
 
 def encode(cfg: Config, theta: np.ndarray) -> np.ndarray:
-    """What the head is to predict of free parameters (n, p): (n, d) float32, one column for each target."""
+    """Targets of the head for free parameters (n, p): (n, d) float32, one column for each target."""
     from cosmokeras.models.heads import head_of
 
     theta = checked.cosmologies(cfg, theta)
@@ -62,8 +63,10 @@ def load(folder: Path | str) -> keras.Model:
     path = arguments.path_of("folder", folder) / "model.keras"
     if not path.exists():
         raise UserError(f"{folder}: no trained model (model.keras is missing); run `dvc repro train`")
+    if (path.parent / CHECKSUMS).exists() and (words := problem(path.parent, (path.name,))):
+        raise UserError(f"{folder}: damaged or no trained model: {words}; run `dvc repro train`")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, OSError, LookupError, TypeError, EOFError, BadZipFile) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: damaged or of another version ({reason}); run `dvc repro train`") from None

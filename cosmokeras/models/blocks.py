@@ -2,7 +2,7 @@
 
 A network is its stem, its own layers, which add to a list of pooled features, and `finish`. Features are pooled by
 `Moments` at every scale, before activations too: the mean square of a linear filter is the variance of the map in a
-learned band, which is what a random field has to say about its spectrum.
+learned band, which contains the information on the spectrum.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def groups_of(filters: int) -> int:
 
 
 def halve(x: Any, name: str) -> Any:
-    """Mean of 2 x 2 pixels; of those there are at the end of an odd side."""
+    """Mean of 2 x 2 pixels; of the remaining ones at the end of an odd side."""
     return layers.AveragePooling2D(2, padding="same", name=name)(x)
 
 

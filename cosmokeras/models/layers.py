@@ -141,7 +141,7 @@ class Wrap(layers.Layer):
 
 @keras.saving.register_keras_serializable("cosmokeras")
 class Gain(layers.Layer):
-    """A factor for each channel that begins at zero: a branch that learns to take part (Touvron et al. 2021, eq. 1).
+    """A factor for each channel that starts at zero, so that a branch is added gradually (Touvron et al. 2021, eq. 1).
 
     arXiv:2103.17239. A convolution whose kernel begins at zero grows with all of its weights at once, hundreds of times
     as fast.
@@ -191,8 +191,8 @@ class Moments(layers.Layer):
 class Standardise(layers.Layer):
     """(x - mean) / deviation with constants of the training set, which are weights that are set once and not trained.
 
-    Normalising each map by itself would erase the amplitude, which is the signal. `floor` is the least deviation that
-    is divided by: features that do not vary at first may do so later, when the layers before have learned.
+    Normalising each map by itself would erase the amplitude, which is the signal. `floor` is the smallest
+    divisor: features that do not vary at first may do so later, when the layers before have learned.
     """
 
     def __init__(self, floor: float = 1e-6, **kwargs: Any) -> None:

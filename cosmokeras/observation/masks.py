@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.errors import UNREADABLE, UserError
 from cosmokeras.common.files import in_temporary_run
 from cosmokeras.observation import suite_mask
 from cosmokeras.params.survey import SURVEY_FOLDER
-from cosmokeras.readers.array_files import DAMAGED
 
 if TYPE_CHECKING:
     from cosmokeras.params.config import Config
@@ -78,7 +77,7 @@ def _library(config: Config) -> tuple[np.ndarray, np.ndarray | None] | None:
         raise UserError(f"{key}: {path} is missing; {remedy}") from None
     except KeyError:
         raise UserError(f"{key}: {path} is an archive; must hold the arrays `coverage` and `noise`; {remedy}") from None
-    except DAMAGED:
+    except UNREADABLE:
         kind = ".npz file of arrays" if path.suffix == ".npz" else ".npy file"
         raise UserError(f"{key}: {path} is damaged or no {kind} of numbers; {remedy}") from None
     if masks.dtype.kind not in "buif":
@@ -101,11 +100,11 @@ def _library(config: Config) -> tuple[np.ndarray, np.ndarray | None] | None:
         )
         raise UserError(msg)
     masks = masks.astype(np.float32)
-    if own and not ((masks >= 0) & (masks <= 1)).all():
+    if not ((masks >= 0) & (masks <= 1)).all():
         raise UserError(
-            f"{key}: {path} holds numbers outside 0 to 1; a mask is the observed part of each pixel; {remedy}"
+            f"{key}: {path} holds numbers outside 0 to 1; a mask is the observed fraction of each pixel; {remedy}"
         )
-    if own and not (len(masks) and (_around(masks, size, 0) >= 0.5).any(axis=(1, 2)).all()):
+    if not len(masks) or (own and not (_around(masks, size, 0) >= 0.5).any(axis=(1, 2)).all()):
         raise UserError(f"{key}: {path} holds no mask, or one that hides a whole patch; {remedy}")
     if noise is not None:
         if noise.dtype.kind not in "uif":

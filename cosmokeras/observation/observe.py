@@ -1,4 +1,4 @@
-"""Maps as a survey shows them, of arrays in memory: simulated ones with noise and mask, real ones by the last steps."""
+"""Observed maps from arrays in memory: noise and mask for simulated maps, the last steps for real ones."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cosmokeras.params.config import Config
 
 
 def observe(cfg: Config, maps: np.ndarray, seed: int, batch: int = 256) -> np.ndarray:
-    """What the network sees of noise-free maps: noise, mask, smoothing, scaling.
+    """Observed maps from noise-free ones: noise, mask, smoothing, scaling.
 
     Parameters
     ----------
     maps : (n, size, size, channels) noise-free maps in physical units
     seed : of noise and mask choice, 0 or more
-    batch : maps that are observed at once, at most; without influence on the result but for rounding
+    batch : largest number of maps observed at once; no effect on the result except for rounding
 
     Returns
     -------

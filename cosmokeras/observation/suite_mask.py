@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cosmokeras.common.errors import UserError
-from cosmokeras.readers.array_files import DAMAGED, why
+from cosmokeras.common.errors import UNREADABLE, UserError
+from cosmokeras.readers.array_files import why
 from cosmokeras.sky.resampling import averaging, ratio
 from cosmokeras.sky.tiles import best_corners, cut
 
@@ -63,7 +63,7 @@ def footprint(config: Config) -> Footprint | None:
 def _footprint(path: Path, version: tuple[int, int], size: int, own: float, trained: float, most: float) -> Footprint:
     try:
         stored = np.load(path, allow_pickle=False)
-    except DAMAGED as error:
+    except UNREADABLE as error:
         raise UserError(f"files.mask={path}: damaged or no .npy file ({why(error)}); save it with numpy.save") from None
     if stored.ndim != 2 or stored.dtype.kind not in "biuf" or not np.isin(stored, (0, 1)).all():
         raise UserError(

@@ -78,12 +78,12 @@ def check_boxes(cfg: Config, fail: Callable[[str], None]) -> None:
     if cfg.survey.pixels == "cut":
         fail(
             f"lensing.matter=pm: maps of lensing.survey={cfg.lensing.survey} are cut out of averages over HEALPix "
-            "pixels, which lensing.matter=lognormal alone has; take a survey with lmax, or flat pixels"
+            "pixels, which only lensing.matter=lognormal supports; use a survey with lmax, or flat pixels"
         )
     if cfg.pixel_arcmin < FINEST[preset]:
         finer = "" if preset == "fine" else f" ({FINEST['fine']:g} with lensing.pm=fine)"
         fail(
-            f"lensing.matter=pm: pixels of {cfg.pixel_arcmin:g} arcmin show the cells of the boxes; "
+            f"lensing.matter=pm: pixels of {cfg.pixel_arcmin:g} arcmin are too small for the cells of the boxes; "
             f"lensing.pixel_arcmin must be at least {FINEST[preset]:g}{finer}"
         )
     most = LARGEST * SIDE * max(1.0, cfg.pixel_arcmin / PIXEL)

@@ -61,7 +61,7 @@ def coverage(cfg: Config, values: Any, count: int) -> np.ndarray:
     array = array.astype(np.float32)
     bad = ~((array >= 0) & (array <= 1 + ROUNDING))
     if bad.any():
-        raise UserError(f"coverage={array[bad][0]:g}: must be the observed part of each pixel, 0 to 1")
+        raise UserError(f"coverage={array[bad][0]:g}: must be the observed fraction of each pixel, 0 to 1")
     if not (seen := array.any(axis=(1, 2))).all():
         raise UserError(f"coverage: no pixel of map {int(np.flatnonzero(~seen)[0])} is observed; leave such maps out")
     return array

@@ -113,6 +113,8 @@ def _check_data(config: Config, fail: Callable[[str], None]) -> None:
     if data.n_cosmologies * data.realisations < config.train.batch_size:
         have = data.n_cosmologies * data.realisations
         fail(f"train.batch_size={config.train.batch_size}: more than the {have} training maps; lower it")
+    if data.calibration and config.from_files:
+        fail(f"data.calibration={data.calibration}: only of maps that are simulated here; 0 for data.kind=files")
     for section in ("model", "evaluate"):
         if (bins := getattr(config, section).spectrum_bins) > data.size // 2:
             fail(f"{section}.spectrum_bins={bins}: at most data.size / 2 = {data.size // 2}")
@@ -123,7 +125,7 @@ def _check_train(config: Config, fail: Callable[[str], None]) -> None:
     if train.fresh_maps and not config.kind.fresh:
         kinds = ", ".join(name for name, kind in KINDS.items() if kind.fresh)
         fail(
-            f"train.fresh_maps=true: data.kind={config.data.kind} maps take too long to make for it; allowed with "
+            f"train.fresh_maps=true: data.kind={config.data.kind} maps are too slow to simulate for it; allowed with "
             f"data.kind {kinds}"
         )
     if train.freeze != "none" and train.init_from is None:
@@ -233,10 +235,16 @@ def _check_own(config: Config, fail: Callable[[str], None]) -> None:
     name, real = config.real.source, config.real
     own = [one for one in OWN if one == name]
     if real.missing is not None and not (own and config.kind.observed == "survey"):
-        what = f"data.kind={config.data.kind} maps are whole" if own else f"real.source={name} knows its own marks"
+        what = (
+            f"data.kind={config.data.kind} maps have no mask"
+            if own
+            else f"real.source={name} defines its own missing values"
+        )
         fail(f"real.missing={real.missing}: {what}; it is for lensing maps of {', '.join(OWN[:-1])}; set it to null")
+    if name == "catalogue" and real.missing is not None:
+        fail(f"real.missing={real.missing}: of maps; rows of a catalogue are cut by catalogue.select of the preset")
     if name == "quijote" and real.mask is not None:
-        fail(f"real.mask={real.mask}: density cubes are whole and periodic, without a mask; set it to null")
+        fail(f"real.mask={real.mask}: density cubes are periodic and have no mask; set it to null")
     if not own:
         for key in ("observed", "truth"):
             if (value := getattr(real, key)) is not None:

@@ -23,7 +23,7 @@ from cosmokeras.params.checks import check
 from cosmokeras.params.description import Described, Rows, of_network, of_problem
 from cosmokeras.params.files import FilesConfig
 from cosmokeras.params.raw import one_line, tuples
-from cosmokeras.params.registry import COSMOLOGY, KINDS, MATTER, PER_BIN, RANGES, Kind
+from cosmokeras.params.registry import CATALOGUE, COSMOLOGY, KINDS, MATTER, PER_BIN, RANGES, SOURCES, Kind
 from cosmokeras.params.section import Section
 from cosmokeras.params.sections import (
     DataConfig,
@@ -43,11 +43,13 @@ from cosmokeras.sky.pixels import ARCMIN
 
 # Fields of presets, and keys of params.yaml, that noise-free maps do not depend on
 OF_WORDS = {"name", "title", "citation"}
-OF_OBSERVATION = {"made_from", "nside", "mask", "sky", "smoothing_arcmin", "inversion", "mean", "field_deg"}
+OF_OBSERVATION = {
+    "made_from", "nside", "mask", "sky", "smoothing_arcmin", "inversion", "mean", "field_deg", "catalogue",
+}  # fmt: skip
 
 
 class Config(Described, Section):
-    """All of `params.yaml`, plus what follows from it."""
+    """All of `params.yaml`, and what is derived from it."""
 
     prior: PriorConfig
     theory: TheoryConfig = TheoryConfig()
@@ -218,6 +220,7 @@ class Config(Described, Section):
         lensing |= {"pixel_arcmin": self.pixel_arcmin, "smoothing_arcmin": self.smoothing_arcmin}
         lensing |= self._mean_key()
         replaced = {"mask", "smoothing_arcmin", "mean", "field_deg"}  # by what `lensing` says
+        replaced |= {"catalogue"}  # of the sky alone
         return {"lensing": lensing, "survey": self._survey_key(OF_WORDS | {"mock"} | replaced)}
 
     def sky_key(self) -> dict[str, Any]:
@@ -228,6 +231,8 @@ class Config(Described, Section):
             key["lensing"] = {"pixel_arcmin": self.pixel_arcmin, "mask": self.lensing.mask}
             key["lensing"] |= self._mean_key()
             unseen = {"citation", "title", "mask", "smoothing_arcmin", "z_max", "mean", "field_deg"}
+            if SOURCES[self.real.source].module != CATALOGUE:
+                unseen = unseen | {"catalogue"}
             key["survey"] = self._survey_key(unseen, {"n_z"})
             if self.from_files:
                 key["files"] = self.files.model_dump(mode="json", include={"mask", "max_masked", "noise"})

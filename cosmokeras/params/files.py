@@ -175,13 +175,16 @@ def check(config: Config, fail: Callable[[str], None]) -> None:
                 "[arcmin]; maps without a survey have files.noise=none"
             )
         if not files.units.startswith("kappa"):
-            fail(f"files.units={files.units}: a survey's noise is that of kappa; set files.noise=none, or files.units")
+            fail(
+                f"files.units={files.units}: a survey's noise is that of convergence; "
+                "set files.noise=none, or files.units"
+            )
         if files.periodic:
             fail(f"files.periodic=true: maps of a survey have edges; set it to false, or files.noise={files.noise}")
         if (files.offset, files.scale) != (0.0, 1.0):
             fail("files.scale: maps of a survey are in units of its noise; leave files.offset at 0 and scale at 1")
     elif files.mask is not None:
-        fail(f"files.mask={files.mask}: maps with files.noise=none are whole; set it to null")
+        fail(f"files.mask={files.mask}: maps with files.noise=none have no mask; set it to null")
     if files.mask is not None and not files.mask.endswith(".npy"):
         fail(f"files.mask={files.mask}: must be an .npy file of (y, x), 1 where observed; save it with numpy.save")
     if files.mask is not None and config.lensing.mask not in ("survey", "none"):
@@ -189,10 +192,10 @@ def check(config: Config, fail: Callable[[str], None]) -> None:
     if files.split is not None and files.fold:
         fail(f"files.fold={files.fold}: files.split={files.split} says what is tested; set one of them to null or 0")
     if files.healpix is not None and files.noise == "none":
-        fail("files.healpix: maps of the sphere are cut for a survey; set files.noise to survey or included")
+        fail("files.healpix: full-sky maps are cut into patches of a survey; set files.noise to survey or included")
     if files.healpix is not None and (files.mask is not None or files.pixel_arcmin is not None):
         key = "mask" if files.mask is not None else "pixel_arcmin"
-        fail(f"files.{key}: maps of the sphere are cut where they have values, to the survey's pixel; set it to null")
+        fail(f"files.{key}: full-sky maps are cut where they have values, with the survey's pixel; set it to null")
 
 
 def _check_columns(files: FilesConfig, fail: Callable[[str], None]) -> None:
@@ -205,6 +208,6 @@ def _check_columns(files: FilesConfig, fail: Callable[[str], None]) -> None:
         if one.holds is not None and one.holds not in HELD:
             fail(f"{key}.holds={one.holds!r}: no such quantity; allowed: {', '.join(HELD)}")
     if {"omega_m", "sigma8", "S8"} <= set(files.columns):
-        fail("files.columns: omega_m, sigma8 and S8 say the same thing twice; name two of them")
+        fail("files.columns: omega_m, sigma8 and S8 are redundant; name two of them")
     if taken := {"split", "cosmology", "map"} & set(files.columns):
-        fail(f"files.columns: {taken.pop()!r} is a word of this program; give the parameter another name")
+        fail(f"files.columns: {taken.pop()!r} is a reserved name; give the parameter another one")

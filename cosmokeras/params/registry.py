@@ -1,8 +1,8 @@
-"""What `params.yaml` may name: parameters of the prior with their ranges, kinds of maps, networks, sources of maps.
+"""Choices in `params.yaml`: parameters of the prior with their ranges, kinds of maps, networks, sources of maps.
 
 A new one is one module and one line here. Modules of KINDS are simulators (their interface is in
 `cosmokeras.simulators`), those of MODELS have `build(cfg)` -> keras.Model, those of SOURCES `load(cfg)` -> RealSky.
-Knobs of a simulator are a class in `cosmokeras.params.sections` and a block of `params.yaml`, named in its line.
+Parameters of a simulator are a class in `cosmokeras.params.sections` and a block of `params.yaml`, named in its line.
 """
 
 from __future__ import annotations
@@ -101,9 +101,11 @@ class Source:
     own: bool = False
 
 
+CATALOGUE = "cosmokeras.surveys.sources.catalogue"
 SOURCES: dict[str, Source] = {
     "mock": Source("cosmokeras.surveys.sources.mock", kinds=()),
-    "cosmos": Source("cosmokeras.surveys.sources.cosmos", survey="cosmos"),
+    "catalogue": Source(CATALOGUE, own=True),
+    "cosmos": Source(CATALOGUE, survey="cosmos"),
     "array": Source("cosmokeras.surveys.sources.array", kinds=(), needs=("path",), own=True),
     "hsc_y3": Source("cosmokeras.surveys.sources.hsc_y3", survey="hsc_y3_fair", own=True),
     "quijote": Source("cosmokeras.surveys.sources.quijote", kinds=("2lpt",), needs=("path",), own=True),

@@ -59,6 +59,7 @@ class DataConfig(Section):
     n_cosmologies: PositiveInt
     realisations: PositiveInt
     validation: Annotated[int, Field(ge=2)]  # of one alone there is no scatter
+    calibration: Annotated[int, Field(ge=0)] = 0
     test: Annotated[int, Field(ge=2)]
     seed: Annotated[int, Field(ge=0)]
     dtype: Literal["float16", "float32"]

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, Validati
 from cosmokeras.common import yaml12
 from cosmokeras.common.errors import UserError
 from cosmokeras.common.files import in_temporary_run
+from cosmokeras.params.catalogue import Catalogue
 from cosmokeras.redshifts import integrals
 from cosmokeras.redshifts.terms import Bin, Frozen, Integrals
 from cosmokeras.sky.pixels import full_lmax, healpix_side
@@ -39,7 +40,7 @@ Pixels = Literal["centres", "kappa", "shear", "cut"]
 def _ordered(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     west, east, south, north = box
     if not (west < east <= west + 360 and -90 <= south < north <= 90):
-        msg = "must be RA from, to, Dec from, to [deg], each from below to"
+        msg = "must be RA min, max, Dec min, max [deg], each min below its max"
         raise ValueError(msg)
     return box
 
@@ -48,9 +49,9 @@ Box = Annotated[tuple[float, float, float, float], AfterValidator(_ordered)]
 
 
 class Survey(Frozen):
-    """Everything the simulator must know of a survey.
+    """Everything the simulator needs to know about a survey.
 
-    `made_from` says how its real maps come about, so that simulated maps are made alike: `healpix` for patches cut
+    `made_from` says how its real maps are made, so that simulated maps are made alike: `healpix` for patches cut
     out of a HEALPix map of `nside` (pixel averages, then nearest-pixel averages on the flat grid), `shear` for a
     catalogue binned on the flat grid and turned into convergence by Kaiser & Squires (1993, ApJ 404, 441), `flat` for
     convergence averaged in flat pixels with white noise in each, as flat simulations are published. HEALPix maps that
@@ -80,6 +81,7 @@ class Survey(Frozen):
     inversion: Literal["patch", "field"] = "patch"
     mean: Mean = "kept"
     field_deg: PositiveFloat | None = None
+    catalogue: Catalogue | None = None  # where its galaxies are, for real.source: catalogue
     bins: list[Bin] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from cosmokeras.common.code import ROOT
 from cosmokeras.observation.masks import mask_file
 from cosmokeras.observation.suite_mask import mask_path
 from cosmokeras.params.config import Config
-from cosmokeras.params.registry import SOURCES
+from cosmokeras.params.registry import CATALOGUE, SOURCES
 from cosmokeras.params.survey import SURVEY_FOLDER
 from cosmokeras.readers import array_files
 from cosmokeras.redshifts.terms import Table
@@ -83,6 +83,9 @@ def _sky_files(cfg: Config) -> Files:
     if cfg.real.source == "mock" and has_survey(cfg) and cfg.survey.mock is not None:
         found[_named(SURVEY_FOLDER / cfg.survey.mock)] = Path(cfg.root) / SURVEY_FOLDER / cfg.survey.mock
     paths = (cfg.real.path,) if isinstance(cfg.real.path, str) else cfg.real.path or ()
+    if SOURCES[cfg.real.source].module == CATALOGUE:
+        found |= _catalogue_files(cfg, paths)
+        paths = ()
     for given in filter(None, (*paths, cfg.real.mask)):
         path = _found(cfg, given)
         try:
@@ -92,6 +95,25 @@ def _sky_files(cfg: Config) -> Files:
         else:
             found |= {f"{given}/{one.name}": one for one in inside}
     return found
+
+
+def _catalogue_files(cfg: Config, named: tuple[str, ...]) -> Files:
+    """Files of a shear catalogue, those of patterns too; what is published has its checksums in the manifest."""
+    root, published = Path(cfg.root), Path(cfg.root) / MANIFEST
+    names = named or _named_by_preset(cfg)
+    known = set(load_manifest(published)) if published.exists() else set()
+    found: Files = {}
+    for name in names:
+        if name not in known:
+            path = root / Path(name).expanduser()
+            found |= {_named(one): one for one in sorted(path.parent.glob(path.name)) or [path]}
+    return found
+
+
+def _named_by_preset(cfg: Config) -> tuple[str, ...]:
+    """Files of the preset's catalogue."""
+    given = None if cfg.survey.catalogue is None else cfg.survey.catalogue.files
+    return tuple(given.values()) if isinstance(given, dict) else given or ()
 
 
 def _suite_files(cfg: Config) -> Files:
@@ -120,7 +142,8 @@ def _manifest_entries(cfg: Config) -> dict[str, Any]:
     path, group = Path(cfg.root) / MANIFEST, f"{cfg.real.source}/"
     if SOURCES[cfg.real.source].module == "cosmokeras.surveys.sources.mock" or not path.exists():
         return {}
-    entries = {name: entry for name, entry in load_manifest(path).items() if name.startswith(group)}
+    own = _named_by_preset(cfg) if SOURCES[cfg.real.source].module == CATALOGUE else ()
+    entries = {name: entry for name, entry in load_manifest(path).items() if name.startswith(group) or name in own}
     return {"manifest": entries} if entries else {}
 
 

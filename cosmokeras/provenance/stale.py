@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmokeras.common import yaml12
+from cosmokeras.common.errors import UNREADABLE, UserError
 from cosmokeras.common.files import json_bytes
 from cosmokeras.params.config import Config
 from cosmokeras.provenance.statements import FOLDER, STAGES, differences, statement
@@ -19,8 +20,17 @@ def stale(cfg: Config, root: Path) -> dict[str, list[str]]:
 
     A stage that works with the output of another one is stale too where that one is, or was made again after it.
     """
-    lock = yaml12.read(root / "dvc.lock") if (root / "dvc.lock").exists() else None
-    stages: dict[str, Any] = (lock or {}).get("stages", {})
+    lock = yaml12.read(root / "dvc.lock") if (root / "dvc.lock").exists() else {}
+    try:
+        return _stale(cfg, root, dict(lock).get("stages", {}))
+    except UserError:
+        raise
+    except UNREADABLE as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{root / 'dvc.lock'}: damaged ({reason}); run `git checkout dvc.lock`") from None
+
+
+def _stale(cfg: Config, root: Path, stages: dict[str, Any]) -> dict[str, list[str]]:
     made = {one["path"]: (name, one.get("md5")) for name in STAGES for one in stages.get(name, {}).get("outs", [])}
     found: dict[str, list[str]] = {}
     for stage in STAGES:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from cosmokeras.common.code import code_digests
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.errors import UNREADABLE, UserError
+from cosmokeras.common.files import read_own_json
 from cosmokeras.params.config import Config
 from cosmokeras.params.registry import KINDS, MODELS, PM_MOCK, SOURCES
 from cosmokeras.provenance.digests import digests_of
@@ -57,9 +58,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     before, after = dict(_flat(then.get("params", {}))), dict(_flat(now["params"]))
     for key in sorted({*before, *after}, key=lambda key: (key not in before or key not in after, key)):
         if key not in before:
-            found.append(f"{key}={_short(after[key])}, not there then")
+            found.append(f"{key}={_short(after[key])}, not set then")
         elif key not in after:
-            found.append(f"{key}={_short(before[key])}, no more used")
+            found.append(f"{key}={_short(before[key])}, no longer used")
         elif before[key] != after[key]:
             found.append(f"{key}={_short(before[key])}, now {_short(after[key])}")
     for part, word in (("files", "content of "), ("code", "code of ")):
@@ -85,7 +86,7 @@ def must_be_of_today(then: Any, cfg: Config, name: str, folder: Path, stage: str
     """
     remedy = f"run `dvc repro {stage}`"
     if not (isinstance(then, dict) and all(isinstance(then.get(part), dict) for part in ("params", "files", "code"))):
-        raise UserError(f"{folder}: it is not recorded what this was made with; {remedy}")
+        raise UserError(f"{folder}: its inputs are not recorded; {remedy}")
     if found := differences(then, statement(cfg, name)):
         raise UserError(f"{folder} was made with other inputs: {listed(found)}; {remedy}")
 
@@ -94,10 +95,10 @@ def check_record(folder: Path, cfg: Config, name: str, stage: str) -> None:
     """Refuse an output folder that was made with other inputs than today's, or whose inputs nobody knows."""
     path = folder / NOTE
     try:
-        then = json.loads(path.read_text())
+        then = read_own_json(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro {stage}`") from None
-    except (OSError, ValueError):
+    except UNREADABLE:
         raise UserError(f"{path} is damaged; delete it and run `dvc repro {stage}`") from None
     must_be_of_today(then, cfg, name, folder, stage)
 

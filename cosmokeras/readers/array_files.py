@@ -7,15 +7,12 @@ A file with one array needs no key. Nothing in a file is run: what is not an arr
 from __future__ import annotations
 
 import re
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.errors import UNREADABLE, UserError
 
 if TYPE_CHECKING:
     import h5py
@@ -24,12 +21,6 @@ FITS = tuple(f".{name}{pack}" for name in ("fits", "fit", "fts") for pack in (""
 HDF5 = (".h5", ".hdf5", ".hdf", ".he5")
 SUFFIXES = (".npy", ".npz", *HDF5, *FITS)
 KNOWN = ".npy, .npz, HDF5 (.h5) or FITS"
-
-# what reading a damaged file may end in: its headers ask for anything
-DAMAGED = (
-    OSError, ValueError, EOFError, MemoryError, OverflowError, LookupError, RuntimeError, TypeError, SyntaxError,
-    NotImplementedError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 def split(path: Path | str) -> tuple[Path, str | None]:
@@ -89,7 +80,7 @@ def read(path: Path, key: str | None) -> np.ndarray:
             return _npz(path, file, key) if name.endswith(".npz") else _hdf5(path, file, key)
     except UserError:
         raise
-    except DAMAGED as error:
+    except UNREADABLE as error:
         kind = "HDF5 file" if name.endswith(HDF5) else f"{path.suffix.lower()} array of numbers"
         raise UserError(f"{path}: damaged or no {kind} ({why(error)}); save it again") from None
 

@@ -1,4 +1,4 @@
-"""What headers of FITS files say of maps, held against what params.yaml says: a contradiction is refused."""
+"""What headers of FITS files say of maps, compared with params.yaml: a contradiction is refused."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ def must_have_no_unit(path: Path | str, unit: object, key: str) -> None:
         return
     what = "is in per cent" if unit_read == units.percent else f"is in {text}"
     raise UserError(
-        f"{path}: header {key} = {text!r} says that the map {what}; give a plain number, and take {key} out of the "
-        "header if it is wrong"
+        f"{path}: header {key} = {text!r} says that the map {what}; give it without a unit, "
+        f"and remove {key} from the header if it is wrong"
     )
 
 

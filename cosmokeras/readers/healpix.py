@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.errors import UNREADABLE, UserError
 from cosmokeras.readers import array_files, headers
 
 if TYPE_CHECKING:
@@ -41,7 +40,9 @@ def read_healpix(
     file_path, key = array_files.split(path)
     if not file_path.name.lower().endswith(array_files.FITS):
         array_files.must_be_a_file(file_path)
-        raise UserError(f"{path}: no FITS file by its name; RING or NESTED stands in FITS headers: healpy.write_map")
+        raise UserError(
+            f"{path}: not a FITS file by its name, and only FITS headers state RING or NESTED: use healpy.write_map"
+        )
     try:
         with warnings.catch_warnings(), fits.open(file_path) as file:
             warnings.filterwarnings("ignore", module="astropy")  # what matters is checked below
@@ -61,7 +62,7 @@ def read_healpix(
     except UserError:
         raise
     # of a truncated file, numpy says that a buffer ends
-    except (OSError, EOFError, TypeError, ValueError, LookupError, zlib.error, fits.VerifyError) as error:
+    except (*UNREADABLE, fits.VerifyError) as error:
         why = array_files.why(error)
         raise UserError(f"{path}: not a readable FITS file, or cut short ({why}); get it again") from None
     if len({column.size for column in columns}) > 1:
@@ -135,5 +136,5 @@ def _full_sky(path: Path | str, header: Mapping[str, Any], columns: np.ndarray, 
     out[:, pixels] = columns
     again = (out[:, pixels] != columns) & (columns == columns)  # not of NaN
     if again.any():
-        raise UserError(f"{path}: {int(again.any(axis=0).sum())} pixel numbers come again with other values")
+        raise UserError(f"{path}: {int(again.any(axis=0).sum())} pixel numbers are repeated with different values")
     return out

@@ -138,8 +138,8 @@ def must_be_marked(maps: np.ndarray, observed: np.ndarray, where: str, advice: s
     name = str(maps.dtype.type(value) + 0).removesuffix(".0")  # as few digits as tell it from others
     others = f" (and {len(total) - 1} other such values)" if len(total) > 1 else ""
     raise UserError(
-        f"{where}: {total[value]} of {of} pixels called observed are exactly {name}{others}, far more than chance "
-        f"gives: missing data; {advice.format(value=name)}"
+        f"{where}: {total[value]} of {of} observed pixels are exactly {name}{others}, many more "
+        f"than by chance: missing data; {advice.format(value=name)}"
     )
 
 

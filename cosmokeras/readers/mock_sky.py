@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import textwrap
-import zlib
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.errors import UNREADABLE, UserError
+from cosmokeras.common.files import atomic
 
 STEPS = 8  # steps of the stored numbers per noise sigma: rounding adds 1 / (12 STEPS^2) = 0.13 % to the noise variance
 PARAMETERS = ("omega_m", "sigma8", "h", "omega_b", "n_s", "w0")
@@ -72,14 +71,8 @@ def write_mock(
     packed = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=packed, mtime=0) as stream:
         stream.write(raw.getvalue())
-    _replace(path, packed.getvalue())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
+    with atomic(path) as handle:
+        handle.write(packed.getvalue())
 
 
 def read_mock(path: Path | str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
@@ -108,7 +101,7 @@ def read_mock(path: Path | str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]
                 raise ValueError(f"ORDERING {ordering}, MOCK {header['MOCK']}, missing {missing}")
             maps = np.zeros((len(names), 12 * nside**2), dtype=np.float32)
             maps[:, pixels] = values
-    except (OSError, EOFError, zlib.error, LookupError, TypeError, ValueError) as error:
+    except (*UNREADABLE, fits.VerifyError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: damaged or no mock sky ({reason}); remove it and run `dvc pull data.dvc`") from None
     mask = np.zeros(maps.shape[1], dtype=bool)

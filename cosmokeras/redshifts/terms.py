@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat
 from scipy.special import ndtr
 
 from cosmokeras.redshifts import integrals
@@ -73,6 +73,15 @@ class Smail(Frozen):
         return quantiles if high - low < 4 * integrals.step_at(grid, high) else np.empty(0)
 
 
+def _below(name: str) -> str:
+    """A file of the preset's folder: a trained model takes it along, to the same place in its own folder."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.name or "\0" in name:
+        msg = "must be a file in the folder of the preset, or below it: put it there"
+        raise ValueError(msg)
+    return name
+
+
 class Table(Frozen):
     """n(z) from a text file's columns `z_column` and `n_column`, counted from 0; the path is relative to the preset.
 
@@ -81,7 +90,7 @@ class Table(Frozen):
     """
 
     kind: Literal["table"]
-    file: str
+    file: Annotated[str, AfterValidator(_below)]
     z_column: int = Field(default=0, ge=0)
     n_column: int = Field(default=1, ge=0)
     z_is: ZIs = "centre"

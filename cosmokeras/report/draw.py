@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmokeras.common.files import write_text
-from cosmokeras.report import evaluation, inference_text, maps, posterior, sky_checks, spectra, training
+from cosmokeras.report import evaluation, footprint, inference_text, maps, posterior, sky_checks, spectra, training
 from cosmokeras.surveys.pixel_histograms import PixelHistograms
 
 TEXT = Path("outputs/inference.md")
@@ -55,6 +55,8 @@ def _infer(folder: Path, kept: Content) -> None:
     maps.gallery(folder / "real_maps.png", *patches)
     distances, limits = (kept["reference"], kept["distances"]), (kept["surprise_p"], kept["threshold"])
     sky_checks.surprise(folder / "surprise.png", *distances, *limits, title)
+    pulls = (kept["patch_mean"][:, 0] - result[names[0]]["mean"]) / kept["patch_std"][:, 0]
+    footprint.footprint(folder / "footprint.png", (kept["ra"], kept["dec"]), pulls, kept["patch_p"], names[0], title)
     truth = {name: m["truth"] for name, m in result.items() if "truth" in m}
     rows = posterior.comparison_rows(result, note["observed"])
     posterior.comparison(folder / "comparison.png", rows, truth, title)
@@ -67,5 +69,5 @@ DRAWINGS = {
     "fetch_real": Drawing(("null_tests.png",), _fetch_real),
     "train": Drawing(("training.png",), _train),
     "evaluate": Drawing(("predicted_true.png", "residuals.png", "coverage.png", "saliency.png"), _evaluate),
-    "infer": Drawing(("posterior.png", "real_maps.png", "surprise.png", "comparison.png"), _infer),
+    "infer": Drawing(("posterior.png", "real_maps.png", "footprint.png", "surprise.png", "comparison.png"), _infer),
 }

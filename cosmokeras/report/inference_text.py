@@ -1,4 +1,4 @@
-"""outputs/inference.md: what was inferred from a sky, in half a page of plain words, out of plain dicts."""
+"""outputs/inference.md: what was inferred from a sky, in half a page of plain words."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cosmokeras.report.published import published_values
 from cosmokeras.surveys.sky import label, nature
 
 FIELDS = {
-    "lensing": "lognormal shells of matter, with the spectra of theory and approximate higher moments and peaks",
-    "2lpt": "second-order perturbation theory, good on large scales and without collapsed haloes",
-    "grf": "Gaussian fields, with nothing but a spectrum in them",
+    "lensing": "lognormal shells of matter, with the right power spectra and approximate higher moments and peaks",
+    "2lpt": "second-order perturbation theory, accurate on large scales and without collapsed haloes",
+    "grf": "Gaussian fields, which are defined by their power spectrum alone",
 }
 
 
@@ -46,9 +46,9 @@ def text(
         _verdict(metrics, threshold),
         "## Do other checks pass?",
         _bullets([*_null_tests(real), *_stability(names, metrics)]),
-        "## Beside other values",
+        "## Comparison with other values",
         _comparison(names, metrics),
-        "## With what care",
+        "## Caveats",
         _bullets(caveats(note, metrics, assumed)),
     ]
     return "\n\n".join(parts) + "\n"
@@ -74,16 +74,18 @@ def _maps(note: Mapping[str, Any], metrics: Mapping[str, Any], real: Mapping[str
         f"{real['masked_fraction']:.1%} masked"
     ]
     if "statement" in origin:
-        lines.append(f"In its own words: {origin['statement']}")
+        lines.append(f"Statement of the source: {origin['statement']}")
     if origin.get("files"):
         lines.append("Files: " + ", ".join(f"`{name}`" for name in origin["files"]))
     if "citation" in origin:
-        lines.append(f"To be cited: {origin['citation']}")
+        lines.append(f"Please cite: {origin['citation']}")
     if "mean" in origin:
-        lines.append(f"Mean: {origin['mean']} (`lensing.mean`)")
-    lines.append(f"Cuts: patches of a larger map are left out if over {max_masked:.0%} is masked (`real.max_masked`)")
+        lines.append(f"Mean of the maps: {origin['mean']} (`lensing.mean`)")
+    lines.append(
+        f"Cuts: patches of a larger map are left out if more than {max_masked:.0%} is masked (`real.max_masked`)"
+    )
     if origin.get("steps"):
-        lines.append("Made by: " + "; ".join(origin["steps"]))
+        lines.append("Processing: " + "; ".join(origin["steps"]))
     return lines
 
 
@@ -110,13 +112,13 @@ def _assumed(assumed: Mapping[str, Any]) -> list[str]:
 
 def _verdict(metrics: Mapping[str, Any], threshold: float) -> str:
     yes = metrics["in_distribution"]
-    verdict = "Yes, as far as is tested" if yes else "**No: the posterior above should not be quoted**"
+    verdict = "Yes, they pass the misspecification test" if yes else "**No: the posterior above should not be quoted**"
     tests = ", ".join(f"{name} {p:.2g}" for name, p in metrics["surprise_tests"].items())
     off = "; ".join(f"{name} ({pull:+.1f} sigma)" for name, pull in metrics["surprise_features"].items())
     lines = [
-        f"{verdict}: p = {metrics['surprise_p']:.2g}, {'above' if yes else 'below'} the limit {threshold:g}",
-        f"p of each test: {tests}",
-        f"Furthest off, of many: {off}",
+        f"{verdict}: p = {metrics['surprise_p']:.2g}, {'above' if yes else 'below'} the threshold {threshold:g}",
+        f"p-value of each test: {tests}",
+        f"Features with the largest deviations: {off}",
     ]
     return _bullets(lines if off else lines[:2])
 
@@ -131,32 +133,34 @@ def _null_tests(real: Mapping[str, Any]) -> list[str]:
 
 def _stability(names: Sequence[str], metrics: Mapping[str, Any]) -> list[str]:
     if not all("jackknife_std" in metrics[name] for name in names):
-        return ["Too few patches to leave some out in turn (jack-knife)"]
+        return ["Too few patches for a jack-knife"]
     found = [
-        f"{name} {m['jackknife_std']:.4f} against {m['std']:.4f}, {m['jackknife_max_pull']:+.1f} sigma"
+        f"{name} {m['jackknife_std']:.4f} compared with {m['std']:.4f}, {m['jackknife_max_pull']:+.1f} sigma"
         for name, m in ((name, metrics[name]) for name in names)
     ]
-    what = "its error against the posterior's, and the block that stands out most"
+    what = "its error compared with the posterior's, and the largest deviation of a block"
     return [f"Jack-knife over blocks of neighbouring patches, {what}: {'; '.join(found)}"]
 
 
 def _comparison(names: Sequence[str], metrics: Mapping[str, Any]) -> str:
     if metrics["observed"] is None:
         return (
-            "Whether these maps are observed is not stated, so they are compared with nothing: `real.observed: true` "
-            "puts published values beside them, `real.truth` the truth of a simulation."
+            "It is not stated whether these maps are observed, so the result is not compared with anything: "
+            "`real.observed: true` compares it with published values, `real.truth` with the truth of a simulation."
         )
     if not metrics["observed"]:
-        return "A simulation has a truth of its own and is compared with nothing else."
+        return "A simulation is compared only with its truth."
     compared = metrics.get("compared", {})
     rows = [one for one in published_values() if one.key in compared.get(one.parameter, {})]
     if not rows:
-        return f"No published value of {', '.join(names)} is kept here."
+        return f"No published value of {', '.join(names)} is available for comparison."
     lines = ["| parameter | published | value | ours - theirs | paper | assumed there |", "|---|---|---|---|---|---|"]
     for one in rows:
         value = f"{one.value} +{one.up} -{one.down}"
         away = f"{compared[one.parameter][one.key]:+.2f} sigma"
-        lines.append(f"| {one.parameter} | {one.name} | {value} | {away} | {one.citation} | {one.assumed} |")
+        lines.append(
+            f"| {one.parameter} | {one.name} | {value} | {away} | {one.citation} ({one.date}) | {one.assumed} |"
+        )
     return "\n".join(lines)
 
 
@@ -167,18 +171,18 @@ def _systematic(found: Mapping[str, Mapping[str, float]]) -> list[str]:
     lines = []
     for name, one in found.items():
         parts = ", ".join(f"{key} {value:+.4f}" for key, value in one.items() if key != "error")
-        lines.append(f"They add +-{one['error']:.4f} to {name}, in quadrature: {parts}")
+        lines.append(f"Their uncertainties add +-{one['error']:.4f} to {name}, in quadrature: {parts}")
     moved = [key for key in next(iter(found.values())) if key != "error"]
     known = "; ".join(f"{key} +-{nuisances()[key].width:g}, {nuisances()[key].citation}" for key in moved)
-    return [*lines, f"That is as well as they are known: {known}", f"To marginalise over them: `{FREED_BY}`"]
+    return [*lines, f"Assumed uncertainties: {known}", f"To marginalise over them: `{FREED_BY}`"]
 
 
 def caveats(note: Mapping[str, Any], metrics: Mapping[str, Any], assumed: Mapping[str, Any]) -> list[str]:
-    """What the error bar does not hold."""
+    """What the error bar leaves out."""
     fixed, free = assumed["fixed"], assumed["free"]
     lines = []
     if not metrics["in_distribution"]:
-        lines.append("The maps do not look like those the network knows: its answer is an extrapolation")
+        lines.append("The maps do not look like the training maps: the result is an extrapolation")
     if note["observed"] is False:
         lines.append("A simulated sky tests the method; it says nothing about the universe")
     if assumed["kind"] in FIELDS:
@@ -186,29 +190,31 @@ def caveats(note: Mapping[str, Any], metrics: Mapping[str, Any], assumed: Mappin
     taken = [name for name in fixed if name in NUISANCES]
     if taken:
         lines.append(
-            f"Fixed nuisances ({', '.join(taken)}) are taken for known: their uncertainty is not in the "
+            f"Nuisances are fixed ({', '.join(taken)}): their uncertainty is not included in the "
             f"{'statistical ' if 'systematic' in metrics else ''}error"
         )
         lines += _systematic(metrics.get("systematic", {}))
     cosmology = [name for name in fixed if name not in NUISANCES]
     if cosmology:
-        others = "; published analyses let most of them vary" if metrics.get("compared") else ""
+        others = "; published analyses vary most of them" if metrics.get("compared") else ""
         lines.append(f"The result holds for the values at which {', '.join(cosmology)} are fixed{others}")
     if assumed["kind"] == "lensing":
         if "sigma8" in fixed and "omega_m" in free:
             # S8 = sigma8 (Omega_m / 0.3)^0.5 stays: d ln Omega_m = -2 d ln sigma8
-            lines.append("Lensing knows S8 best: were sigma8 1 % higher than assumed, Omega_m would be about 2 % lower")
+            lines.append(
+                "Lensing constrains S8 best: if sigma8 were 1 % higher than assumed, Omega_m would be about 2 % lower"
+            )
         elif {"sigma8", "omega_m"} <= set(free):
             lines.append(
-                "Omega_m and sigma8 are nearly degenerate along S8, and each leans on its prior more than S8 does"
+                "Omega_m and sigma8 are nearly degenerate at constant S8, and each depends on its prior more than S8"
             )
     lines.append(
-        "One survey: what all its patches share (calibration, redshifts, large-scale modes) does not average out"
+        "Errors that all patches of a survey share (calibration, redshifts, large-scale modes) do not average out"
     )
     if metrics.get("compared"):
-        lines.append("Differences from published values take the two for independent, also where they share galaxies")
+        lines.append("Differences from published values assume independent errors, even if both use the same galaxies")
     if assumed["head"] == "mse":
         lines.append(
-            "The network gives point estimates: its errors are those of validation maps, the same for all maps"
+            "The network gives point estimates: the errors come from validation maps and are the same for all maps"
         )
     return lines

@@ -1,4 +1,4 @@
-"""`ck.plot`: the pictures of the reports, of what one has in Python; a notebook shows them, `save` writes them."""
+"""`ck.plot`: the figures of the report, from Python objects; displayed in notebooks, written by `save`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _picture(draw: Callable[..., None], *args: Any, **keywords: Any) -> Picture:
 
 
 def maps(cfg: Config, maps: np.ndarray, theta: np.ndarray | None = None) -> Picture:
-    """The first four maps of (n, size, size, channels), with their parameters `theta` (n, p) where these are given."""
+    """The first four maps of (n, size, size, channels), with their parameters `theta` (n, p) if given."""
     values = checked.maps(checked.checked_config(cfg), maps)
     titles = [f"map {i + 1}" for i in range(len(values))]
     if theta is not None:
@@ -66,7 +66,7 @@ def maps(cfg: Config, maps: np.ndarray, theta: np.ndarray | None = None) -> Pict
 
 
 def posterior(est: Estimator, obs: np.ndarray, truth: dict[str, float] | None = None, seed: int = 0) -> Picture:
-    """Posterior of observed maps (n, size, size, channels) of one sky together; of one parameter those of each too."""
+    """Joint posterior of observed maps (n, size, size, channels) of one sky; for one parameter that of each too."""
     values = checked.maps(est.cfg, obs, "obs")
     each = est.sample(values, PATCH_SAMPLES, seed)
     together = est.combine(values, SAMPLES, seed)
@@ -75,7 +75,7 @@ def posterior(est: Estimator, obs: np.ndarray, truth: dict[str, float] | None = 
 
 
 def coverage(est: Estimator, obs: np.ndarray, theta: np.ndarray, seed: int = 0) -> Picture:
-    """Whether posteriors of observed maps are as wide as they should be, from the true parameters (n, p) of each."""
+    """Coverage of the posteriors of observed maps, given their true parameters (n, p)."""
     from cosmokeras.evaluation.diagnostics import tarp
 
     values = checked.maps(est.cfg, obs, "obs")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, PositiveFloat, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationError
 
 from cosmokeras.common import yaml12
 from cosmokeras.common.errors import UserError
@@ -16,7 +17,10 @@ FILE = Path(__file__).with_name("published.yaml")
 
 
 class Published(BaseModel):
-    """`value` of `parameter` with its 68 % errors `up` and `down` (both positive), and what was `assumed` for it."""
+    """`value` of `parameter` with its 68 % errors `up` and `down` (both positive), and what was `assumed` for it.
+
+    `date`: year and month in which the paper was made public.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,6 +29,7 @@ class Published(BaseModel):
     value: float
     up: PositiveFloat
     down: PositiveFloat
+    date: Annotated[str, Field(pattern=r"^20\d\d-(0[1-9]|1[0-2])$")]
     citation: str
     assumed: str
 
@@ -65,8 +70,8 @@ def compare(result: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, fl
 
     Examples
     --------
-    >>> compare({"S8": {"mean": 0.80, "std": 0.03}})
-    {'S8': {'des_y3_cosmic_shear': 1.05, 'kids_1000_cosmic_shear': 1.067}}
+    >>> compare({"S8": {"mean": 0.80, "std": 0.03}})["S8"]["des_y3_cosmic_shear"]
+    1.05
     """
     out: dict[str, dict[str, float]] = {}
     for one in published_values():

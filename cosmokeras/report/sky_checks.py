@@ -106,11 +106,13 @@ def surprise(path: Path, reference: Array, real: Array, p_value: float, threshol
         share = np.histogram(reference, edges)[0] / len(reference)
         axes.stairs(share, edges, fill=True, color=PALE, label=f"simulated maps ({len(reference)})")
         if len(real) < 10:  # too few for a histogram
-            axes.vlines(real, 0, share.max(), color=RUST, lw=1.6, label=f"real patches ({len(real)})")
+            axes.vlines(real, 0, share.max(), color=RUST, lw=1.6, label=f"patches of the sky ({len(real)})")
         else:
             share = np.histogram(real, edges)[0] / len(real)
-            axes.stairs(share, edges, lw=1.8, color=RUST, label=f"real patches ({len(real)})")
+            axes.stairs(share, edges, lw=1.8, color=RUST, label=f"patches of the sky ({len(real)})")
         verdict = "unlike the training maps" if p_value < threshold else "compatible with the training maps"
         axes.set(xscale="log" if far else "linear", xlabel="distance from the training maps", ylabel="fraction of maps")
         axes.set(title=label, ylim=(0, 1.4 * axes.get_ylim()[1]))
-        axes.legend(loc="upper right", title=f"p = {p_value:.3g} (limit {threshold:g}):\n{verdict}", alignment="left")
+        axes.legend(
+            loc="upper right", title=f"p = {p_value:.3g} (threshold {threshold:g}):\n{verdict}", alignment="left"
+        )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 # First word of a map's seed after the master seed: no two splits ever share a random number
-SPLITS = {"train": 0, "validation": 1, "test": 2, "user": 3, "mock": 4, "fresh": 5}
+SPLITS = {"train": 0, "validation": 1, "test": 2, "user": 3, "mock": 4, "fresh": 5, "calibration": 6}
 BLOCK = 16  # realisations that share a seed sequence
 
 
@@ -96,7 +96,7 @@ def simulate(cfg: Config, theta: np.ndarray, seed: int) -> np.ndarray:
     theta, seed = checked.cosmologies(cfg, theta), arguments.whole("seed", seed)
     if cfg.from_files:
         raise UserError(
-            "data.kind=files: maps are those of files.maps, and nothing simulates others; choose another kind"
+            "data.kind=files: maps are those of files.maps, and no others are simulated; choose another kind"
         )
     module = simulator_of(cfg)
     prepared = module.prepare(cfg)

@@ -100,7 +100,7 @@ def pixel_index(
     return (row * size + column)[inside].astype(np.int64), inside
 
 
-def _weighted_means(
+def weighted_means(
     pixel: np.ndarray, size: int, e1: np.ndarray, e2: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean shear g1, g2 and sum of weights, (size, size) each, of galaxies (m,) in the pixels `pixel`."""
@@ -114,7 +114,7 @@ def _weighted_means(
 def bin_shear(catalogue: Catalogue, size: int, pixel_arcmin: float, projection: Projection = "tangent") -> ShearMaps:
     """Weighted mean shear on the grid of `pixel_index`; arguments as there."""
     pixel, inside = pixel_index(catalogue, size, pixel_arcmin, projection)
-    g1, g2, weight = _weighted_means(pixel, size, catalogue.e1[inside], catalogue.e2[inside], catalogue.weight[inside])
+    g1, g2, weight = weighted_means(pixel, size, catalogue.e1[inside], catalogue.e2[inside], catalogue.weight[inside])
     counts = np.bincount(pixel, minlength=size**2).reshape(size, size)
     return ShearMaps(g1=g1, g2=g2, weight=weight, counts=counts)
 
@@ -205,7 +205,7 @@ def eb_test(
     noise, variance = [], []
     for _ in range(rotations):  # rotated_noise, with the pixel numbers worked out once
         turned = e * np.exp(2j * np.pi * rng.random(e.size))
-        g1, g2, total = _weighted_means(pixel, size, turned.real, turned.imag, weight)
+        g1, g2, total = weighted_means(pixel, size, turned.real, turned.imag, weight)
         maps = ShearMaps(g1=g1, g2=g2, weight=total, counts=real.counts)
         noise.append(scatter(maps))
         variance.append(0.5 * np.mean((maps.g1**2 + maps.g2**2)[used > 0]))

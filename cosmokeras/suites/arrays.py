@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.errors import UNREADABLE, UserError
 from cosmokeras.readers import array_files, fits_images
 
 CHECKED = 64  # files of a list whose shape is looked at when it is opened; of the others when they are read
@@ -42,7 +42,7 @@ def listed(root: Path, names: str | Sequence[str], key: str) -> list[tuple[Path,
             continue
         matches = sorted(glob.glob(str(path)) or glob.glob(str(Path(name).expanduser())), key=natural)
         if not matches:
-            raise UserError(f"{key}={name}: no file is of this pattern; give its whole path")
+            raise UserError(f"{key}={name}: no file matches this pattern; give the full path")
         out += [(Path(one), inside) for one in matches]
     return out
 
@@ -136,7 +136,7 @@ def _mapped(path: Path, key: str | None, known: Version) -> Any:
             array = _hdf5(path, key)
         else:
             array = _fits(path, key, whole=False) if name.endswith(array_files.FITS) else None
-    except array_files.DAMAGED as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: damaged, or no array of numbers ({array_files.why(error)}); save it again") from None
     return None if array is None else _checked(path, array)
 
@@ -146,7 +146,7 @@ def _kept(path: Path, key: str | None, known: Version) -> Any:
     try:
         packed_fits = path.name.lower().endswith(array_files.FITS)
         array = _fits(path, key, whole=True) if packed_fits else array_files.read(path, key)
-    except array_files.DAMAGED as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: damaged, or no array of numbers ({array_files.why(error)}); save it again") from None
     return _checked(path, array)
 
@@ -203,6 +203,6 @@ def _native(path: Path, array: Any, index: tuple[int | slice, ...]) -> np.ndarra
         part = np.asarray(array[index])
     except (OSError, IndexError, ValueError, KeyError) as error:
         raise UserError(
-            f"{path}: cannot be read ({array_files.why(error)}); is it of the shape of the first file?"
+            f"{path}: cannot be read ({array_files.why(error)}); does it have the shape of the first file?"
         ) from None
     return part.astype(part.dtype.newbyteorder("="), copy=False)

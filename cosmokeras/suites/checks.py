@@ -86,7 +86,7 @@ def _must_be_convergence(suite: Suite, rms: np.ndarray, means: np.ndarray) -> No
                 f"that files.pixel_arcmin={cfg.files.pixel_arcmin} is in arcmin"
             )
     if cfg.mean == "kept" and (np.abs(means) < NO_MEAN * rms).all():
-        print("WARNING: the mean of each map is 0; if that was taken off, set lensing.mean=removed_patch", flush=True)
+        print("WARNING: the mean of each map is 0; if it was subtracted, set lensing.mean=removed_patch", flush=True)
 
 
 def _must_be_near_one(suite: Suite, mean: np.ndarray, std: np.ndarray) -> None:

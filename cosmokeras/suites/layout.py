@@ -156,6 +156,6 @@ def _misfit(shape: Shape, wanted: Wanted, given: str | None, where: str) -> str:
         image = f"square maps{bins} of at least {wanted.least} pixels on a side"
     how = f"files.layout={given!r} does not fit" if given is not None else "no order of axes fits"
     return (
-        f"{where}: shape {shape}: {how}; needed are {image}, in a number that goes with the {rows} rows of "
-        "files.parameters: one map, or as many for each row"
+        f"{where}: shape {shape}: {how}; expected are {image}, and the same "
+        f"number of maps for each of the {rows} rows of files.parameters"
     )

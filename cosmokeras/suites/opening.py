@@ -128,7 +128,7 @@ def prepare(cfg: Config, progress: bool = False) -> Suite:
 
 def maps(cfg: Config, prepared: Any, theta: np.ndarray, rng_of: Callable[..., Any], count: int) -> NoReturn:
     """Nothing makes maps of files for other parameters than theirs."""
-    raise UserError("data.kind=files: its maps are those of files.maps, and nothing simulates others")
+    raise UserError("data.kind=files: its maps are those of files.maps, and no others are simulated")
 
 
 def spectrum(cfg: Config, theta: np.ndarray, k: np.ndarray) -> np.ndarray | None:

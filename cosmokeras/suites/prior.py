@@ -50,7 +50,7 @@ def words(suite: Suite) -> str:
     columns, theta = simulations(suite)
     bounds, names = suite.cfg.bounds[columns], [suite.cfg.parameter_names[i] for i in columns]
     if len(np.unique(theta, axis=0)) < prior_sample.FEWEST:
-        return f"{len(np.unique(theta, axis=0))} cosmologies: too few to tell their prior from that of the box"
+        return f"{len(np.unique(theta, axis=0))} cosmologies: too few to test whether their prior is uniform in the box"
     found = suite.weights if suite.cfg.files.prior == "uniform" else None
     return prior_sample.sentence(names, bounds, prior_sample.uniformity(theta, bounds), found)
 

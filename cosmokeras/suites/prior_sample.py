@@ -190,7 +190,7 @@ def _fitted(points: np.ndarray, all_of_them: int, bounds: np.ndarray, seed: int)
     _must_be_some(len(points), all_of_them)
     scale = points.std(axis=0)
     if not scale.all():
-        raise UserError(f"theta: column {int(np.argmin(scale))} has one value; a constant has no uniform law")
+        raise UserError(f"theta: column {int(np.argmin(scale))} has one value; a constant has no distribution")
     rng = np.random.default_rng(seed)
     chosen, reference = _some(points, FIT_ROWS, rng), _some(points, MOST, rng)
 
@@ -222,7 +222,8 @@ def _distinct(theta: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.nda
 def _must_be_some(inside: int, all_of_them: int) -> None:
     if inside < FEWEST:
         raise UserError(
-            f"theta: {inside} of {all_of_them} distinct cosmologies lie in the box; their law takes {FEWEST} or more"
+            f"theta: {inside} of {all_of_them} distinct cosmologies lie in the box; "
+            f"their distribution needs {FEWEST} or more"
         )
 
 

@@ -125,7 +125,7 @@ class Suite:
             values = np.where(seen, values, 0)
         if not np.isfinite(values).all():
             raise UserError(
-                f"{name}: {int((~np.isfinite(values)).sum())} pixels are NaN or infinite; mend these maps, or leave "
+                f"{name}: {int((~np.isfinite(values)).sum())} pixels are NaN or infinite; correct these maps, or leave "
                 "them out of files.maps"
             )
         return units.convert(self.cfg.files, values, name)
@@ -189,6 +189,8 @@ class Suite:
         """What was found, for people."""
         each = f", {self.patches} patches of each" if self.patches > 1 else ""
         slabs = f", {self.slabs} slabs of each" if self.slabs > 1 else ""
-        how = "read where they are" if self.referred else "copied into shards once, as they are resampled or packed"
+        how = (
+            "read where they are" if self.referred else "copied into shards once, because they are resampled or packed"
+        )
         count = int(self.group.max()) + 1
         return f"files.maps: {self.layout.words} (files.layout){slabs}{each}; {count} simulations; maps are {how}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.errors import UNREADABLE, UserError
 from cosmokeras.readers import array_files, headers
 
 TEXT = (".txt", ".dat", ".csv", ".tsv", ".ascii")
@@ -101,7 +101,7 @@ def _fits(path: Path, key: str | None) -> Table:
             chosen = headers.choose(path, [file[i].name for i in tables], tables, key, "tables")
             data, names = file[chosen].data, tuple(file[chosen].columns.names)
             columns = [_text_of(np.asarray(data[name])) for name in names]
-    except (*array_files.DAMAGED, fits.VerifyError) as error:
+    except (*UNREADABLE, fits.VerifyError) as error:
         raise UserError(f"{path}: damaged or no FITS file ({array_files.why(error)}); save it again") from None
     plain = [(name, one) for name, one in zip(names, columns, strict=True) if one.ndim == 1]
     return Table(str(path), tuple(one for _, one in plain), tuple(name for name, _ in plain))

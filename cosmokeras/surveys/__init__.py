@@ -2,8 +2,8 @@
 
 `sources/` has one module for each value of `real.source`, with `load(cfg)` -> RealSky, and `params.registry` one line;
 `download/` fetches published files; `image_files` and `healpix_files` read maps, `image_checks` and `healpix_checks`
-refuse what cannot be what it is taken for. `cosmos`, `hsc_y3` and `footprint` are commands that write masks for
-simulations, `fit_nz` one that fits n(z).
+refuse what cannot be what it is taken for. `catalogue` makes shear maps of catalogues. `hsc_y3` and `footprint` are
+commands that write masks for simulations, `fit_nz` one that fits n(z).
 """
 
 from __future__ import annotations

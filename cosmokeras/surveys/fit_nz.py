@@ -21,7 +21,7 @@ from scipy.optimize import least_squares
 from scipy.special import ndtr
 
 from cosmokeras.common import cli
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.errors import UNREADABLE, UserError
 from cosmokeras.redshifts.table import check_redshifts, read_rows
 from cosmokeras.redshifts.terms import Gaussian
 
@@ -209,7 +209,7 @@ def _tables(path: str) -> str:
             names = [
                 one.name or str(i) for i, one in enumerate(opened) if isinstance(one, fits.BinTableHDU | fits.TableHDU)
             ]
-    except OSError:
+    except UNREADABLE:
         return "it is not a FITS file"
     return f"it holds {', '.join(names)}" if names else "it holds no table"
 

@@ -31,7 +31,7 @@ def healpix_nside(survey: Survey) -> int:
     if survey.made_from != "healpix" or survey.nside is None:
         raise UserError(
             f"lensing.survey={survey.name}: its simulations are not made for HEALPix maps (made_from: "
-            f"{survey.made_from}); copy the preset to a name of yours with `made_from: healpix` and the maps' `nside`"
+            f"{survey.made_from}); copy the preset to a new name with `made_from: healpix` and the maps' `nside`"
         )
     return survey.nside
 
@@ -42,7 +42,7 @@ def check_grid(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_na
     if got != want:
         raise UserError(
             f"{names[0]}: NSIDE {got}, but maps of lensing.survey={survey.name} are simulated for NSIDE {want}; give "
-            f"maps of NSIDE {want}, or copy the preset to a name of yours with `nside: {got}` and a pixel_arcmin not "
+            f"maps of NSIDE {want}, or copy the preset to a new name with `nside: {got}` and a pixel_arcmin not "
             f"below {healpix_side(got) / ARCMIN:.1f}"
         )
     if mask.size != maps.shape[1]:
@@ -69,7 +69,7 @@ def check_marks(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_n
 
     `noise` (bins,) is that of a pixel; where there is hardly any, holes were filled or lie beyond the footprint.
     """
-    advice = f"take them out of the mask {mask_name}, or say real.missing={{value}} if that marks pixels without data"
+    advice = f"remove them from the mask {mask_name}, or set real.missing={{value}} if that marks pixels without data"
     for one, name in zip(maps, names, strict=True):
         missing_data.must_be_marked(one[None, mask, None], np.ones((1, int(mask.sum())), bool), name, advice)
     missing_data.must_differ(
@@ -78,8 +78,8 @@ def check_marks(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_n
     for one, name, sigma in zip(maps, names, noise, strict=True):
         if noiseless := _noiseless_pixels(one, mask, float(sigma)):
             raise UserError(
-                f"{name}: {noiseless} of {np.count_nonzero(mask)} pixels called observed lie where there is hardly any "
-                f"noise; the mask {mask_name} reaches beyond the footprint, or holes were filled: take them out of it"
+                f"{name}: {noiseless} of {np.count_nonzero(mask)} observed pixels have hardly any noise; "
+                f"the mask {mask_name} extends beyond the footprint, or holes were filled: remove them from it"
             )
 
 
@@ -113,7 +113,7 @@ def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_
         if noiseless > 0.05:
             raise UserError(
                 f"{mask_name}: {noiseless:.0%} of the area that the mask calls observed has hardly any noise in {name}"
-                "; the mask is inverted or reaches beyond the footprint (give that of these maps), or they are smoothed"
+                "; the mask is inverted or extends beyond the footprint (give that of these maps), or they are smoothed"
             )
         low, high = sigma / FACTOR, FACTOR * np.hypot(sigma, SIGNAL)
         if not low <= rms <= high:
@@ -138,7 +138,7 @@ def _less_noise(ratio: np.ndarray) -> str | None:
     listed = ", ".join(f"{one:.2f}" for one in ratio)
     return (
         f"rms over the noise that simulated maps have in a pixel, per bin: {listed}; if these maps were made with "
-        "another lmax than the preset says (null: white noise), copy it to a name of yours and change its `lmax`"
+        "another lmax than the preset says (null: white noise), copy it to a new name and change its `lmax`"
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MISSING = 1e20  # larger numbers stand for missing pixels (HEALPix -1.6e30)
 NOISE_FACTOR = 3.0  # a map's rms may differ from its expected pixel noise by this factor
-MAKE_AGAIN = "periodic maps are whole and cannot be masked: make them again"
+MAKE_AGAIN = "periodic maps cannot be masked: make them again"
 MASK_THEM = "give a real.mask without them, or real.missing={value} if that marks pixels without data"
 
 
@@ -45,7 +45,7 @@ def clean(maps: np.ndarray, coverage: np.ndarray, where: str, whole: bool = Fals
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         name, inside = str(maps[first]), "" if whole else "inside the mask "
-        advice = MAKE_AGAIN if whole else f"set them to 0 in real.mask, or real.missing={name} to take them out of it"
+        advice = MAKE_AGAIN if whole else f"set them to 0 in real.mask, or real.missing={name} to remove them from it"
         raise UserError(f"{where}: {int(bad.sum())} pixels {inside}are NaN or missing (first: {first}); {advice}")
     return np.where(used, maps, 0).astype(np.float32)
 
@@ -85,7 +85,7 @@ def must_be_noisy(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: st
                 f"{where}: bin {number + 1} has an rms of {rms:.3g}, but a pixel of lensing.survey={cfg.survey.name} "
                 f"has noise of {expected:.3g}; give noisy, unsmoothed convergence as a plain number (not in per cent)"
             )
-    must_not_be_noiseless(cfg, maps, coverage, where, "take them out of real.mask")
+    must_not_be_noiseless(cfg, maps, coverage, where, "remove them from real.mask")
 
 
 def must_not_be_noiseless(cfg: Config, maps: np.ndarray, coverage: np.ndarray, where: str, advice: str) -> None:
@@ -93,6 +93,6 @@ def must_not_be_noiseless(cfg: Config, maps: np.ndarray, coverage: np.ndarray, w
     used = coverage >= USED
     if noiseless := missing.noiseless_pixels(maps, used, pixel_noise(cfg)):
         raise UserError(
-            f"{where}: {noiseless} of {np.count_nonzero(used)} pixels called observed lie where there is hardly any "
-            f"noise; the mask reaches beyond the maps, or holes were filled: {advice}"
+            f"{where}: {noiseless} of {np.count_nonzero(used)} observed pixels have hardly any noise; "
+            f"the mask extends beyond the maps, or holes were filled: {advice}"
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from cosmokeras.common import files
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.errors import UNREADABLE, UserError
 from cosmokeras.readers import array_files, fits_images, headers
 from cosmokeras.sky.pixels import USED
 
@@ -52,7 +52,7 @@ def read_stored(path: Path | str) -> Stored:
     name = file.name.lower()
     if not name.endswith(array_files.SUFFIXES):
         if (right := array_files.respelt(path)) is not None:
-            raise UserError(f"{path}: no such file; an array of a file is named thus: {right}")
+            raise UserError(f"{path}: no such file; name an array in a file like this: {right}")
         raise UserError(f"{path}: neither .npy nor FITS, .npz or HDF5 by its name; save the array with numpy.save")
     array_files.must_be_a_file(file)
     stored = _read_fits(file, key) if name.endswith(array_files.FITS) else Stored(array_files.read(file, key))
@@ -99,7 +99,7 @@ def _read_fits(path: Path, key: str | None) -> Stored:
             return Stored(array, header, compressed, quantised=compressed and _quantised(path, number))
     except UserError:
         raise
-    except (OSError, ValueError, TypeError, LookupError, EOFError, MemoryError, Warning, fits.VerifyError) as error:
+    except (*UNREADABLE, Warning, fits.VerifyError) as error:
         raise UserError(f"{path}: damaged or no FITS file ({array_files.why(error)}); get or save it again") from None
 
 

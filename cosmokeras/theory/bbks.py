@@ -15,7 +15,7 @@ def bbks_transfer(q: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    Large scales keep the power that they began with, small ones lost most of it:
+    Large scales keep their initial power, small ones lose most of it:
 
     >>> bbks_transfer(np.array([0.0, 0.1, 1.0])).round(3).tolist()
     [1.0, 0.622, 0.073]

@@ -30,7 +30,7 @@ MATCHED = 1.45  # standard deviation of the Gaussian [pixels]
 DISTANCES = np.geomspace(1e-3, 1.0, 40)
 DEGREE = {0: 0, 1: 9, 2: 7, 3: 5, 4: 4, 5: 4, 6: 4}
 
-TOLD = 0.1  # part by which third moments are held that is told
+REPORTED = 0.1  # a reduction of third moments by more than this part is reported
 NEAR, HALFWAY = 0.1, 0.5  # part of the way to the most distant bin's sources between which matter lenses most
 
 
@@ -90,11 +90,11 @@ def shift_table(cfg: Config, progress: bool = False) -> ShiftTable:
         write_fits(path, {"moments": fit}, held=held)
     else:
         fit, held = stored[0][0], stored[1]["held"]
-    if progress and held[0] > TOLD:
+    if progress and held[0] > REPORTED:
         worst = ", ".join(f"{name}={value:.3g}" for name, value in zip(fit[1], held[1:], strict=True))
         tqdm.write(
-            "lensing.third_moment=bihalofit: part of the prior is beyond the simulations that the formula was fitted "
-            f"to; third moments are held, by up to {held[0]:.0%} ({worst})"
+            "lensing.third_moment=bihalofit: part of the prior is outside the simulations that the formula was fitted "
+            f"to; third moments are reduced, by up to {held[0]:.0%} ({worst})"
         )
     return ShiftTable(*fit)
 

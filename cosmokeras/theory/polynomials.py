@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from cosmokeras.common.files import atomic
 from cosmokeras.common.heartbeat import doing
+from cosmokeras.common.sealed import read_arrays, write_arrays
 from cosmokeras.params.config import Config
 
 # Total degree of the polynomials by number of coordinates; `python -m benchmarks.validate table` compares with CCL
@@ -106,27 +104,21 @@ PARTS = ("bounds", "powers", "coefficients")
 
 
 def write_fits(path: Path, fits: Mapping[str, Fit], **arrays: np.ndarray) -> None:
-    """Keep fits and arrays, each by its name, in an .npz file."""
+    """Keep fits and arrays, each by its name, in a sealed .npz file."""
     content: dict[str, Any] = dict(arrays)
     for name, (polynomials, free) in fits.items():
         content[f"{name}.names"] = np.array(free, str)
         content |= {f"{name}.{part}": getattr(polynomials, part) for part in PARTS}
-    with atomic(path) as handle:
-        np.savez(handle, **content)
+    write_arrays(path, content)
 
 
 def read_fits(path: Path, names: Iterable[str]) -> tuple[list[Fit], dict[str, np.ndarray]] | None:
     """The fits of these names and the arrays of such a file; None where there is none, or a damaged one: said."""
-    if not path.exists():
+    content = read_arrays(path)
+    if content is None:
         return None
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            content = dict(stored)
-        fits = []
-        for name in names:
-            free = tuple(content.pop(f"{name}.names").tolist())
-            fits.append((Polynomials(**{part: content.pop(f"{name}.{part}") for part in PARTS}), free))
-    except (OSError, ValueError, EOFError, LookupError, BadZipFile, zlib.error):
-        tqdm.write(f"{path} is damaged: made again")
-        return None
+    fits = []
+    for name in names:
+        free = tuple(content.pop(f"{name}.names").tolist())
+        fits.append((Polynomials(**{part: content.pop(f"{name}.{part}") for part in PARTS}), free))
     return fits, content

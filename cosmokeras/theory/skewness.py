@@ -19,7 +19,7 @@ DIVIDED = 0.1  # of the distance of z_max; the sheets nearer than that need node
 
 
 def kappa_skewness(cfg: Config, theta: np.ndarray, smoothing_arcmin: np.ndarray) -> np.ndarray:
-    """Skewness <kappa^3> / <kappa^2>^(3/2) of each bin's convergence, (n, bins, m), as N-body simulations have it.
+    """Skewness <kappa^3> / <kappa^2>^(3/2) of each bin's convergence, (n, bins, m), fitted to N-body simulations.
 
     <kappa^2> = int dchi q^2 / chi^2 int ell dell / 2 pi P W^2 and <kappa^3> = int dchi q^3 / chi^4 int d^2l1 d^2l2 /
     (2 pi)^4 B W1 W2 W3 (e.g. Kilbinger & Schneider 2005, A&A 442, 69), with the P of `theory.nonlinear` and B

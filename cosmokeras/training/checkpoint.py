@@ -1,15 +1,15 @@
 """The state of a training run on disk: exact resumption after a kill at any moment.
 
 Everything that decides the rest of a run is written together: weights, optimiser, random seeds inside the model,
-position in the data stream, best validation loss so far, patience. The commit point is the rename of one small file.
+position in the data stream, best validation loss so far, patience: one sealed file, which appears by one rename.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,14 @@ import keras
 import numpy as np
 
 from cosmokeras.common.errors import UserError
-from cosmokeras.common.files import EXIT_STOPPED, atomic, stop_asked, write_json
+from cosmokeras.common.files import EXIT_STOPPED, stop_asked
 from cosmokeras.common.heartbeat import doing, duration
+from cosmokeras.common.sealed import arrays_in, is_whole, read_arrays, write_arrays
 from cosmokeras.training.devices import peak_memory
-from cosmokeras.training.variables import load_variables, save_variables
+from cosmokeras.training.variables import assign, values_of
+
+PROGRESS = "progress"  # entry of a state with what is no variable, as JSON
+KEPT = 2  # states of a run: the last, and the one before it, for when that is damaged
 
 
 @dataclass
@@ -45,25 +49,12 @@ class Progress:
     seconds: float = 0.0
     trained_on: dict[str, Any] = field(default_factory=dict)
 
-    def write(self, path: Path) -> None:
-        """Write it as JSON."""
-        write_json(path, asdict(self))
-
     @classmethod
-    def read(cls, path: Path) -> Progress:
-        """Read what `write` wrote."""
-        try:
-            note = json.loads(path.read_text())
-            if note.keys() != {one.name for one in fields(cls)}:
-                raise ValueError("other fields")
-            if note["best_loss"] is None:  # before the end of the first epoch; JSON has no infinity
-                note["best_loss"] = float("inf")
-            return cls(**note)
-        except (OSError, ValueError, AttributeError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(
-                f"{path}: damaged or of another version ({reason}); delete {path.parent.parent} to begin anew"
-            ) from None
+    def of(cls, path: Path, note: dict[str, Any]) -> Progress:
+        """From its fields, as they were read from `path`."""
+        if note.keys() != {one.name for one in fields(cls)}:
+            raise UserError(f"{path}: of another version; delete {path.parent} to begin anew")
+        return cls(**note)
 
 
 class RunState(keras.callbacks.Callback):
@@ -93,22 +84,47 @@ class RunState(keras.callbacks.Callback):
     @property
     def kept(self) -> bool:
         """Whether there is a state to go on from."""
-        return (self.folder / "latest").exists()
+        return bool(self._states())
+
+    def _states(self) -> list[Path]:
+        """Saved states, the last first."""
+        return sorted(self.folder.glob("state-*.npz"), reverse=True)
 
     def unfinished(self, epochs: int) -> bool:
         """Whether there is more to train, of `epochs` at most."""
         return self.progress.epoch < epochs and self.progress.wait < self.patience
 
     def restore(self, model: keras.Model) -> None:
-        """Load the last saved state; call where the model was built."""
-        state = self.folder / (self.folder / "latest").read_text().strip()
+        """Load the last saved state that is whole; call where the model was built.
+
+        Raises
+        ------
+        UserError : none is, or the best weights so far are damaged, which no state holds
+        """
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        load_variables(state / "variables.npz", _all_variables(model))
-        self.progress = Progress.read(state / "state.json")
+        for path in self._states():
+            if is_whole(path):
+                values = arrays_in(path.read_bytes())
+                progress = Progress.of(path, json.loads(values.pop(PROGRESS).tobytes()))
+                break
+            print(f"{path} is damaged: going on from the state before", flush=True)
+        else:
+            raise UserError(f"{self.folder}: no state of this run is whole; delete that folder to begin anew")
+        if progress.best_epoch and not is_whole(self.best_path):
+            raise UserError(f"{self.best_path}: damaged; delete {self.folder} to begin anew")
+        assign(path, values, _all_variables(model))
+        self.progress = progress
+
+    def load_best(self, model: keras.Model) -> None:
+        """Give a network the weights of the best epoch."""
+        values = read_arrays(self.best_path)
+        if values is None:
+            raise UserError(f"{self.best_path}: missing or damaged; delete {self.folder} to begin anew")
+        assign(self.best_path, values, model.weights)
 
     def save(self) -> None:
-        """Write everything under a new name, then point `latest` to it and drop the one before.
+        """Write everything under a new name, by one rename; of the states before the last one stays.
 
         Of several processes, all of which hold the same, the main one writes.
         """
@@ -119,14 +135,14 @@ class RunState(keras.callbacks.Callback):
         if keras.backend.backend() == "jax":
             self.model.jax_state_sync()  # JAX keeps the weights to itself within an epoch
         progress.trained_on["peak_memory_mb"] = peak_memory()
-        state = self.folder / f"state-{progress.epoch:05d}-{progress.step:07d}"
-        save_variables(state / "variables.npz", _all_variables(self.model))
-        progress.write(state / "state.json")
-        with atomic(self.folder / "latest") as handle:
-            handle.write(state.name.encode())
-        for old in self.folder.glob("state-*"):
-            if old.name != state.name:
-                shutil.rmtree(old, ignore_errors=True)
+        path = self.folder / f"state-{progress.epoch:05d}-{progress.step:07d}.npz"
+        words = np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)
+        write_arrays(path, values_of(_all_variables(self.model)) | {PROGRESS: words})
+        older = [old for old in self._states() if old.name < path.name]
+        for old in self._states():
+            if old not in (path, *older[: KEPT - 1]):  # older yet, or damaged later ones that it did not go on from
+                with suppress(OSError):
+                    old.unlink()
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Signals only raise a flag: the state is saved between two steps."""
@@ -196,7 +212,7 @@ class RunState(keras.callbacks.Callback):
         if loss < progress.best_loss:
             progress.best_loss, progress.best_epoch, progress.wait = loss, epoch + 1, 0
             if self.main:
-                save_variables(self.best_path, self.model.weights)
+                write_arrays(self.best_path, values_of(self.model.weights))
         else:
             progress.wait += 1
         progress.epoch, progress.step, progress.loss_sum = epoch + 1, 0, 0.0
@@ -208,7 +224,7 @@ class RunState(keras.callbacks.Callback):
 
     def _leave(self) -> None:
         at = f"epoch {self.progress.epoch}, step {self.progress.step}"
-        print(f"asked to stop: saved at {at}; run again to go on", flush=True)
+        print(f"stopped on request: saved at {at}; run again to resume", flush=True)
         raise SystemExit(EXIT_STOPPED)
 
 

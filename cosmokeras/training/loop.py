@@ -32,7 +32,6 @@ from cosmokeras.training.curves import Curves, WandbCurves, check_wandb
 from cosmokeras.training.devices import Devices, find_devices, release_memory
 from cosmokeras.training.optimizer import ClippedAdamW, scaled_rate, schedule
 from cosmokeras.training.start import freeze, starting_model
-from cosmokeras.training.variables import load_variables
 
 STANDARDISE_MAPS = 2048  # training maps from which feature means and deviations are taken
 VALIDATION_NOISE = 1_000_003  # seed of the validation maps' noise: the same in every epoch
@@ -123,7 +122,7 @@ def train_one(
         release_memory()  # the graph of the training step, with its gradients
         model = models.build(cfg)
         if devices.main:
-            load_variables(state.best_path, model.weights)
+            state.load_best(model)
             shutil.rmtree(work / SIGNAL, ignore_errors=True)
     return Trained(model=model, progress=state.progress, devices=devices)
 
@@ -133,7 +132,7 @@ def fit(
 ) -> None:
     """The rest of a run: from what `state` has kept to its end."""
     forward, batch, seed = forward_of(cfg), cfg.train.batch_size * devices.count, cfg.train.seed
-    doing("setting the network to the scale of the maps")
+    doing("measuring the scale of features on training maps")
     held = divisor(len(validation), devices.count)
     start = None if state.kept else starting_model(cfg, observed(training.head(STANDARDISE_MAPS), forward, seed))
     release_memory()  # what making those maps and showing them to the network took
@@ -153,7 +152,7 @@ def fit(
             callbacks += [WandbCurves(cfg, state)] if cfg.train.wandb else []
         if not state.unfinished(cfg.train.epochs):
             return
-        doing("writing the signal of the maps behind their masks")
+        doing("writing the masked signal of the maps")
         read, check = batches_of(cfg, forward, training, validation, state.folder / SIGNAL, devices)
         doing("compiling the first step")
         while state.unfinished(cfg.train.epochs):
@@ -197,7 +196,7 @@ def check_batch(state: RunState, batch: int) -> None:
     if before["batch"] != batch:
         raise UserError(
             f"{state.folder}: this run was begun with {before['batch']} maps to a step on {before['devices']} devices, "
-            f"now it would be {batch}; go on with as many devices, or delete that folder to begin anew"
+            f"now it would be {batch}; go on with as many devices, or delete that folder to start again"
         )
 
 

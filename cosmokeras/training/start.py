@@ -36,8 +36,8 @@ def take_weights(model: keras.Model, folder: Path) -> None:
     trained = models.load(folder)
     if any(layer.name == "member_1" for layer in trained.layers):
         raise UserError(
-            f"train.init_from={folder}: an ensemble, of which nobody knows which member to begin with; give a network "
-            "that was trained with train.ensemble=1"
+            f"train.init_from={folder}: an ensemble cannot be fine-tuned; give a network that was trained with "
+            "train.ensemble=1"
         )
     theirs = {layer.name: [w.shape for w in layer.weights] for layer in trained.layers}
     for layer in model.layers:

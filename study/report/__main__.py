@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cosmokeras.common import cli
+from cosmokeras.common.errors import UNREADABLE, UserError
 from cosmokeras.common.files import write_text
 from study import report
 from study.report.page import page
@@ -17,7 +18,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("report/index.html"), help="file (default: %(default)s)")
     options = parser.parse_args(arguments)
     cli.writable(options.out)
-    text = page(options.root)
+    try:
+        text = page(options.root)
+    except UserError:
+        raise
+    except UNREADABLE as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(
+            f"{options.root}: metrics, outputs or dvc.lock are damaged or of another version ({reason}); "
+            "run `dvc repro`"
+        ) from None
     write_text(options.out, text)
     print(f"{options.out}: {len(text) / 2**20:.1f} MiB, {text.count('<img ')} pictures; open it in a browser")
     return 0

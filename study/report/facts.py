@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmokeras.common import yaml12
-from cosmokeras.common.errors import UserError
+from cosmokeras.common.errors import UNREADABLE, UserError
 from cosmokeras.params.config import Config
 from cosmokeras.project import load_params
 from cosmokeras.provenance.stale import stale as stale_stages
@@ -64,7 +64,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    except ValueError as error:  # bytes that are no text included
+    except UNREADABLE as error:  # bytes that are no text included
         raise UserError(f"{path}: not valid JSON ({error}); run `dvc repro`, or `git checkout {path}`") from None
 
 
@@ -137,7 +137,7 @@ def commit(root: Path) -> Commit | None:
     status = output(root, "git", "status", "--porcelain")
     if said is None or status is None:
         return None
-    name, when, subject = said.rstrip("\n").split("\n")
+    name, when, subject = (*said.split("\n"), "", "")[:3]  # a commit may have no message
     return Commit(name, when, subject, tuple(line[3:] for line in status.splitlines()))
 
 

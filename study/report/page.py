@@ -15,6 +15,7 @@ from cosmokeras.project import load_params
 from cosmokeras.report.inference_text import caveats
 from cosmokeras.report.summary import assumptions
 from study.report import facts, readings
+from study.report.downloads import files
 from study.report.experiments import experiments
 from study.report.pictures import Picture, gallery, pictures
 from study.report.provenance import provenance
@@ -27,6 +28,13 @@ SKIES = {
     False: ("a simulated sky", "a simulated sky: it tests the method, not the universe"),
     None: ("maps of the user", "maps given by the user, who has not stated whether they are observed"),
 }
+# section -> the page of docs/ that explains it
+EXPLAINED = {
+    "accuracy": "judgement.md", "widths": "judgement.md", "sky": "judgement.md", "run": "training.md",
+    "experiments": "quick_reference.md",
+}  # fmt: skip
+# nothing that a browser would load, or go to by itself, whatever the text says
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink"])
 KINDS = {"lensing": "weak-lensing maps", "2lpt": "maps of matter", "grf": "Gaussian fields"}
 
 
@@ -40,15 +48,15 @@ def page(root: Path) -> str:
     cfg, metrics = load_params(root / "params.yaml"), facts.metrics(root)
     commit, shown = facts.commit(root), pictures(root / "plots")
     inference = root / "outputs" / "inference.md"
-    told = inference.read_text() if inference.exists() else None
+    told = inference.read_text(encoding="utf-8") if inference.exists() else None
     sections = {
-        "accuracy": ("How good the network is", accuracy(metrics["evaluate"], shown["accuracy"])),
-        "widths": ("Whether the error bars are right", widths(metrics["evaluate"], shown["widths"])),
-        "sky": ("What the sky says", sky(cfg, metrics.get("infer"), told, shown["sky"])),
+        "accuracy": ("Accuracy of the network", accuracy(metrics["evaluate"], shown["accuracy"])),
+        "widths": ("Are the error bars right", widths(metrics["evaluate"], shown["widths"])),
+        "sky": ("The result for the sky", sky(root, cfg, metrics.get("infer"), told, shown["sky"])),
         "run": ("Maps and training", run(metrics, shown["run"])),
         "experiments": ("Experiments", experiment_table(experiments(root))),
         "studies": ("Studies of the simulators and networks", studies(shown["studies"])),
-        "provenance": ("Where this comes from", provenance(root, commit)),
+        "provenance": ("Provenance", provenance(root, commit)),
     }
     text = Template((Path(__file__).parent / "page.html").read_text())
     return text.substitute(
@@ -59,9 +67,16 @@ def page(root: Path) -> str:
         summary="".join(f"<p>{line}</p>" for line in judgement(cfg, metrics)),
         contents="".join(f"<li><a href='#{key}'>{name}</a></li>" for key, (name, _) in sections.items()),
         sections="".join(
-            f"<section id='{key}'><h2>{name}</h2>{content}</section>" for key, (name, content) in sections.items()
+            f"<section id='{key}'><h2>{name}</h2>{explained(key)}{content}</section>"
+            for key, (name, content) in sections.items()
         ),
     )
+
+
+def explained(section: str) -> str:
+    """The page of docs/ that explains what a section shows."""
+    page = EXPLAINED.get(section)
+    return f"<p class='note'>Explained in <code>docs/{page}</code>.</p>" if page else ""
 
 
 def title(cfg: Config, markup: bool = True) -> str:
@@ -86,25 +101,25 @@ def byline(cfg: Config, commit: facts.Commit | None, train: Mapping[str, Any]) -
 
 def cards(metrics: Mapping[str, Any]) -> list[str]:
     """The figures that matter most, large."""
-    evaluated, infer, made = metrics["evaluate"], metrics.get("infer"), []
+    evaluated, infer, made = metrics["evaluate"], metrics.get("infer"), []  # the answer first, then how good it is
 
     def card(value: str, words: str) -> None:
         made.append(f"<div class='card'><div class='big'>{value}</div><div>{words}</div></div>")
 
+    for name in targets(infer or {}, "mean"):
+        m, what = infer[name], SKIES[infer["observed"]][0]
+        truth = f", whose truth is {m['truth']:.4f}" if "truth" in m else ""
+        card(f"{m['mean']:.4f} <small>± {m['std']:.4f}</small>", f"{symbol(name)} of {what}{truth}")
     for name in targets(evaluated, "rmse"):
         one, s = evaluated[name], symbol(name)
-        card(f"{one['rmse']:.4f}", f"rms error of {s} from one map; the prior alone {one['prior_rmse']:.4f}")
+        card(f"{one['rmse']:.4f}", f"rms error of {s} from one map; without a map {one['prior_rmse']:.4f}")
         if "efficiency" in one:
-            card(f"{percent(one['efficiency'])}", f"of the exact limit for {s}")
+            card(f"{percent(one['efficiency'])}", f"error of the exact posterior over the network's, for {s}")
         elif "gain" in one:
             words = f"error of the best analysis of power spectra over the network's, for {s}"
             card(f"{one['gain']:.3f} <small>± {one.get('gain_std', 0.0):.3f}</small>", words)
         if "coverage_68" in one:
             card(f"{percent(one['coverage_68'])}", f"of the truths inside the 68&nbsp;% interval of {s}")
-    for name in targets(infer or {}, "mean"):
-        m, what = infer[name], SKIES[infer["observed"]][0]
-        truth = f", whose truth is {m['truth']:.4f}" if "truth" in m else ""
-        card(f"{m['mean']:.4f} <small>± {m['std']:.4f}</small>", f"{symbol(name)} of {what}{truth}")
     return made
 
 
@@ -113,9 +128,11 @@ def judgement(cfg: Config, metrics: Mapping[str, Any]) -> list[str]:
     evaluated, infer = metrics["evaluate"], metrics.get("infer")
     channels = f" in {cfg.channels} redshift bins" if cfg.channels > 1 else ""
     lines, n = readings.summary(evaluated, cfg.data.size, channels), evaluated["n_cosmologies"]
-    lines.append(f"All of this is measured on {evaluated['n_maps']:,} maps of {n:,} cosmologies that it never saw.")
+    lines.append(
+        f"These errors are measured on {evaluated['n_maps']:,} maps of {n:,} cosmologies held out of training."
+    )
     if infer is None:
-        lines.append("No sky has been looked at yet: run <code>dvc repro infer</code>.")
+        lines.append("No sky has been analysed yet: run <code>dvc repro infer</code>.")
     else:
         lines += readings.sky_summary(infer)
     rows = [row for name in targets(evaluated, "rmse") for row in readings.accuracy(name, evaluated[name], n)]
@@ -124,9 +141,9 @@ def judgement(cfg: Config, metrics: Mapping[str, Any]) -> list[str]:
     rows += readings.sky(infer, cfg.infer.threshold) if infer else []
     rows += readings.run(metrics["generate"], metrics["train"], metrics.get("real"))
     off = [row.name for row in readings.closer(rows)]
-    held = sum(bool(row.mark) for row in rows)
-    rest = f"; to be looked at: {', '.join(off)}." if off else "."
-    lines.append(f"Of {held} figures that can be held against something, {held - len(off)} are fine{rest}")
+    judged = sum(bool(row.mark) for row in rows)
+    rest = f"; look closer at: {', '.join(off)}." if off else "."
+    lines.append(f"Of {judged} numbers with an expected value, {judged - len(off)} are as expected{rest}")
     return lines
 
 
@@ -155,32 +172,32 @@ def widths(evaluated: Mapping[str, Any], some: list[Picture]) -> str:
 
 
 def nuisance_table(evaluated: Mapping[str, Any]) -> str:
-    """What error bars do not hold: shifts by nuisances that the training maps have at one value."""
+    """What error bars leave out: shifts by nuisances that are fixed in the training maps."""
     found = readings.systematics(evaluated)
     if found is None:
         return ""
     note = (
-        "Error bars do not hold what nuisances of lensing do that the training maps have at one value, and no test of "
-        "maps sees it. Answers move by so much where one is other than assumed; <code>experiments/nuisances.txt</code> "
-        "frees them."
+        "Error bars do not include lensing nuisances that are fixed in the training maps, and no test of the maps can "
+        "detect them. The table gives the shift of the result if a nuisance differs from its fixed value by its "
+        "published uncertainty; <code>experiments/nuisances.txt</code> frees them."
     )
     return f"<p class='note'>{note}</p>{plain_table(*found)}"
 
 
-def sky(cfg: Config, infer: Mapping[str, Any] | None, told: str | None, some: list[Picture]) -> str:
+def sky(root: Path, cfg: Config, infer: Mapping[str, Any] | None, told: str | None, some: list[Picture]) -> str:
     """The posterior of the sky, and the half page of plain words about it, or at least its caveats."""
     if infer is None:
         return "<p class='absent'>Not run yet: <code>dvc repro infer</code> makes <code>metrics/infer.json</code>.</p>"
     first = f"<p>Source <code>{escape(str(infer['source']))}</code>, {SKIES[infer['observed']][1]}.</p>"
     if told is None:
         lines = caveats({"observed": infer["observed"]}, infer, assumptions(cfg))
-        told = "# With what care\n\n" + "\n".join(f"- {line}" for line in lines)
-        told += "\n\nMore is in `outputs/inference.md`, which is not here: `dvc repro plots` writes it."
-    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(told)
+        told = "# Caveats\n\n" + "\n".join(f"- {line}" for line in lines)
+        told += "\n\nMore is in `outputs/inference.md`, which is missing: `dvc repro plots` writes it."
+    html = _MARKDOWN.render(told)
     for old, new in (("h2>", "h4>"), ("h1>", "h3>"), ("<table>", TABLE), ("</table>", "</table></div>")):
         html = html.replace(old, new)
     rows = reading_table(readings.sky(infer, cfg.infer.threshold))
-    return f"{first}{rows}{gallery(some)}<div class='told'>{html}</div>"
+    return f"{first}{rows}{files(root)}{gallery(some)}<div class='told'>{html}</div>"
 
 
 def run(metrics: Mapping[str, Any], some: list[Picture]) -> str:
@@ -192,7 +209,7 @@ def run(metrics: Mapping[str, Any], some: list[Picture]) -> str:
         "simulation": f"{generate['maps_per_second']:,.0f} maps a second",
         "network": f"{train['weights']:,} weights",
         "precision": train.get("precision", "not recorded"),
-        "memory at most": ", ".join(f"{name} {mb:,} MB" for name, mb in (train.get("peak_memory_mb") or {}).items()),
+        "peak memory": ", ".join(f"{name} {mb:,} MB" for name, mb in (train.get("peak_memory_mb") or {}).items()),
     }
     return rows + pairs(cost) + gallery(some)
 
@@ -207,7 +224,7 @@ def experiment_table(found: tuple[list[str], list[list[str]]] | None) -> str:
             "<p class='absent'>No experiments are recorded in this checkout. "
             "<code>dvc exp run -n NAME -S train.lr=1e-3</code> makes one.</p>"
         )
-    note = "<p class='note'>First what was measured, then the parameters in which they differ.</p>"
+    note = "<p class='note'>First the results, then the parameters in which the runs differ.</p>"
     return note + plain_table(header, [list(map(escape, line)) for line in lines])
 
 
@@ -215,5 +232,5 @@ def studies(some: list[Picture]) -> str:
     """Pictures that are not of this run."""
     if not some:
         return "<p class='absent'>Not run yet: <code>make physics</code>, <code>make domain-gap</code>.</p>"
-    first = "<p>Made at parameters of their own, whatever this run used; <code>docs/</code> explains them.</p>"
-    return first + gallery(some)
+    first = "<p>These studies have their own parameters, independent of this run; <code>docs/</code> explains them.</p>"
+    return f"{first}<details><summary>{len(some)} pictures</summary>{gallery(some)}</details>"

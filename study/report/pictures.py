@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 from dataclasses import dataclass
 from html import escape
@@ -15,64 +16,69 @@ PNG = b"\x89PNG\r\n\x1a\n"
 CAPTIONS: dict[str, dict[str, str]] = {
     "accuracy": {
         "predicted_true.png":
-            "Points should lie along the line with no gap of their own; near the ends of the prior they bend "
-            "inwards, as means of posteriors inside a box must.",
+            "Points should scatter about the line; near the ends of the prior they bend inwards, as posterior means "
+            "under a bounded prior must.",
         "residuals.png":
-            "Left, means should touch zero away from the ends of the prior; right, errors in units of the claimed"
-            " width should follow the unit normal.",
+            "Left, the mean error should be near zero away from the ends of the prior; right, errors in units of the"
+            " claimed width should follow the unit normal.",
         "saliency.png":
-            "Which scales and channels move the answer: a curve that is large where noise rules would be a reason"
-            " to doubt.",
+            "Sensitivity of the estimate to each scale and channel: a large value where noise dominates would be"
+            " suspicious.",
     },
     "widths": {
         "coverage.png":
-            "All curves should stay near the diagonal, and the histogram flat, within the grey bands: a sag below"
-            " the diagonal on the left means error bars that are too narrow.",
+            "All curves should stay near the diagonal, and the histogram flat, within the grey bands: a curve below"
+            " the diagonal on the left means that error bars are too narrow.",
     },
     "sky": {
         "posterior.png":
-            "The combined posterior should sit where single patches crowd; for a mock, on the dashed truth.",
+            "The joint posterior should lie where most single patches lie and, for a mock, at the dashed truth.",
         "comparison.png":
             "The result beside the truth of a mock or beside published values: do the intervals overlap?",
         "surprise.png":
-            "Patches of the sky should be spread over distances as the simulated maps are; a tail to the right is"
-            " what no training map looked like.",
-        "real_maps.png": "Look for stripes, edges and holes that the mask does not know.",
+            "Misspecification test: distances of the sky's patches should be distributed like those of simulated maps;"
+            " a tail to the right means patches unlike any training map.",
+        "footprint.png":
+            "Colours should be mixed: neighbours of one colour, or all with small p-values, need an explanation.",
+        "real_maps.png": "Look for stripes, edges and holes that are not in the mask.",
         "null_tests.png":
-            "Pixels beside the noise that is expected: a wider or lopsided histogram wants an explanation before "
-            "any network sees it.",
+            "Pixel values compared with the expected noise: a wider or asymmetric histogram needs an explanation "
+            "before you trust the result.",
     },
     "run": {
         "example_maps.png":
-            "Training maps without noise: contrast should change down the rows, from one cosmology to the next.",
-        "spectrum.png": "Measured spectra should follow theory; below, points should scatter about 1 by their bars.",
+            "Training maps without noise: contrast should change from row to row, as the cosmology changes.",
+        "spectrum.png":
+            "Measured spectra should follow theory; below, points should scatter about 1 within their error bars.",
         "training.png":
-            "The two losses should fall together; a validation loss that turns up while the other falls means too"
-            " few maps.",
+            "The two losses should fall together; a validation loss that rises while the other falls means too few"
+            " maps.",
     },
     "studies": {
         "domain_gap.png":
-            "Networks shown maps that they do not know: framed rows are wrong without raising an alarm.",
+            "Networks on maps unlike their training maps: framed rows are biased but pass the misspecification test.",
         "fine_tuning.png":
-            "How many new maps a network needs, with and without a start from another simulator's maps.",
-        "bench_simulators.png": "Maps a second of each simulator, and how fast it is beside other people's code.",
-        "bench_training.png": "Maps a second of training, beside the same networks in plain torch.",
-        "physics/maps_grf.png": "The same random numbers at three Omega_m: with more matter the small scales gain.",
-        "physics/power_grf.png": "Power of Gaussian fields should lie on BBKS, within the bars.",
+            "Error against the number of new maps, with and without pre-training on another simulator's maps.",
+        "bench_simulators.png": "Maps per second of each simulator, and its speed relative to other codes.",
+        "bench_training.png": "Maps per second in training, compared with the same networks in plain torch.",
+        "physics/maps_grf.png": "The same random numbers at three Omega_m: more matter means more small-scale power.",
+        "physics/power_grf.png": "The power of Gaussian fields should follow BBKS, within the error bars.",
         "physics/transfer.png": "How far the BBKS transfer function, which grf uses, is from CAMB's.",
-        "physics/maps_2lpt.png": "Slabs of second-order perturbation theory: filaments, and no haloes.",
+        "physics/maps_2lpt.png": "Slabs of second-order perturbation theory, with filaments but no haloes.",
         "physics/power_2lpt.png":
-            "Power should follow linear theory on large scales; where it leaves halofit, trust ends.",
-        "physics/power_quijote.png": "Perturbation theory over N-body simulations: the wavenumber of a loss of 10 %.",
-        "physics/skewness_2lpt.png": "Skewness should meet what tree-level perturbation theory says for each order.",
-        "physics/maps_lensing.png": "Convergence in each bin: farther sources see more structure, and smoother.",
-        "physics/spectra_lensing.png": "Spectra of all pairs of bins should lie on those of CCL.",
-        "physics/skewness_kappa.png": "Solid lines should be flat: skewness must not hang on how thick shells are.",
-        "physics/nuisances.png": "What each nuisance does to spectra: points should lie on the lines of CCL.",
+            "Power should follow linear theory on large scales; it is reliable up to where it departs from halofit.",
+        "physics/power_quijote.png":
+            "Power of perturbation theory / N-body simulations, and the wavenumber where it is 10 % low.",
+        "physics/skewness_2lpt.png": "Skewness should agree with tree-level perturbation theory for each order.",
+        "physics/maps_lensing.png": "Convergence in each bin: it is larger and smoother for more distant sources.",
+        "physics/spectra_lensing.png": "Spectra of all pairs of bins should agree with those of CCL.",
+        "physics/skewness_kappa.png":
+            "Solid lines should be flat: skewness must not depend on the thickness of shells.",
+        "physics/nuisances.png": "Effect of each nuisance on spectra: points should lie on the lines of CCL.",
         "physics/one_point.png":
-            "Gaussian fields should follow the Gaussian; matter has the long tail of dense pixels.",
-        "physics/xi_des_y3.png": "Correlations of simulated patches beside those observed by DES Y3.",
-        "study/ml_from_scratch.png": "A network written by hand, the same one in Keras, and the exact answer.",
+            "Gaussian fields should follow the Gaussian; matter has a long tail of dense pixels.",
+        "physics/xi_des_y3.png": "Shear correlations of simulated patches compared with those observed by DES Y3.",
+        "study/ml_from_scratch.png": "A network written in NumPy, the same one in Keras, and the exact posterior.",
     },
 }  # fmt: skip
 
@@ -102,7 +108,7 @@ def pictures(plots: Path) -> dict[str, list[Picture]]:
         for section, captions in CAPTIONS.items()
     }
     sections["studies"] += [
-        Picture(path, name, "No caption is known for this picture.") for name, path in found.items()
+        Picture(path, name, "There is no caption for this picture.") for name, path in found.items()
     ]
     return sections
 
@@ -118,10 +124,15 @@ def figure(picture: Picture) -> str:
     width, height = size(content, picture.path)
     data = base64.b64encode(content).decode()
     wide = " class='wide'" if is_wide(width, height) else ""
+    name = escape(picture.name, quote=True)
+    key = re.sub(r"\W", "-", picture.name)
+    # A picture fills the window while its own name is the address, and the page is where it was afterwards: no script
     return (
-        f"<figure{wide}><img alt='{escape(picture.name, quote=True)}' width='{width}' height='{height}' "
-        f"src='data:image/png;base64,{data}'><figcaption>{escape(picture.caption)} "
-        f"<code>plots/{escape(picture.name)}</code></figcaption></figure>"
+        f"<span id='at-{key}'></span><figure id='large-{key}'{wide}><a class='close' href='#at-{key}'>close</a>"
+        f"<a class='enlarge' href='#large-{key}' aria-label='enlarge {name}'><img alt='{name}' width='{width}' "
+        f"height='{height}' src='data:image/png;base64,{data}'></a>"
+        f"<figcaption>{escape(picture.caption)} "
+        f"<code>plots/{name}</code></figcaption></figure>"
     )
 
 

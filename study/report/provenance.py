@@ -35,13 +35,15 @@ def state(commit: facts.Commit | None, old: dict[str, list[str]] | None) -> str:
         tree = f"{len(commit.changed)} files differ: {changed}" if commit.changed else "clean"
         parts.append(pairs({"commit": commit.name, "of": f"{commit.when}: {commit.subject}", "working tree": tree}))
     if old is None:
-        parts.append("<p class='absent'>DVC could not say whether the numbers are those of the files here.</p>")
+        parts.append("<p class='absent'>DVC could not tell whether the numbers belong to the present files.</p>")
     elif old:
         listed = "; ".join(f"{stage} ({', '.join(names[:4])})" for stage, names in old.items())
-        words = f"Changed since the numbers were made: {escape(listed)}. <code>dvc repro</code> makes them again."
+        words = (
+            f"Changed since the numbers were computed: {escape(listed)}. <code>dvc repro</code> computes them again."
+        )
         parts.append(f"<p class='warn'>{words}</p>")
     else:
-        words = "Numbers, code, data and parameters belong together, says <code>dvc status</code>."
+        words = "Numbers, code, data and parameters are consistent, according to <code>dvc status</code>."
         parts.append(f"<p>{words}</p>")
     return "".join(parts)
 
@@ -57,10 +59,10 @@ def parameter_table(given: list[facts.Parameter]) -> str:
             [code(one.key), escape(one.value), *(escape(getattr(one, name) or "") for name in used.values())]
             for one in differing
         ]
-        parts.append(plain_table(["differing", "value", *used], lines))
+        parts.append(plain_table(["parameter", "value", *used], lines))
     else:
-        parts.append("<p>None differs from the commit, from the run in dvc.lock or from a default of the code.</p>")
-    parts.append("<p class='note'>Keys that may not be left out of params.yaml have no default in the code.</p>")
+        parts.append("<p>All are as in the commit, in the run of dvc.lock and in the defaults of the code.</p>")
+    parts.append("<p class='note'>Required keys of params.yaml have no default in the code.</p>")
     listed = "".join(f"<div>{code(one.key)} <span>{escape(one.value)}</span></div>" for one in given)
     parts.append(f"<details><summary>all {len(given)}</summary><div class='keys'>{listed}</div></details>")
     return "".join(parts)

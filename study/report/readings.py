@@ -1,6 +1,6 @@
-"""What each number means, in a sentence: value, what it is held against, and whether one should look closer.
+"""What each number means, in a sentence: value, expected value, and whether one should look closer.
 
-Marks: `good` within what is expected, `look` outside of it, empty where there is nothing to hold it against. Scatter of
+Marks: `good` within what is expected, `look` outside of it, empty where nothing is expected. Scatter of
 a fraction p is counted with one map for each cosmology, 2 [p (1 - p) / n_cosmologies]^(1/2): maps of one cosmology are
 not independent, and this is the most that they can scatter, at two standard deviations.
 """
@@ -21,12 +21,12 @@ SYMBOLS = {
 }  # fmt: skip
 # name in metrics/evaluate.json -> words, from the worst answer to the best
 LADDER = {
-    "prior_rmse": "middle of the prior, no map",
+    "prior_rmse": "mean of the prior, without a map",
     "likelihood_rmse": "power spectra, likelihood",
     "spectrum_network_rmse": "power spectra, network",
     "higher_order_rmse": "power spectra and starlet l1-norm",
     "rmse": "this network",
-    "limit_rmse": "exact posterior: the limit",
+    "limit_rmse": "exact posterior (the limit)",
 }
 FEW = 50  # test cosmologies, below which the scatter of fractions hides all but the grossest faults
 TOO_FEW = "Too few test cosmologies to judge."
@@ -84,7 +84,7 @@ def better(ratio: float, error: float, than: str) -> tuple[str, str]:
     change = abs(1 - 1 / ratio)
     if ratio > 1:
         return f"The network's error is {percent(change)} smaller than that of {than}.", "good"
-    return f"The network's error is {percent(change)} larger than that of {than}: it can still learn.", "look"
+    return f"The network's error is {percent(change)} larger than that of {than}: it is not fully trained.", "look"
 
 
 def accuracy(name: str, one: Mapping[str, float], n: int) -> list[Reading]:
@@ -92,22 +92,23 @@ def accuracy(name: str, one: Mapping[str, float], n: int) -> list[Reading]:
     s, rmse, scatter = symbol(name), one["rmse"], 2 * one["rmse"] / n**0.5
     rows = [
         Reading(
-            f"rms error of {s}", f"{rmse:.4f}", f"prior alone {one['prior_rmse']:.4f}",
-            f"One map narrows {s} down by a factor of {one['prior_rmse'] / rmse:.1f}.", mark(rmse < one["prior_rmse"]),
+            f"rms error of {s}", f"{rmse:.4f}", f"without a map {one['prior_rmse']:.4f}",
+            f"One map reduces the error of {s} by a factor of {one['prior_rmse'] / rmse:.1f}.",
+            mark(rmse < one["prior_rmse"]),
         ),
         judged(
             "mean error", f"{one['bias']:+.4f}", f"0 ± {scatter:.4f}",
-            "No offset is seen." if abs(one["bias"]) <= scatter else "Answers are off to one side.",
+            "There is no significant bias." if abs(one["bias"]) <= scatter else "Estimates are biased.",
             abs(one["bias"]) <= scatter, n,
         ),
     ]  # fmt: skip
     if "efficiency" in one:
-        words = f"The network uses {percent(one['efficiency'])} of what the maps hold, as errors go."
+        words = f"The exact posterior's error is {percent(one['efficiency'])} of the network's."
         against = f"1, the exact posterior ({one['limit_rmse']:.4f})"
         rows.append(Reading("efficiency", f"{one['efficiency']:.3f}", against, words, mark(one["efficiency"] > 0.95)))
     others = {
         "gain": "the best analysis of power spectra",
-        "gain_likelihood": "the textbook likelihood of power spectra",
+        "gain_likelihood": "the standard likelihood of power spectra",
         "gain_higher_order": "power spectra and starlet l1-norm together",
     }
     for key, than in others.items():
@@ -124,19 +125,19 @@ def joint(content: Mapping[str, Any]) -> list[Reading]:
     for pair, one in content.get("figure_of_merit", {}).items():
         against = f"power spectra {one['baseline']:.4g}, with l1-norm {one['higher_order']:.4g}"
         ratio, error = one["gain_higher_order"], one["gain_higher_order_std"]
-        words = f"It is {ratio:.3f} ± {error:.3f} times that of spectra and l1-norm."
+        words = f"It is {ratio:.3f} ± {error:.3f} times that of power spectra and l1-norm."
         verdict = "" if abs(ratio - 1) <= 2 * error else mark(ratio > 1)
         rows.append(Reading(f"figure of merit, {escape(pair)}", f"{one['network']:.4g}", against, words, verdict))
     if "fair_phase1" in content:
         one = content["fair_phase1"]
         against = f"power spectra {one['baseline']:.3f}, with l1-norm {one['higher_order']:.3f}"
-        words = "Larger is better; scores of the challenge itself are of its own maps."
+        words = "Larger is better. Scores published by the challenge are for other maps."
         rows.append(Reading("FAIR-Universe phase-1 score", f"{one['network']:.3f}", against, words))
     return rows
 
 
 def widths(name: str, one: Mapping[str, float], n: int) -> list[Reading]:
-    """Whether error bars of one parameter are right."""
+    """Whether error bars of one parameter are calibrated."""
     s, rows = symbol(name), []
     for level in (50, 68, 95, 99):
         if (found := one.get(f"coverage_{level}")) is None:
@@ -158,7 +159,7 @@ def widths(name: str, one: Mapping[str, float], n: int) -> list[Reading]:
 
 
 def systematics(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]] | None:
-    """Header and lines of what fixed nuisances do to answers, of metrics/evaluate.json; None where it was not measured.
+    """Header and lines of shifts from fixed nuisances, of metrics/evaluate.json; None where they were not measured.
 
     Shifts are those of the published width of each, of one map and of a survey.
     """
@@ -173,7 +174,7 @@ def systematics(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
         shifts = [f"{width * shift:+.4f} ± {width * error:.4f}" for shift, error in levels]
         lines.append([symbol(nuisance), f"{width:g}", *shifts, escape(nuisances()[nuisance].citation)])
     header = [f"shift of {name}, {of}" for name in names for of in ("one map", "survey")]
-    return ["fixed nuisance", "changed by", *header, "why so much"], lines
+    return ["fixed nuisance", "uncertainty", *header, "source of the uncertainty"], lines
 
 
 def posteriors(content: Mapping[str, Any]) -> list[Reading]:
@@ -181,26 +182,30 @@ def posteriors(content: Mapping[str, Any]) -> list[Reading]:
     rows, n = [], content["n_cosmologies"]
     if "tarp_ks_p" in content:
         fine = content["tarp_ks_p"] >= SMALL_P
-        words = "Regions hold the truth as often as they say." if fine else "Regions are too small or too large."
+        words = (
+            "Credible regions contain the truth as often as they should."
+            if fine
+            else "Credible regions are too small or too large."
+        )
         rows.append(judged("regions (TARP), p", f"{content['tarp_ks_p']:.2g}", f"above {SMALL_P}", words, fine, n))
     if {"nll", "nll_gaussian"} <= set(content):
         gap = content["nll_gaussian"] - content["nll"]
         words = (
-            f"The shape of each posterior is worth {gap:.3f} nats over one Gaussian error for all maps."
+            f"Individual posteriors are better than one Gaussian error for all maps, by {gap:.3f} nats per map."
             if gap > 0
-            else "Posteriors say no more than one Gaussian error for all maps."
+            else "Individual posteriors are no better than one Gaussian error for all maps."
         )
         against = f"Gaussian {content['nll_gaussian']:.3f}"
         rows.append(Reading("negative log likelihood", f"{content['nll']:.3f}", against, words, mark(gap > 0)))
     if "false_alarms" in content:
         found, scatter = content["false_alarms"], 2 * (0.05 * 0.95 / n) ** 0.5
         fine = abs(found - 0.05) <= scatter
-        words = "Maps like the training maps raise alarms as rarely as they should."
-        words = words if fine else "Alarms are not as rare as their p-values say: read the surprise below with care."
-        rows.append(judged("false alarms at p < 0.05", f"{found:.3f}", f"0.05 ± {scatter:.3f}", words, fine, n))
+        words = "The misspecification test has the right rate of false positives."
+        words = words if fine else "The rate of false positives is wrong: do not rely on the p-value of the sky below."
+        rows.append(judged("false positives at p < 0.05", f"{found:.3f}", f"0.05 ± {scatter:.3f}", words, fine, n))
     if "before_stretch" in content:
-        words = "Validation maps asked for a correction of the widths; the figures here are those after it."
-        rows.append(Reading("widths corrected", "yes", "no", words, "look"))
+        words = "Widths were recalibrated on validation maps; the numbers here are after recalibration."
+        rows.append(Reading("widths recalibrated", "yes", "no", words, "look"))
     return rows
 
 
@@ -213,27 +218,29 @@ def sky(content: Mapping[str, Any], threshold: float) -> list[Reading]:
         against = "see the caveats" if "truth" not in m else f"truth {m['truth']:.4f}"
         rows.append(Reading(s, f"{m['mean']:.4f} ± {m['std']:.4f}", against, words))
         if (more := content.get("systematic", {}).get(name)) is not None:
-            words = "Fixed nuisances, as well as others know them, move it by so much: this comes on top."
+            words = "Error from the uncertainty of fixed nuisances, in addition to the statistical error."
             against, fine = f"statistical {m['std']:.4f}", more["error"] <= m["std"]
             rows.append(Reading(f"{s}, systematic error", f"{more['error']:.4f}", against, words, mark(fine)))
         if "pull" in m:
             fine = abs(m["pull"]) < 2
-            words = "The truth is found, within the error." if fine else "The truth is missed by more than two errors."
-            rows.append(Reading(f"{s} off the truth, in errors", f"{m['pull']:+.2f}", "within ± 2", words, mark(fine)))
+            words = (
+                "The result agrees with the truth." if fine else "The result is more than two errors from the truth."
+            )
+            rows.append(Reading(f"({s} - truth) / error", f"{m['pull']:+.2f}", "within ± 2", words, mark(fine)))
         if "jackknife_std" in m:
             fine = m["jackknife_std"] <= 1.5 * m["std"] and abs(m["jackknife_max_pull"]) < 3
             words = (
-                f"From parts of the sky left out in turn; the one that stands out most is "
-                f"{abs(m['jackknife_max_pull']):.1f} standard deviations off. "
-                f"{'No part carries the result.' if fine else 'One part may carry the result.'}"
+                f"Parts of the sky are left out in turn; the largest deviation of a part is "
+                f"{abs(m['jackknife_max_pull']):.1f} standard deviations. "
+                f"{'No part dominates the result.' if fine else 'One part may dominate the result.'}"
             )
             against = f"posterior {m['std']:.4f}"
             rows.append(Reading(f"{s}, jack-knife error", f"{m['jackknife_std']:.4f}", against, words, mark(fine)))
     likely = content["in_distribution"]
-    words = "The sky looks like the training maps, as far as is tested."
-    words = words if likely else "The sky does not look like the training maps: do not quote the posterior."
+    words = "The sky passes the misspecification test."
+    words = words if likely else "The sky fails the misspecification test: do not quote the posterior."
     value, against = f"{content['surprise_p']:.2g}", f"above {threshold:g}"
-    rows.append(Reading("p-value of the sky under the training maps", value, against, words, mark(likely)))
+    rows.append(Reading("misspecification test of the sky, p", value, against, words, mark(likely)))
     return rows
 
 
@@ -245,9 +252,9 @@ def sky_summary(content: Mapping[str, Any]) -> list[str]:
         m = content[name]
         truth = f" (truth {m['truth']:.4f}, {abs(m['pull']):.1f} errors away)" if "truth" in m else ""
         patches = f"{content['n_patches']} patches" if content["n_patches"] > 1 else "one patch"
-        said.append(f"From {patches} of {what} follows {symbol(name)} = {m['mean']:.4f} ± {m['std']:.4f}{truth}.")
+        said.append(f"From {patches} of {what}: {symbol(name)} = {m['mean']:.4f} ± {m['std']:.4f}{truth}.")
     if not content["in_distribution"]:
-        said.append("<strong>That sky does not look like the training maps: the number should not be quoted.</strong>")
+        said.append("<strong>The sky fails the misspecification test: the result should not be quoted.</strong>")
     return said
 
 
@@ -260,12 +267,12 @@ def run(generate: Mapping[str, Any], train: Mapping[str, Any], real: Mapping[str
         few = not known or error > POWER / 2
         fine = abs(ratio - 1) <= POWER + 2 * (error if known else 0.0)
         words = (
-            "Too few maps to judge their power to 2 %." if few and fine
-            else "Test maps have the power of theory to 2 %." if fine
-            else "Power of the test maps is off theory by over 2 %."
+            "Too few maps to measure their power to 2 %." if few and fine
+            else "The power of the test maps agrees with theory to 2 %." if fine
+            else "The power of the test maps differs from theory by more than 2 %."
         )  # fmt: skip
         value = f"{ratio:.3f}" + (f" ± {error:.3f}" if known and error else "")
-        rows.append(Reading("their power over theory's", value, "1 ± 0.02", words, "" if few and fine else mark(fine)))
+        rows.append(Reading("their power / theory", value, "1 ± 0.02", words, "" if few and fine else mark(fine)))
     late = train["best_epoch"] == train["epochs"]
     words = "The last epoch was the best: longer training may give more." if late else "Later epochs were no better."
     rows.append(Reading("best epoch", f"{train['best_epoch']} of {train['epochs']}", "", words, "" if late else "good"))
@@ -273,12 +280,19 @@ def run(generate: Mapping[str, Any], train: Mapping[str, Any], real: Mapping[str
     value = (
         ", ".join(f"{symbol(k)} {v:.4f}" for k, v in error.items()) if isinstance(error, Mapping) else f"{error:.4f}"
     )
-    rows.append(Reading("rms error on validation maps", value, "", "Maps that chose the epoch; test maps did not."))
+    rows.append(
+        Reading(
+            "rms error on validation maps",
+            value,
+            "",
+            "Validation maps were used to choose the epoch; test maps were not.",
+        )
+    )
     if real is not None:
         words = f"{percent(real['masked_fraction'])} of their pixels are masked."
         rows.append(Reading(f"patches of {escape(str(real['source']))}", f"{real['patches']}", "", words))
         for name, value in real.get("null_tests", {}).items():
-            rows.append(Reading(f"null test {escape(name)}", f"{value:.3g}", "", "See the picture of null tests."))
+            rows.append(Reading(f"null test {escape(name)}", f"{value:.3g}", "", "See the figure of null tests."))
     return rows
 
 
@@ -288,8 +302,8 @@ def summary(content: Mapping[str, Any], size: int, channels: str) -> list[str]:
     for name in targets(content, "rmse"):
         one, s = content[name], symbol(name)
         text = (
-            f"From one map of {size} &times; {size} pixels{channels} the network finds {s} with an rms error of "
-            f"<strong>{one['rmse']:.4f}</strong>; without any map it would be {one['prior_rmse']:.4f}."
+            f"From one map of {size} &times; {size} pixels{channels} the network infers {s} with an rms error of "
+            f"<strong>{one['rmse']:.4f}</strong>; without a map the error is {one['prior_rmse']:.4f}."
         )
         if "gain" in one:
             text += f" {better(one['gain'], one.get('gain_std', 0.0), 'the best analysis of power spectra')[0]}"
@@ -297,11 +311,11 @@ def summary(content: Mapping[str, Any], size: int, channels: str) -> list[str]:
             than = "power spectra and starlet l1-norm together"
             text += f" {better(one['gain_higher_order'], one.get('gain_higher_order_std', 0.0), than)[0]}"
         if "efficiency" in one:
-            text += f" It is at {percent(one['efficiency'])} of the exact limit."
+            text += f" The exact posterior's error is {percent(one['efficiency'])} of this."
         said.append(text)
     return said
 
 
 def closer(rows: Sequence[Reading]) -> list[Reading]:
-    """Rows that want a look."""
+    """Rows that one should look at."""
     return [row for row in rows if row.mark == "look"]

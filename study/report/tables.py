@@ -8,18 +8,19 @@ from html import escape
 from study.report.readings import Reading
 
 MARKS = {"good": "fine", "look": "look closer", "": ""}
-TABLE = "<div class='scroll'><table class='plain'>"
+# those who have no mouse scroll a table by its focus
+TABLE = "<div class='scroll' tabindex='0' role='group' aria-label='table'><table class='plain'>"
 
 
 def reading_table(rows: Sequence[Reading]) -> str:
-    """Figures with what they are held against and what they mean."""
+    """Figures with what is expected of them and what they mean."""
     lines = [
         f"<tr class='{row.mark}'><th scope='row'>{row.name}</th><td class='number'>{row.value}</td>"
         f"<td class='against'>{row.against}</td>"
         f"<td class='words'><span class='mark'>{MARKS[row.mark]}</span>{row.words}</td></tr>"
         for row in rows
     ]
-    head = "<tr><th>figure</th><th>value</th><th>held against</th><th>reading</th></tr>"
+    head = "<tr><th>quantity</th><th>value</th><th>expected</th><th>meaning</th></tr>"
     return f"<table class='readings'><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
 
 

@@ -1,4 +1,4 @@
-"""The DES Y3 road on small files of the published names and format, from the server to the patches."""
+"""Processing of DES Y3 on small files of the published names and format, from the server to the patches."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import pytest
 
 from cosmokeras import UserError
 from cosmokeras.common import cli, yaml12
+from cosmokeras.common.checksums import write_checksums
 from tests.shared import Program
 
 ROOT = Path(__file__).parents[2]
@@ -97,13 +98,13 @@ def test_infer_without_its_inputs_is_one_line(tmp_path: Path, program: Program) 
     real = tmp_path / "outputs" / "real"
     ended = program(tmp_path, "stages.infer")
     assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
-    assert "outputs/real/provenance.json is missing; run `dvc repro fetch_real`" in ended.err
+    assert "outputs/real/checksums.json is missing; run `dvc repro fetch_real`" in ended.err
     real.mkdir(parents=True)
-    (tmp_path / "metrics").mkdir()
-    for path in (real / "provenance.json", tmp_path / "metrics" / "real.json"):
-        path.write_text("{}")
+    for name in ("provenance.json", "positions.csv"):
+        (real / name).write_text("{}")
     with (real / "patches.npz").open("wb") as handle:
         np.save(handle, np.zeros(3))  # an array where an archive is due
+    write_checksums(real, ("provenance.json", "positions.csv", "patches.npz"))
     ended = program(tmp_path, "stages.infer")
     assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
     assert "outputs/real/patches.npz is damaged" in ended.err
@@ -125,7 +126,7 @@ def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     with pytest.raises(SystemExit) as caught:
         cli.run(stage)
     assert caught.value.code == cli.INTERRUPTED
-    assert "goes on from what is finished" in capsys.readouterr().err
+    assert "repeat the command to resume" in capsys.readouterr().err
 
 
 def test_steps_are_counted_when_they_are_done(

@@ -77,10 +77,20 @@ WRONG: dict[str, list[list[str]]] = {
         ["--seed", "-1"], ["--out", "list.yaml"], ["--out", "/proc/none"], ["--masks", "/proc/none"],
         ["--third_moment", "x"],
     ],
-    "cosmokeras.surveys.cosmos": [
-        [], ["--mask", "a.txt"], ["--mask", "/proc/none/a.npy"], ["--mask", "folder.npy"],
-        ["--mask", "a.npy", "--mirror", "none"], ["--mask", "a.npy", "--size", "0"],
-        ["--mask", "a.npy", "--pixel", "nan"], ["--mask", "a.npy", "--pixel", "-1"],
+    "cosmokeras.surveys.catalogue.masks": [
+        [], ["--out", "a.npy"], ["--survey", "cosmos", "--out", "a.txt"], ["--survey", "none", "--out", "a.npy"],
+        ["--survey", "cosmos", "--out", "/proc/none/a.npy"], ["--survey", "cosmos", "--out", "folder.npy"],
+        ["--survey", "cosmos", "--out", "a.npy", "--mirror", "none"],
+        ["--survey", "cosmos", "--out", "a.npy", "--size", "0"],
+        ["--survey", "cosmos", "--out", "a.npy", "--pixel", "nan"],
+        ["--survey", "cosmos", "--out", "a.npy", "--catalogue", "none.fits"],
+    ],
+    "cosmokeras.surveys.catalogue.preset": [
+        [], ["list.yaml", "--name", "mine"], ["none.yaml", "--name", "mine", "--nz", "none.txt"],
+        ["list.yaml", "--name", "mine", "--nz", "none.txt"], ["list.yaml", "--name", "a/b", "--nz", "none.txt"],
+        ["list.yaml", "--name", "mine", "--nz", "none.txt", "--nside", "0"],
+        ["list.yaml", "--name", "mine", "--nz", "none.txt", "--folder", "/proc/none"],
+        ["list.yaml", "--name", "mine", "--nz", "none.txt", "--z-is", "middle"],
     ],
     "cosmokeras.surveys.footprint": [
         [], ["--out", "a.npy"], ["--healpix", "none.fits", "--out", "a.npy"], ["--healpix", ".", "--out", "a.npy"],
@@ -118,6 +128,7 @@ WRONG: dict[str, list[list[str]]] = {
     "study.posterior_nodes": [["more"], ["--nope"]],
     "study.masked_inversion": [["--skies", "0"], ["--nope"]],
     "study.shell_resolution": [["--nope"], ["more"]],
+    "study.recorded": [["more"], ["--nope"]],
     "study.compare_runs": [["more"], ["--nope"]],
     "study.folds": [["--folds", "0"], ["--nope"], ["--metrics", "."], ["--metrics", "list.yaml"]],
     "study.fine_tuning": [["--nope"], ["lensing"], ["--out", "."], ["--metrics", "/proc/none/a.json"]],
@@ -204,7 +215,7 @@ def test_a_program_as_people_run_it(folder: Path) -> None:
             subprocess.CalledProcessError(2, ["python", "-m", "stages.train"]),
             "error: `python -m stages.train` ended with",
         ),
-        (BrokenProcessPool("a process was terminated abruptly"), "error: a process that it had started was killed"),
+        (BrokenProcessPool("a process was terminated abruptly"), "error: one of its processes was killed"),
     ],
 )
 def test_what_people_can_mend_is_one_line(error: Exception, words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import subprocess
@@ -14,7 +15,17 @@ import numpy as np
 import pytest
 
 from cosmokeras.common.errors import UserError
-from cosmokeras.common.files import atomic, link_or_copy, locked, sha256, work_folder, write_json
+from cosmokeras.common.files import (
+    atomic,
+    copy,
+    link_or_copy,
+    locked,
+    read_own_json,
+    remove_unfinished,
+    sha256,
+    work_folder,
+    write_json,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -126,3 +137,58 @@ def test_a_work_folder_that_cannot_be_made_names_the_variable(tmp_path: Path, mo
         monkeypatch.setenv("COSMOKERAS_WORK", str(where))
         with pytest.raises(UserError, match=f"COSMOKERAS_WORK={where}: cannot make"):
             work_folder("simulate", "key")
+
+
+def test_what_killed_processes_left_is_removed_and_what_living_ones_write_is_not(tmp_path: Path) -> None:
+    """By whoever writes there next."""
+    code = f"""
+    import os, signal, sys, time
+    from pathlib import Path
+    from cosmokeras.common.files import atomic
+    with atomic(Path({str(tmp_path)!r}) / sys.argv[1]) as handle:
+        handle.write(b"half")
+        handle.flush()
+        if sys.argv[1] == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        print("writing", flush=True)
+        time.sleep(60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    subprocess.run([*command, "killed"], check=False)
+    (killed,) = tmp_path.iterdir()
+    with subprocess.Popen([*command, "living"], stdout=subprocess.PIPE, text=True) as living:
+        assert living.stdout is not None and living.stdout.readline() == "writing\n"
+        assert not killed.exists()
+        remove_unfinished.cache_clear()
+        write_json(tmp_path / "a.json", {})
+        left = [path.name for path in tmp_path.iterdir() if path.name != "a.json"]
+        assert len(left) == 1 and left[0].endswith("-living")
+        living.kill()
+
+
+def test_a_file_is_never_written_through_a_link(tmp_path: Path) -> None:
+    """Outputs may be links into a cache of DVC, which must stay what it is."""
+    (tmp_path / "cache").write_text("kept")
+    (tmp_path / "source").write_text("new")
+    for link, write in itertools.product((os.symlink, os.link), (copy, link_or_copy)):
+        out = tmp_path / f"{link.__name__}-{write.__name__}"
+        link(tmp_path / "cache", out)
+        write(tmp_path / "source", out)
+        assert (out.read_text(), (tmp_path / "cache").read_text()) == ("new", "kept")
+        assert not out.is_symlink()
+
+
+def test_a_lock_in_a_closed_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*\.lock: "), locked(tmp_path / "file" / "folder"):
+        pass
+
+
+def test_own_notes_are_read_as_they_were_written_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "note.json"
+    write_json(path, {"a": [1, 2.5, None], "b": {"c": "é"}})
+    assert read_own_json(path) == {"a": [1, 2.5, None], "b": {"c": "é"}}
+    for content in (path.read_bytes() + b"\n", path.read_bytes().replace(b"2.5", b"2.50"), b"[]", b"3", b"\xff", b""):
+        path.write_bytes(content)
+        with pytest.raises(ValueError):
+            read_own_json(path)

@@ -19,7 +19,7 @@ import pytest
 from cosmokeras.common.errors import UserError
 from cosmokeras.dataset.generation import cosmologies_csv, generate, generate_part
 from cosmokeras.dataset.shards import (
-    is_whole,
+    made_with,
     open_split,
     plan,
     simulation_folder,
@@ -116,7 +116,7 @@ def test_killed_half_way_it_goes_on_to_the_same_bytes(
     assert child.returncode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
     folder = next(work.iterdir())
-    whole = [s for s in shards if is_whole(folder / f"{s.name}.npy")]
+    whole = [s for s in shards if made_with(folder / f"{s.name}.npy") == folder.name]
     assert 3 <= len(whole) < len(shards)
     before = {s.name: (folder / f"{s.name}.npy").stat().st_mtime_ns for s in whole}
     note = generate(cfg, tmp_path / "out", workers=1, progress=False)
@@ -142,11 +142,27 @@ def lose_the_note(path: Path) -> None:
     path.with_suffix(".json").unlink()
 
 
-def garble_the_note(path: Path) -> None:
-    path.with_suffix(".json").write_text("{")
+def another_note(content: bytes) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.with_suffix(".json").write_bytes(content)
+
+    return write
 
 
-@pytest.mark.parametrize("damage", [truncate, flip_a_bit, lose_the_note, garble_the_note])
+def name_other_inputs(path: Path) -> None:
+    note = path.with_suffix(".json")
+    note.write_text(note.read_text().replace('"inputs": "', '"inputs": "0'))
+
+
+def count_otherwise(path: Path) -> None:
+    note = path.with_suffix(".json")
+    note.write_text(note.read_text().replace('"maps": ', '"maps": 1'))
+
+
+NOTES = [another_note(content) for content in (b"{", b"{}", b"[]", b"3", b"\xff\xfe", b"", b"null")]
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, lose_the_note, name_other_inputs, count_otherwise, *NOTES])
 def test_damaged_shard_is_named_and_made_again(
     cfg: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
 ) -> None:
@@ -306,6 +322,23 @@ def test_splits_share_no_cosmology(cfg: Config) -> None:
     assert [len(d) for d in draws] == [32, 8, 8]
     together = np.concatenate(draws)
     assert len(np.unique(together, axis=0)) == 48
+
+
+def test_calibration_maps_are_a_split_of_their_own(
+    cfg: Config, params: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    """Asked for, they have cosmologies and random numbers of their own; other splits keep theirs."""
+    more = load_params(params, tiny | {"data.calibration": 4})
+    generate(cfg, tmp_path / "without", workers=1, progress=False)
+    generate(more, tmp_path / "with", workers=1, progress=False)
+    without = open_split(cfg, tmp_path / "without", "validation").read(np.arange(16))
+    assert np.array_equal(open_split(more, tmp_path / "with", "validation").read(np.arange(16)), without)
+    split = open_split(more, tmp_path / "with", "calibration")
+    assert len(split) == 8
+    assert not set(split.theta[:, 0]) & {
+        x for name in ("train", "validation", "test") for x in split_theta(more, name)[:, 0]
+    }
+    assert np.abs(split.read(np.arange(8)) - without[:8]).max() > 0
 
 
 def test_plan_covers_every_cosmology_once(params: Path) -> None:

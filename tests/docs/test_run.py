@@ -20,15 +20,19 @@ PYTHON = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.
 QUICK = ROOT / "docs" / "quick_reference.md"
 
 
+# in both orders: a run with a higher threshold, one with a lower, one with a higher again
+RUNS = {"wide": 0.02, "s8": 0.005, "wider": 0.03}
+
+
 @pytest.fixture(scope="module")
 def trained(clone: Path) -> Path:
-    """A network in `outputs/model`, committed, and the experiments `wide` and `s8` beside it."""
+    """A network in `outputs/model`, committed, and the experiments of RUNS beside it."""
     run(clone, "dvc", "exp", "run", "-n", "base", *tiny())
     run(clone, "git", "add", "-A")
     run(clone, "git", "commit", "-q", "-m", "a small network")
     # one stage anew, under the names that the pages give runs
-    run(clone, "dvc", "exp", "run", "--temp", "-n", "wide", "-S", "infer.threshold=0.02")
-    run(clone, "dvc", "exp", "run", "--temp", "-n", "s8", "-S", "infer.threshold=0.005")
+    for name, threshold in RUNS.items():
+        run(clone, "dvc", "exp", "run", "--temp", "-n", name, "-S", f"infer.threshold={threshold}")
     return clone
 
 
@@ -52,7 +56,7 @@ def test_python_blocks_run(page: Path, typed: Callable[[Path], None]) -> None:
 def test_a_run_is_what_its_line_says(trained: Path) -> None:
     """Each begins with the parameters as committed, whatever ran before it, and changes nothing here."""
     assert not changed_files(trained)
-    for name, threshold in (("wide", 0.02), ("s8", 0.005)):
+    for name, threshold in RUNS.items():
         params = {
             rev: yaml.safe_load(run(trained, "git", "show", f"{rev}:params.yaml"))
             for rev in ("HEAD", ref(trained, name))
@@ -61,8 +65,9 @@ def test_a_run_is_what_its_line_says(trained: Path) -> None:
         assert after["infer"] == {**before["infer"], "threshold": threshold}
         assert {**after, "infer": before["infer"]} == before
     table = run(trained, "python", "-m", "study.compare_runs").splitlines()
-    assert [line.split()[0] for line in table] == ["run", "main", "s8", "wide"]
-    assert table[2].endswith("infer.threshold=0.005") and table[3].endswith("infer.threshold=0.02")
+    assert [line.split()[0] for line in table] == ["run", "main", *sorted(RUNS)]
+    for line, name in zip(table[2:], sorted(RUNS), strict=True):
+        assert line.endswith(f"infer.threshold={RUNS[name]}")
 
 
 def changed_files(folder: Path) -> str:

@@ -215,9 +215,9 @@ def test_error_bars_have_bias_and_correlation() -> None:
 class Permuted(Estimator):
     """Each map gets the posterior of any other."""
 
-    def posterior(self, obs: np.ndarray) -> MixturePosterior:
-        right = super().posterior(obs)
-        order = np.random.default_rng(0).permutation(len(obs))
+    def posterior_from(self, outputs: np.ndarray) -> MixturePosterior:
+        right = super().posterior_from(outputs)
+        order = np.random.default_rng(0).permutation(len(outputs))
         return replace(right, **{name: getattr(right, name)[order] for name in ("log_weights", "means", "factors")})
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cosmokeras.dataset.shards import Split
 from cosmokeras.evaluation.diagnostics import coverage
-from cosmokeras.inference.calibrate import needed_stretch
+from cosmokeras.inference import calibrate as calibrate_module
+from cosmokeras.inference.calibrate import recalibration_factors
+from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.posterior import MixturePosterior
 from cosmokeras.models.heads import to_normal
+from cosmokeras.observation.ops.forward import forward_of
 
 BOUNDS = np.array([[0.1, 0.5], [0.6, 1.0]])
 MAPS = 1000
@@ -34,7 +38,7 @@ def mixture(widths: float, truth: np.ndarray) -> MixturePosterior:
 @pytest.mark.parametrize("widths", [0.6, 1.5])
 def test_stretch_mends_widths(truth: np.ndarray, widths: float) -> None:
     wrong = mixture(widths, truth)
-    factors = needed_stretch(wrong, truth, EACH)
+    factors = recalibration_factors(wrong, truth, EACH)
     assert factors == pytest.approx([1 / widths, 1 / widths], rel=0.08)
     mended = wrong.stretched(factors)
     assert abs(coverage(wrong.cdf(truth), 0.68) - 0.68).min() > 0.08
@@ -43,10 +47,10 @@ def test_stretch_mends_widths(truth: np.ndarray, widths: float) -> None:
 
 
 def test_no_stretch_without_need(truth: np.ndarray) -> None:
-    assert needed_stretch(mixture(1.0, truth), truth, EACH) is None
+    assert recalibration_factors(mixture(1.0, truth), truth, EACH) is None
     # what is significant for many maps may be chance if they are of few cosmologies
-    assert needed_stretch(mixture(0.9, truth), truth, EACH) is not None
-    assert needed_stretch(mixture(0.9, truth), truth, EACH // 20) is None
+    assert recalibration_factors(mixture(0.9, truth), truth, EACH) is not None
+    assert recalibration_factors(mixture(0.9, truth), truth, EACH // 20) is None
 
 
 def test_stretched_posteriors_are_still_normalised_and_keep_their_centre(truth: np.ndarray) -> None:
@@ -65,3 +69,17 @@ def test_stretched_posteriors_are_still_normalised_and_keep_their_centre(truth: 
     )
     cell = np.ptp(edges[0]) * np.ptp(edges[1]) / len(grid)
     assert np.exp(many.log_prob(grid)).sum() * cell == pytest.approx(1.0, abs=0.02)
+
+
+def test_weights_are_those_of_the_maps_that_fit_into_memory(
+    estimator: Estimator, splits: dict[str, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stated number of bytes, whatever the number of maps; summaries are those of all."""
+    few, many, forward = splits["train"].head(300), splits["train"].head(700), forward_of(estimator.cfg)
+    whole = calibrate_module.fitted_measures(estimator, few, forward)
+    monkeypatch.setattr(calibrate_module, "SMOOTHED_BYTES", 300 * 4 * estimator.channels * estimator.size**2 + 1)
+    assert np.array_equal(calibrate_module.fitted_measures(estimator, many, forward).weights, whole.weights)
+    made = []
+    monkeypatch.setattr(calibrate_module, "signal_weights", lambda smooth: made.append(smooth.shape) or np.ones(1))
+    calibrate_module.fitted_measures(estimator, many, forward)
+    assert made == [(1, 300, estimator.size**2)]

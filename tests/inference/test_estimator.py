@@ -19,7 +19,7 @@ from cosmokeras.common.errors import UserError
 from cosmokeras.dataset.observed import observed
 from cosmokeras.dataset.shards import Split
 from cosmokeras.evaluation.limits import exact_mean
-from cosmokeras.inference.calibrate import calibrate
+from cosmokeras.inference.calibrate import SEED, calibrate
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.observation.ops.forward import Forward
 from cosmokeras.params.config import Config
@@ -44,8 +44,10 @@ def folder(estimator: Estimator, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture
 def copy(folder: Path, tmp_path: Path) -> Path:
-    """A saved estimator that a test may spoil."""
-    return Path(shutil.copytree(folder, tmp_path / "model"))
+    """A saved estimator that a test may spoil; without checksums, what is read is what is left to be checked."""
+    made = Path(shutil.copytree(folder, tmp_path / "model"))
+    (made / "checksums.json").unlink()
+    return made
 
 
 def refused(call: Callable[[], Any], *words: str) -> None:
@@ -103,7 +105,9 @@ def test_loaded_is_what_was_saved(estimator: Estimator, folder: Path, obs: np.nd
 
 
 def test_saving_leaves_no_unfinished_files(folder: Path) -> None:
-    assert {p.name for p in folder.iterdir()} == {"model.keras", "calibration.npz", "estimator.json"}
+    assert {p.name for p in folder.iterdir()} == {
+        "model.keras", "calibration.npz", "estimator.json", "checksums.json",
+    }  # fmt: skip
     note = json.loads((folder / "estimator.json").read_text())
     assert (note["parameters"], note["size"], note["channels"]) == (["omega_m"], 32, 1)
     assert note["prior"] == {"omega_m": [0.1, 0.5]}
@@ -216,6 +220,15 @@ def test_damaged_file(copy: Path, name: str, spoil: Callable[[bytes], bytes]) ->
     refused(lambda: Estimator.load(copy), str(copy), "damaged", "dvc repro train")
 
 
+@pytest.mark.parametrize("name", ["estimator.json", "calibration.npz", "model.keras", "checksums.json"])
+def test_one_bit_of_a_model_is_noticed(folder: Path, tmp_path: Path, name: str) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "model"))
+    content = bytearray((copy / name).read_bytes())
+    content[2 * len(content) // 3] ^= 1
+    (copy / name).write_bytes(content)
+    refused(lambda: Estimator.load(copy), str(copy), "damaged", "dvc repro train")
+
+
 def test_format_of_another_version(copy: Path) -> None:
     note = json.loads((copy / "estimator.json").read_text())
     (copy / "estimator.json").write_text(json.dumps({**note, "format": 99}))
@@ -294,6 +307,23 @@ def test_point_head_needs_its_errors(grf: Config, obs: np.ndarray, splits: dict[
     assert np.array_equal(again.errors, estimator.errors)
     wide = replace(estimator, errors=10 * estimator.errors)
     assert (wide.posterior(obs).std() > estimator.posterior(obs).std()).all()
+
+
+def test_more_maps_make_more_surveys_and_change_nothing_else(estimator: Estimator, splits: dict[str, Split]) -> None:
+    bare = Estimator(estimator.cfg, estimator.model)
+    few, more = splits["train"].head(256), splits["test"]
+    without = calibrate(bare, few, splits["validation"])
+    made = calibrate(bare, few, splits["validation"], more)
+    assert without.survey_reference is not None and made.survey_reference is not None
+    count = len(splits["validation"])
+    assert len(without.survey_reference.theta) == count
+    assert np.array_equal(made.survey_reference.theta, np.concatenate([splits["validation"].theta, more.theta]))
+    kept = made.survey_reference.null_residuals
+    assert np.array_equal(kept[:, :count], without.survey_reference.null_residuals)
+    maps = observed(more, Forward(estimator.cfg), SEED)
+    expected = made.survey_reference.residuals(made.features(maps), more.theta)
+    np.testing.assert_allclose(kept[0, count:], expected, atol=1e-4)
+    assert np.array_equal(made.surprise(maps), without.surprise(maps))
 
 
 def test_calibration_ranks_validation_maps(estimator: Estimator, splits: dict[str, Split]) -> None:

@@ -25,19 +25,35 @@ def test_moments_are_those_of_scipy() -> None:
     names, found = shapes.names(3), shapes.measure(MAPS, WEIGHTS)
     summed = (MAPS @ WEIGHTS).reshape(5, -1)
     for what, function in (("skewness", skew), ("kurtosis", kurtosis)):
-        own = found[:, names.index(f"{what} of bin 2")]
-        assert own == pytest.approx(function(MAPS[..., 1].reshape(5, -1), axis=1), abs=1e-3)
-        assert found[:, names.index(f"{what} of the sum of bins")] == pytest.approx(function(summed, axis=1), abs=1e-3)
+        error = dict(zip(("skewness", "kurtosis"), shapes.moment_errors(MAPS.shape[1], 0.0), strict=True))[what]
+        for plane, pixels in (("bin 2", MAPS[..., 1].reshape(5, -1)), ("the sum of bins", summed)):
+            own = error * np.sinh(found[:, names.index(f"{what} of {plane}")] / error)
+            assert own == pytest.approx(function(pixels, axis=1), abs=1e-3)
 
 
 def test_moments_of_known_distributions() -> None:
     rng = np.random.default_rng(0)
     normal, exponential = 2 * rng.standard_normal((50, 64, 64)), 3 * rng.exponential(size=(50, 64, 64))
     both = np.stack([normal, exponential], axis=-1).astype(np.float32)
-    found = shapes.measure(both, np.ones(2, np.float32)).mean(axis=0)
-    names = shapes.names(2)
-    wanted = ("skewness of bin 1", "skewness of bin 2", "kurtosis of bin 1", "kurtosis of bin 2")
-    assert found[[names.index(name) for name in wanted]] == pytest.approx([0, 2, 0, 6], abs=0.1)
+    found, names = shapes.measure(both, np.ones(2, np.float32)), shapes.names(2)
+    for what, error, moments in zip(
+        ("skewness", "kurtosis"), shapes.moment_errors(64, 0.0), ((0, 2), (0, 6)), strict=True
+    ):
+        for plane, moment in zip(("bin 1", "bin 2"), moments, strict=True):
+            own = error * np.sinh(found[:, names.index(f"{what} of {plane}")] / error)
+            assert own.mean() == pytest.approx(moment, abs=0.1)
+
+
+def test_one_pixel_does_not_decide() -> None:
+    """A moment that is a hundred standard errors from 0 is a few of them when it is compressed; small ones stay."""
+    error = shapes.moment_errors(64, 0.0)[1]
+    assert error == pytest.approx((24 / 64**2) ** 0.5)
+    assert shapes.moment_errors(64, 2.8)[1] == pytest.approx(error * (1 + 4 * np.pi * 2.8**2) ** 0.5)
+    found = shapes.compressed(error * np.array([-100.0, 0.0, 0.1, 100.0]), error) / error
+    assert found == pytest.approx([-5.298, 0, 0.0998, 5.298], abs=1e-3)
+    noise = np.random.default_rng(3).standard_normal((400, 64, 64, 1)).astype(np.float32)
+    column = shapes.names(1).index("kurtosis of the map")
+    assert shapes.measure(noise, np.ones(1, np.float32))[:, column].std() == pytest.approx(0.72 * error, rel=0.12)
 
 
 def test_features_of_an_empty_map_are_finite() -> None:

@@ -286,6 +286,14 @@ def test_a_table_with_too_few_columns_or_none_at_all_is_named(tmp_path: Path) ->
         load_survey("tiny", write(tmp_path, with_table(2)))
 
 
+@pytest.mark.parametrize("name", ["../n_z.txt", "/etc/passwd", "a/../../b.txt", "..", "", "."])
+def test_a_table_outside_of_the_folder_of_presets_is_refused(tmp_path: Path, name: str) -> None:
+    term = {"kind": "table", "file": name}
+    preset = PRESET | {"bins": [{"n_eff": 1.0, "sigma_e": 0.3, "n_z": [term]}]}
+    with pytest.raises(UserError, match=r"bins\.0\.n_z\.0\.table\.file: .*must be a file in the folder of the preset"):
+        load_survey("tiny", write(tmp_path, preset))
+
+
 NUMBERS = [
     ("weight", float("nan")), ("weight", float("inf")), ("weight", 0.0), ("mean", float("nan")),
     ("mean", float("inf")), ("sigma", float("inf")), ("sigma", float("nan")), ("sigma", 0.0), ("sigma", 1e-9),

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cosmokeras.common.checksums import write_checksums
 from tests.clones import clone_as_it_stands
 from tests.shared import Program
 
@@ -247,11 +248,11 @@ def test_training_through_dvc_resumes_after_a_kill(lensing_run: Path, tmp_path: 
         start_new_session=True,
     )  # fmt: skip
     limit = time.monotonic() + 200
-    while not list(tmp_path.glob("train/*/latest")) and time.monotonic() < limit and process.poll() is None:
+    while not list(tmp_path.glob("train/*/state-*.npz")) and time.monotonic() < limit and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert list(tmp_path.glob("train/*/latest"))
+    assert list(tmp_path.glob("train/*/state-*.npz"))
     output = run(lensing_run, "dvc", "repro", "train", env={"COSMOKERAS_WORK": str(tmp_path)})
     assert "resumed at epoch" in output
     assert json.loads((lensing_run / "metrics" / "train.json").read_text())["epochs"] == 6
@@ -265,6 +266,8 @@ def test_an_unlikely_sky_is_a_warning_or_an_error(lensing_run: Path) -> None:
         maps, coverage = stored["maps"], stored["coverage"]
     path.unlink()
     np.savez(path, maps=3 * maps, coverage=coverage)
+    assert "patches.npz is damaged" in run(lensing_run, sys.executable, "-m", "stages.infer", ok=False)
+    write_checksums(path.parent, ["patches.npz", "positions.csv", "provenance.json"])
     output = run(lensing_run, sys.executable, "-W", "ignore", "-m", "stages.infer")
     warning = next(line for line in output.splitlines() if line.startswith("WARNING: MOCK"))
     assert "does not look like the training set" in warning

@@ -37,11 +37,11 @@ def test_evaluate_scores_two_targets(
         assert all(0.5 < merit * 0.4**2 / 12 < 30 for merit in merits[1:])
         assert np.isfinite(found["fair_phase1"][analysis])
     score = found["fair_phase1"]
-    told = re.search(
+    stated = re.search(
         r"^FAIR-Universe phase-1 score (\S+) \(power spectrum (\S+), with l1-norm (\S+)\)$", ended.out, re.M
     )
-    assert told, ended.out
-    assert [float(one) for one in told.groups()] == pytest.approx(list(score.values()), abs=6e-4)
+    assert stated, ended.out
+    assert [float(one) for one in stated.groups()] == pytest.approx(list(score.values()), abs=6e-4)
     assert re.search(
         rf"^omega_m_S8: figure of merit {found['figure_of_merit']['omega_m_S8']['network']:.4g} ", ended.out, re.M
     )

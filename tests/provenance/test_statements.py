@@ -37,7 +37,8 @@ PARAMS: dict[str, tuple[Any, set[str]]] = {
     "data.kind": ("2lpt", set(STAGES) - {"plots"}),  # pictures are of numbers
     "data.size": (16, MAPS | SKY),
     **{f"data.{name}": (value, MAPS) for name, value in {
-        "n_cosmologies": 25, "realisations": 3, "validation": 9, "test": 9, "seed": 2, "dtype": "float32",
+        "n_cosmologies": 25, "realisations": 3, "validation": 9, "test": 9, "calibration": 4, "seed": 2,
+        "dtype": "float32",
     }.items()},
     **{f"files.{name}": (value, NOTHING) for name, value in {  # of data.kind=files alone, see tests/suites
         "maps": "maps.npy", "bins": ["a"], "parameters": "table.csv", "columns": {"omega_m": 0}, "layout": "map y x",
@@ -92,6 +93,10 @@ PARAMS: dict[str, tuple[Any, set[str]]] = {
     "infer.threshold": (0.02, {"infer"}),
 }  # fmt: skip
 # Field of the preset, the same
+CATALOGUE_BLOCK = {
+    "files": "shear.fits", "columns": {"ra": "RA", "dec": "DEC", "e1": "E1", "e2": "E2"}, "signs": [1, -1],
+    "calibration": {"method": "none"},
+}  # fmt: skip
 PRESET: dict[str, tuple[Any, set[str]]] = {
     "name": ("renamed", NET | SKY),  # a mock says which survey it is of
     "title": ("another", NET),  # stands in the words about a result
@@ -106,6 +111,7 @@ PRESET: dict[str, tuple[Any, set[str]]] = {
     "mask": ("masks/b.npy", NET | SKY),
     "mock": ("b.fits.gz", SKY),
     "sky": ([[0.0, 10.0, 0.0, 10.0]], NET | SKY),
+    "catalogue": (CATALOGUE_BLOCK, NOTHING),  # of real.source=catalogue alone
     "z_max": (2.5, MAPS),
     "bins.0.n_eff": (5.0, NET | SKY),
     "bins.1.sigma_e": (0.3, NET | SKY),
@@ -247,6 +253,24 @@ def test_the_inversion_of_a_catalogue_likewise(raw: dict[str, Any], tmp_path: Pa
     assert changed(before, field) == MAPS | SKY
     write_preset(tmp_path, shear | {"inversion": "field", "mean": "removed_field", "field_deg": 30.0})
     assert changed(field, all_statements(raw, tmp_path)) == MAPS | SKY
+
+
+def test_a_catalogue_counts_for_its_source(raw: dict[str, Any], tmp_path: Path) -> None:
+    """Columns, and the content of its files."""
+    write_preset(tmp_path, SURVEY | {"catalogue": CATALOGUE_BLOCK})
+    own = put(put(raw, "real.source", "catalogue"), "real.path", None)
+    (tmp_path / "shear.fits").write_text("first")
+    before = all_statements(own, tmp_path)
+    write_preset(tmp_path, SURVEY | {"catalogue": CATALOGUE_BLOCK | {"signs": [1, 1]}})
+    assert changed(before, all_statements(own, tmp_path)) == SKY
+    write_preset(tmp_path, SURVEY | {"catalogue": CATALOGUE_BLOCK})
+    (tmp_path / "shear.fits").write_text("another")
+    assert changed(before, all_statements(own, tmp_path)) == SKY
+    pattern = put(own, "real.path", "part_*.fits")
+    (tmp_path / "part_1.fits").write_text("first")
+    before = all_statements(pattern, tmp_path)
+    (tmp_path / "part_2.fits").write_text("second")
+    assert changed(before, all_statements(pattern, tmp_path)) == SKY
 
 
 def test_pixels_of_cut_maps_are_those_of_a_place(raw: dict[str, Any], tmp_path: Path) -> None:
@@ -414,7 +438,7 @@ def test_differences_are_named_the_first_of_them(raw: dict[str, Any], tmp_path: 
     now = all_statements(put(raw, "lensing.shell_mpc_h", 50.0), tmp_path)["maps"]
     found = differences(then, now)
     assert found[0] == "lensing.shell_mpc_h=100.0, now 50.0"
-    assert "survey.bins.2.n_z.1.file=a.txt, no more used" in found
+    assert "survey.bins.2.n_z.1.file=a.txt, no longer used" in found
     code = now | {"code": now["code"] | {"cosmokeras/theory/halofit.py": "0"}}
     assert differences(now, code) == ["code of cosmokeras/theory/halofit.py"]
 

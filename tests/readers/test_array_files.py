@@ -112,10 +112,10 @@ def test_objects_and_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="none.npz: holds no array"):
         image_files.read_array(tmp_path / "none.npz")
     np.save(tmp_path / "a.npy", KAPPA)
-    with pytest.raises(UserError, match="a.npy:kappa: no such file; .* thus: .*a.npy$"):
+    with pytest.raises(UserError, match="a.npy:kappa: no such file; .* like this: .*a.npy$"):
         image_files.read_array(f"{tmp_path}/a.npy:kappa")
     for wrong, right in (("b.npz[k]", "b.npz:k"), ("b.fits:K", r"b.fits\[K\]"), ("b.h5[x/y]", "b.h5:x/y")):
-        with pytest.raises(UserError, match=f"thus: .*{right}$"):
+        with pytest.raises(UserError, match=f"like this: .*{right}$"):
             image_files.read_array(f"{tmp_path}/{wrong}")
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(UserError, match="folder.npz: a folder"):

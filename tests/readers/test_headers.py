@@ -94,7 +94,7 @@ def test_pixel_numbers_are_found_by_name(tmp_path: Path, scheme: str | None) -> 
 def test_pixel_numbers_that_come_twice_must_agree(tmp_path: Path) -> None:
     twice, values = np.append(PIXELS, PIXELS[:3]), np.linspace(-1, 1, len(PIXELS))
     read_healpix(table(tmp_path / "a.fits", {"PIXEL": twice, "SIGNAL": np.append(values, values[:3])}))
-    with pytest.raises(UserError, match=r"b.fits: \d pixel numbers come again with other values"):
+    with pytest.raises(UserError, match=r"b.fits: \d pixel numbers are repeated with different values"):
         read_healpix(table(tmp_path / "b.fits", {"PIXEL": twice, "SIGNAL": np.append(values, values[3:6])}))
     with pytest.raises(UserError, match="c.fits: its column of pixel numbers holds 700.5"):
         read_healpix(table(tmp_path / "c.fits", {"PIXEL": PIXELS + 0.5, "SIGNAL": values}))
@@ -118,7 +118,7 @@ def test_one_table_of_several_is_named(tmp_path: Path) -> None:
 
 def test_only_fits_tells_the_ordering(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros(12 * NSIDE**2))
-    with pytest.raises(UserError, match="a.npy: no FITS file by its name; RING or NESTED stands in FITS headers"):
+    with pytest.raises(UserError, match="a.npy: not a FITS file by its name, and only FITS headers"):
         read_healpix(tmp_path / "a.npy")
 
 

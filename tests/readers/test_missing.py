@@ -1,4 +1,4 @@
-"""Values that stand for missing data are told from noise, however it is stored, and masked where that is asked for."""
+"""Values that stand for missing data are distinguished from noise, however it is stored, and masked on request."""
 
 from __future__ import annotations
 
@@ -92,19 +92,19 @@ def load(config: Callable[..., Config], tmp_path: Path) -> Callable[..., RealSky
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "stated"),
     [(0.0, "0"), (-99.0, "-99"), (-99.9, "-99.9"), (-1.6375e30, "-1.6375e+30"), (np.nan, "nan"), (0.0123, "0.0123")],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_missing_pixels_are_refused_or_masked_by_request(
-    load: Callable[..., RealSky], value: float, told: str, dtype: type
+    load: Callable[..., RealSky], value: float, stated: str, dtype: type
 ) -> None:
     maps = noise(64 * 96).reshape(64, 96).astype(dtype)
     maps[:2] = value
     with pytest.raises(UserError, match="kappa.npy: 192 ") as caught:
         load(maps)
-    assert f"real.missing={told} " in str(caught.value) and "\n" not in str(caught.value)
-    sky = load(maps, missing="nan" if told == "nan" else float(told))
+    assert f"real.missing={stated} " in str(caught.value) and "\n" not in str(caught.value)
+    sky = load(maps, missing="nan" if stated == "nan" else float(stated))
     assert (sky.coverage[:3, :2] == 0).all() and sky.coverage.sum() == 62 * 96
     assert (sky.maps[:3, :2] == 0).all()
     mask = np.ones((64, 96))
@@ -123,15 +123,15 @@ def test_only_missing_pixels_leave_nothing(load: Callable[..., RealSky]) -> None
 def test_smooth_fillings_are_refused(load: Callable[..., RealSky]) -> None:
     maps = noise(64 * 96).reshape(64, 96)
     maps[16:32, 40:64] = 0.01 * np.sin(np.arange(16.0))[:, None] / 10 + 1e-5 * np.arange(24)
-    with pytest.raises(UserError, match="384 of 6144 pixels called observed lie where there is hardly any noise"):
+    with pytest.raises(UserError, match="384 of 6144 observed pixels have hardly any noise"):
         load(maps)
 
 
 def test_the_key_is_for_maps_that_may_be_masked(config: Callable[..., Config]) -> None:
-    with pytest.raises(UserError, match=r"real.missing=0.0: real.source=mock knows its own marks"):
+    with pytest.raises(UserError, match=r"real.missing=0.0: real.source=mock defines its own missing values"):
         config({"real.missing": 0.0})
     keys = {"real.source": "array", "real.path": "x.npy", "data.kind": "grf", "real.missing": 0.0}
-    with pytest.raises(UserError, match=r"data.kind=grf maps are whole"):
+    with pytest.raises(UserError, match=r"data.kind=grf maps have no mask"):
         config(keys)
     for wrong in ("zero", True, float("inf"), [0.0]):
         with pytest.raises(UserError, match=r"real.missing="):
@@ -147,7 +147,7 @@ def test_maps_without_noise_go_through_unless_zeros_are_called_observed(load: Ca
     maps -= maps.mean()
     assert len(load(maps).maps) == 6
     maps[30:34, 50:54] = 0
-    with pytest.raises(UserError, match="16 of 6144 pixels called observed are exactly 0"):
+    with pytest.raises(UserError, match="16 of 6144 observed pixels are exactly 0"):
         load(maps)
 
 
@@ -157,10 +157,10 @@ STRIP, SQUARE = np.s_[:, :, :3], np.s_[:, 8:24, 8:16]
 @pytest.mark.parametrize(
     ("where", "value", "line"),
     [
-        (STRIP, 0.0, "maps: 288 of 3072 pixels called observed are exactly 0, .*; set coverage to 0 there"),
-        (STRIP, -99.0, "maps: 288 of 3072 pixels called observed are exactly -99"),
-        (np.s_[0, 4:8, 4:8], 0.0, "maps: 16 of 3072 pixels called observed are exactly 0"),
-        (SQUARE, None, "maps: 384 of 3072 .* lie where there is hardly any noise; .* set coverage to 0 there"),
+        (STRIP, 0.0, "maps: 288 of 3072 observed pixels are exactly 0, .*; set coverage to 0 there"),
+        (STRIP, -99.0, "maps: 288 of 3072 observed pixels are exactly -99"),
+        (np.s_[0, 4:8, 4:8], 0.0, "maps: 16 of 3072 observed pixels are exactly 0"),
+        (SQUARE, None, "maps: 384 of 3072 .* have hardly any noise; .* set coverage to 0 there"),
     ],
 )
 def test_maps_given_straight_to_an_estimator_are_looked_at_too(

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 from scipy.ndimage import gaussian_filter
 
-from cosmokeras.report import evaluation, maps, posterior, sky_checks, spectra, training
+from cosmokeras.report import evaluation, footprint, maps, posterior, sky_checks, spectra, training
 from cosmokeras.surveys.pixel_histograms import pixel_histograms
 
 NAMES = ("omega_m", "sigma8", "h")
@@ -100,6 +100,14 @@ def draw_surprise(path: Path, p: int) -> None:
     sky_checks.surprise(path, reference, real, {1: 0.41, 2: 1e-4}[p], 0.01, "MOCK sky (simulated)")
 
 
+def draw_footprint(path: Path, p: int) -> None:
+    n, rng = {1: 3, 2: 60}[p], np.random.default_rng(8)
+    places = rng.uniform(-30, 60, n) % 360, rng.uniform(-60, 0, n)
+    if p == 1:
+        places = np.full(n, np.nan), np.full(n, np.nan)
+    footprint.footprint(path, places, rng.normal(size=n), rng.uniform(size=n), "omega_m", "MOCK sky (simulated)")
+
+
 def draw_comparison(path: Path, p: int) -> None:
     ours = ("this work", 0.274, 0.012, 0.015)
     rows = {"omega_m": [ours]}
@@ -134,6 +142,7 @@ PICTURES = (
     draw_posterior,
     draw_gallery,
     draw_surprise,
+    draw_footprint,
     draw_comparison,
     draw_null_tests,
 )

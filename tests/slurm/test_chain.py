@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cosmokeras.dataset.shards import Shard, is_whole, plan
+from cosmokeras.dataset.shards import Shard, made_with, plan
 from cosmokeras.project import load_params
 from tests.slurm.cluster import Cluster, until
 from tests.slurm.conftest import TINY, log, submitted, write_site
@@ -44,7 +44,7 @@ def hold_until_warned(cluster: Cluster, job: str, work: Path) -> None:
     held: list[int] = []
 
     def warned() -> bool:
-        if not held and list(work.glob("train/*/latest")):
+        if not held and list(work.glob("train/*/state-*.npz")):
             for number in cluster.processes(f"SLURM_JOB_ID={job}"):
                 if b"stages.train" in Path(f"/proc/{number}/cmdline").read_bytes():
                     held.append(number)
@@ -105,7 +105,7 @@ def test_the_chain_ends_well_and_leaves_everything_up_to_date(cluster: Cluster, 
 def test_training_at_its_time_limit_is_put_back_and_goes_on(chain: Chain) -> None:
     said = log(chain.checkout, "train", chain.jobs["train"])
     assert chain.restarts == 1
-    assert re.search(r"asked to stop: saved at epoch \d+, step \d", said)
+    assert re.search(r"stopped on request: saved at epoch \d+, step \d", said)
     assert "goes back into the queue: asked to stop before the time limit" in said
     assert re.search(r"resumed at epoch [1-8], step \d of 4", said)
     assert [int(epoch) for epoch in dict.fromkeys(re.findall(r"Epoch (\d)/8", said))] == list(range(1, 9))
@@ -142,7 +142,7 @@ def test_a_task_that_is_killed_is_made_up_for_alone(cluster: Cluster, chain: Cha
 
     def whole() -> list[Shard]:
         folders = set(chain.checkout.glob(".work/generate/*")) - old
-        return [shard for shard in part if any(is_whole(folder / f"{shard.name}.npy") for folder in folders)]
+        return [shard for shard in part if any(made_with(folder / f"{shard.name}.npy") for folder in folders)]
 
     until(whole, 100, "a shard of the second task")
     cluster.run("scancel", "--signal=KILL", f"{job}_1")

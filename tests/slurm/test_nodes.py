@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cosmokeras.common.sealed import read_arrays
 from tests.slurm.cluster import Cluster, until
 from tests.slurm.conftest import TINY, log
 
@@ -28,7 +29,7 @@ QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # compiles in half the time, fo
 def run_state(work: Path) -> dict[str, Any]:
     """What a run of training has kept."""
     (folder,) = work.glob("train/*")
-    return json.loads((folder / (folder / "latest").read_text() / "state.json").read_text())
+    return dict(json.loads(read_arrays(max(folder.glob("state-*.npz")))["progress"].tobytes()))
 
 
 def test_two_nodes_do_what_one_process_does_even_if_one_is_lost(
@@ -50,7 +51,7 @@ def test_two_nodes_do_what_one_process_does_even_if_one_is_lost(
 
     cluster.run(*apply, "2", "train.batch_size=8", cwd=checkout)  # on each node: 16 together
     job = cluster.run("sbatch", "--parsable", "slurm/train_multinode.sbatch", cwd=checkout, **QUICK).strip()
-    until(lambda: list((checkout / ".work").glob("train/*/latest")), 600, "an epoch")
+    until(lambda: list((checkout / ".work").glob("train/*/state-*.npz")), 600, "an epoch")
     (second,) = [
         number for number in cluster.processes(f"SLURM_JOB_ID={job}", "COSMOKERAS_PROCESS=1")
         if b"stages.train" in Path(f"/proc/{number}/cmdline").read_bytes()

@@ -21,7 +21,7 @@ THETA = np.array([[0.2], [0.3], [0.4]])
 CELL = {"bias_sigma", "rmse_ratio", "detected", "detected_single", "maps"}
 
 
-class Told:
+class Claimed:
     """An estimator whose answers stand in the pixels of a map: truth + pixel [0], p-value of a map in pixel [1]."""
 
     parameters = ("omega_m",)
@@ -52,7 +52,7 @@ def skies(error: float, p_values: list[float]) -> list[np.ndarray]:
 def answers(error: float, p_values: list[float], claimed: float = 0.02) -> domain_gap.Answers:
     """Of maps in groups of two."""
     truth = np.repeat(THETA[:, 0], len(p_values))
-    return domain_gap.ask(Told(truth, claimed), skies(error, p_values), THETA, 2)
+    return domain_gap.ask(Claimed(truth, claimed), skies(error, p_values), THETA, 2)
 
 
 def test_a_cell_counts_bias_error_and_alarms() -> None:

@@ -16,7 +16,7 @@ from study import domain_gap, matter_networks, patches
 pytestmark = pytest.mark.slow
 
 
-class Told:
+class Claimed:
     """An estimator of skies whose combined posterior is N(mean pixel, 0.02)."""
 
     parameters = ("omega_m",)
@@ -28,7 +28,7 @@ class Told:
 
 def test_a_pull_is_in_units_of_the_claimed_error() -> None:
     skies = [np.full((16, 2, 2, 1), mean) for mean in (0.30, 0.34, 0.26)]
-    found = matter_networks.pulls(Told(), skies, np.array([[0.8, 0.3]] * 3))  # type: ignore[arg-type]
+    found = matter_networks.pulls(Claimed(), skies, np.array([[0.8, 0.3]] * 3))  # type: ignore[arg-type]
     np.testing.assert_allclose(found, [0, 2, -2], atol=0.15)  # 4,000 samples: the deviation is good to 1 %
 
 

@@ -59,9 +59,9 @@ def test_both_come_near_the_limit_and_not_below(lesson: dict[str, Any]) -> None:
 
 
 def test_the_text_counts_right(lesson: dict[str, Any]) -> None:
-    told = re.search(r"A network of (\d+) numbers", SCRIPT.read_text())
-    assert told
-    assert int(told[1]) == sum(weight.value.size for weight in lesson["weights"]) == lesson["model"].count_params()
+    stated = re.search(r"A network of (\d+) numbers", SCRIPT.read_text())
+    assert stated
+    assert int(stated[1]) == sum(weight.value.size for weight in lesson["weights"]) == lesson["model"].count_params()
 
 
 def test_the_picture_is_there(lesson: dict[str, Any]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
 import shutil
 import subprocess
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +73,36 @@ def refused(project: Path, capsys: pytest.CaptureFixture[str]) -> str:
 def test_every_picture_is_inside_and_captioned(page: str) -> None:
     names = {path.relative_to(ROOT / "plots").as_posix() for path in (ROOT / "plots").rglob("*.png")}
     assert set(re.findall(r"<img alt='([^']+)'", page)) == names
-    assert "No caption is known" not in page
+    assert "There is no caption" not in page
     captions = [words for section in pictures.CAPTIONS.values() for words in section.values()]
     assert all(words.endswith((".", "?")) and words.count(". ") == 0 for words in captions), "one sentence each"
+
+
+def test_each_picture_can_be_enlarged_and_closed_again(page: str) -> None:
+    ids = set(re.findall(r"id='((?:large|at)-[^']+)'", page))
+    links = re.findall(r"class='(enlarge|close)' href='#([^']+)'", page)
+    assert {target for _, target in links} == ids
+    count = page.count("<img ")
+    assert len(ids) == 2 * count
+    assert [kind for kind, _ in links].count("enlarge") == [kind for kind, _ in links].count("close") == count
+
+
+def test_samples_and_numbers_can_be_saved(project: Path) -> None:
+    assert "combined.txt" not in written(project)  # this copy of the project has no outputs
+    chains = project / "outputs" / "chains"
+    chains.mkdir(parents=True)
+    (chains / "combined.txt").write_text("1.0 2.0 0.3\n")
+    links = dict(re.findall(r"<a download='([^']+)' href='data:[a-z/]+;base64,([^']+)'", written(project)))
+    assert base64.b64decode(links["combined.txt"]) == b"1.0 2.0 0.3\n"
+    assert base64.b64decode(links["infer.json"]) == (project / "metrics" / "infer.json").read_bytes()
+
+
+def test_the_answer_comes_first_and_wide_tables_scroll_by_keyboard(page: str) -> None:
+    infer = json.loads((ROOT / "metrics" / "infer.json").read_text())
+    first = page[page.index("<div class='big'>") :]
+    name = readings.targets(infer, "mean")[0]
+    assert first.startswith(f"<div class='big'>{infer[name]['mean']:.4f}")
+    assert page.count("class='scroll'") == page.count("class='scroll' tabindex='0' role='group' aria-label=") > 0
 
 
 def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
@@ -81,6 +110,78 @@ def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
     assert all(source.startswith(("data:", "#")) for source in sources), set(sources)
     assert "@import" not in page
     assert "url(" not in page
+
+
+class Loads(HTMLParser):
+    """What a browser would load of a page, or go to: addresses in any attribute, and tags that run or embed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "iframe", "object", "embed", "base", "form", "svg", "video", "audio", "source"):
+            self.found.append(tag)
+        for name, value in attrs:
+            if tag == "meta" and name == "http-equiv" and value != "Content-Security-Policy":
+                self.found.append(f"meta {value}")
+            elif name.startswith("on") or (value and "evil" in value):
+                self.found.append(f"{tag} {name}={value}")
+
+
+HOSTILE = "'\"><img src=http://evil.example/a onerror=x><script src=//evil.example></script>${evil}"
+TOLD = f"""# Told {HOSTILE}
+![picture](http://evil.example/b.png) [link](http://evil.example/c) <http://evil.example/d> <img src="http://evil.example">
+[ref]: http://evil.example/e
+![ref] | <meta http-equiv=refresh content="0;url=http://evil.example">
+"""
+
+
+def hostile(node: Any) -> Any:
+    """Every text of a JSON content replaced, keys that are of people's choice too."""
+    if isinstance(node, dict):
+        return {key: hostile(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [hostile(value) for value in node]
+    return HOSTILE if isinstance(node, str) else node
+
+
+def test_nothing_is_loaded_whatever_text_is_shown(project: Path) -> None:
+    for path in (project / "metrics").glob("*.json"):
+        path.write_text(json.dumps(hostile(json.loads(path.read_text()))))
+    infer = json.loads((project / "metrics" / "infer.json").read_text())
+    infer["surprise_features"] = {HOSTILE: 3.0}
+    (project / "metrics" / "infer.json").write_text(json.dumps(infer))
+    real = json.loads((project / "metrics" / "real.json").read_text())
+    real["null_tests"] = {HOSTILE: 1.0}
+    (project / "metrics" / "real.json").write_text(json.dumps(real))
+    (project / "outputs" / "model").mkdir(parents=True)
+    (project / "outputs" / "inference.md").write_text(TOLD)
+    versions = {"versions": {HOSTILE: HOSTILE}}
+    (project / "outputs" / "model" / "estimator.json").write_text(json.dumps(versions))
+    shown, loads = written(project), Loads()
+    loads.feed(shown)
+    assert loads.found == []
+    assert "evil.example" in shown  # it is all there, as text
+
+
+def test_a_commit_may_have_no_message(tmp_path: Path) -> None:
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path))
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "--allow-empty-message", "-m", ""], check=True)
+    found = facts.commit(tmp_path)
+    assert found is not None and len(found.name) == 40 and found.subject == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("evaluate", b"{}"), ("train", b"[]"), ("infer", b"\xff\xfe"), ("evaluate", b'{"omega_m": 3}')],
+)
+def test_damaged_metrics_are_one_line(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes
+) -> None:
+    (project / "metrics" / f"{name}.json").write_bytes(content)
+    assert refused(project, capsys).startswith("error: ")
 
 
 def test_the_figures_are_those_of_the_metrics(page: str) -> None:
@@ -121,10 +222,10 @@ def test_few_cosmologies_are_not_called_fine() -> None:
 @pytest.mark.parametrize(
     ("ratio", "error", "mark", "words"),
     [
-        (1.001, 0.005, "good", "have the power of theory"),
-        (0.95, 0.005, "look", "off theory"),
+        (1.001, 0.005, "good", "agrees with theory"),
+        (0.95, 0.005, "look", "differs from theory"),
         (0.95, 0.03, "", "Too few maps"),
-        (0.6, 0.03, "look", "off theory"),
+        (0.6, 0.03, "look", "differs from theory"),
         (1.0, None, "", "Too few maps"),
     ],
 )
@@ -139,16 +240,16 @@ def test_shifts_by_fixed_nuisances_are_a_table() -> None:
     header, (line,) = readings.systematics({"systematics": {"patches": 9, "m_bias": one}}) or ([], [[]])
     assert header == [
         "fixed nuisance",
-        "changed by",
+        "uncertainty",
         "shift of omega_m, one map",
         "shift of omega_m, survey",
-        "why so much",
+        "source of the uncertainty",
     ]
     assert line[:4] == ["m bias", "0.008", "+0.0040 ± 0.0001", "+0.0048 ± 0.0002"] and "MacCrann" in line[4]
     assert readings.systematics({"omega_m": {"rmse": 0.04}}) is None
 
 
-def test_a_systematic_error_is_held_against_the_statistical_one() -> None:
+def test_a_systematic_error_is_compared_with_the_statistical_one() -> None:
     m = {"mean": 0.3, "std": 0.004, "q16": 0.296, "q84": 0.304}
     sky = {"omega_m": m, "n_patches": 9, "in_distribution": True, "surprise_p": 0.5}
     rows = readings.sky(sky | {"systematic": {"omega_m": {"error": 0.03, "a_ia": 0.03}}}, 0.01)
@@ -174,9 +275,9 @@ def test_a_browser_shows_all_of_it_without_complaint(page: str, width: int, sche
     ]  # fmt: skip
     command = [browser, *options, (tmp_path / "frame.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    told = re.search(r"SEEN(.*)NEES", html.unescape(done.stdout).replace('SEEN" +', ""))
-    assert told, done.stderr
-    seen = json.loads(told[1])
+    stated = re.search(r"SEEN(.*)NEES", html.unescape(done.stdout).replace('SEEN" +', ""))
+    assert stated, done.stderr
+    seen = json.loads(stated[1])
     assert seen["images"] == len(list((ROOT / "plots").rglob("*.png")))
     assert seen["broken"] == 0
     assert seen["width"] == width
@@ -214,7 +315,7 @@ def test_without_a_sky_the_rest_is_shown(project: Path) -> None:
         (project / "metrics" / f"{name}.json").unlink()
     text = written(project)
     assert "Not run yet" in text
-    assert "No sky has been looked at yet" in text
+    assert "No sky has been analysed yet" in text
     assert "outside of git" in text
 
 
@@ -228,8 +329,8 @@ def test_figures_that_are_not_finite_are_shown_and_to_be_looked_at(project: Path
     generate.write_text(json.dumps(json.loads(generate.read_text()) | {"spectrum_ratio": None}))
     text = written(project)
     assert ">nan<" in text
-    off = text[: text.index("<nav")].partition("to be looked at:")[2]
-    assert "mean error" in off and "power over theory" in off
+    off = text[: text.index("<nav")].partition("look closer at:")[2]
+    assert "mean error" in off and "power / theory" in off
 
 
 def test_a_sky_that_is_off_is_said_at_the_top(project: Path) -> None:
@@ -241,7 +342,7 @@ def test_a_sky_that_is_off_is_said_at_the_top(project: Path) -> None:
 
 def test_the_words_of_infer_are_shown_and_cannot_bring_markup(project: Path) -> None:
     text = written(project)
-    assert "which is not here" in text
+    assert "which is missing" in text
     assert "it says nothing about the universe" in text
     (project / "outputs").mkdir()
     words = "# Result\n\n- **bold** <script>alert(1)</script>\n\n## Care\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
@@ -279,7 +380,7 @@ def test_a_gain_counts_beyond_two_errors(ratio: float, words: str, mark: str) ->
 
 
 @pytest.mark.parametrize(("inside", "verdict"), [(0.67, "right"), (0.60, "too narrow"), (0.75, "too wide")])
-def test_coverage_is_held_against_its_scatter(inside: float, verdict: str) -> None:
+def test_coverage_is_compared_with_its_scatter(inside: float, verdict: str) -> None:
     (row,) = readings.widths("omega_m", {"coverage_68": inside}, 500)
     assert verdict in row.words
     assert row.mark == ("good" if verdict == "right" else "look")

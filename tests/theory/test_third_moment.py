@@ -153,7 +153,7 @@ def test_it_is_told_where_the_prior_is_beyond_the_formula(
 ) -> None:
     """Each time that maps are made, also of a table that was kept; and not where the formula holds."""
     monkeypatch.setattr(lognormal_shift, "DEGREE", {1: 1})
-    for omega_m, told in ((0.08, True), (0.08, True), (0.3, False)):
+    for omega_m, stated in ((0.08, True), (0.08, True), (0.3, False)):
         shift_table(config({"prior.omega_m": omega_m, "prior.sigma8": [0.79, 0.81]}), progress=True)
         out, err = capsys.readouterr()
-        assert ("third moments are held, by up to" in out + err) == told
+        assert ("third moments are reduced, by up to" in out + err) == stated

@@ -87,7 +87,6 @@ def test_a_run_that_was_saved_within_its_first_epoch_has_no_best_loss_yet(tmp_pa
         state.set_model(model)
     model.optimizer.build(model.trainable_variables)
     states[0].save()
-    assert "Infinity" not in next(tmp_path.glob("state-*/state.json")).read_text()
     states[1].progress.best_loss = 0.0
     states[1].restore(model)
     assert states[1].progress.best_loss == float("inf")

@@ -60,7 +60,7 @@ class Run:
             cpu = tf.config.list_physical_devices("CPU")[0]
             logical = [tf.config.LogicalDeviceConfiguration()] * self.devices
             tf.config.set_logical_device_configuration(cpu, logical)
-        after_batch, write_json, now = checkpoint.RunState.on_train_batch_end, checkpoint.write_json, ""
+        after_batch, write_arrays, now = checkpoint.RunState.on_train_batch_end, checkpoint.write_arrays, ""
 
         def watched(state: checkpoint.RunState, batch: int, logs: Any = None) -> None:
             nonlocal now
@@ -74,9 +74,9 @@ class Run:
         def interrupted(path: Path, content: Any) -> None:
             if now == self.stop and self.saving:
                 os.kill(os.getpid(), self.number)
-            write_json(path, content)
+            write_arrays(path, content)
 
-        checkpoint.RunState.on_train_batch_end, checkpoint.write_json = watched, interrupted
+        checkpoint.RunState.on_train_batch_end, checkpoint.write_arrays = watched, interrupted
         cfg = load_params(self.params, self.overrides)
         splits = [open_split(cfg, self.data, name) for name in ("train", "validation")]
         done = loop.train(cfg, *splits, self.work)
@@ -184,9 +184,9 @@ def test_run_that_is_killed_and_stopped_ends_like_an_undisturbed_one(bench: Benc
     assert f"resumed at epoch 3, step 2 of {STEPS}" in said
     assert steps == ["2 2", "2 3"]
     assert_same(bench.result("disturbed"), undisturbed)
-    # nothing but the last state and the best weights is kept
+    # nothing but the last two states and the best weights is kept
     left = sorted(p.name for p in (bench.folder / "work-disturbed").iterdir() if not p.name.startswith("."))
-    assert left == ["best.npz", "latest", "state-00003-0000000"]
+    assert left == ["best.npz", "state-00002-0000002.npz", "state-00003-0000000.npz"]
 
 
 @pytest.mark.slow

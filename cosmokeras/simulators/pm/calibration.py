@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import itertools
 import os
-import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from cosmokeras.common.code import code_fingerprint
-from cosmokeras.common.files import atomic, locked, work_folder
+from cosmokeras.common.files import locked, work_folder
+from cosmokeras.common.sealed import read_arrays, write_arrays
 from cosmokeras.params.boxes import boxes
 from cosmokeras.params.config import Config, fingerprint
 from cosmokeras.params.registry import COSMOLOGY
@@ -66,7 +65,7 @@ def ratios(cfg: Config, table: TheoryTable, cubes: tuple[Cube, ...], progress: b
     powers = np.array([p for p in itertools.product(range(degree + 1), repeat=len(names)) if sum(p) <= degree])
     nodes = chebyshev_nodes(bounds, NODES_OF_ONE if len(names) == 1 else 2 * len(powers))
     folder = work_folder("pm", _key(cfg, nodes, pairs))
-    logs = _read(folder / "ratios.npz")
+    logs = read_arrays(folder / "ratios.npz")
     if logs is None:
         with locked(folder):
             logs = _all_nodes(cfg, table, cubes, names, nodes, pairs, folder, progress)
@@ -119,7 +118,7 @@ def _all_nodes(
 
     def job(node: int, pair: int) -> tuple[int, int, dict[str, np.ndarray]]:
         path = folder / f"node-{node}-{pair}.npz"
-        found = _read(path)
+        found = read_arrays(path)
         if found is None:
             values = fixed | dict(zip(names, nodes[node], strict=True))
             found = {}
@@ -127,7 +126,7 @@ def _all_nodes(
                 rng = np.random.default_rng([SEED, node, pair // 2, box])
                 sums = measure(cube, table, values, rng, fixed=(-1.0) ** pair)
                 found |= {f"total_{box}": sums[0], f"count_{box}": sums[1]}
-            _write(path, found)
+            write_arrays(path, found)
         return node, pair, found
 
     sums: dict[str, np.ndarray] = {}
@@ -141,7 +140,7 @@ def _all_nodes(
         for name, array in found.items():
             sums.setdefault(name, np.zeros((len(nodes), pairs // 2, *array.shape)))[node, pair // 2] += array
     logs = {f"log_{box}": smoothed(sums[f"total_{box}"], sums[f"count_{box}"]) for box in range(len(cubes))}
-    _write(folder / "ratios.npz", logs)
+    write_arrays(folder / "ratios.npz", logs)
     return logs
 
 
@@ -154,19 +153,3 @@ def measure(
     for number, planes in history(cube, table, values, rng, fixed=fixed):
         sums[:, number] = measured(planes, cube.box.side, lambda k, at=z[number]: theory(k, at))  # type: ignore[misc]
     return sums[0], sums[1]
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with atomic(path) as handle:
-        np.savez(handle, **arrays)  # type: ignore[arg-type]
-
-
-def _read(path: Path) -> dict[str, np.ndarray] | None:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return dict(stored)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError, LookupError, BadZipFile, zlib.error):
-        tqdm.write(f"{path} is damaged: made again")
-        return None

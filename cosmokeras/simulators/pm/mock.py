@@ -6,14 +6,14 @@ halofit, whatever `theory` says; waves and noise have seeds of their own.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from cosmokeras.common.code import code_fingerprint
-from cosmokeras.common.files import atomic, locked, sha256_of, work_folder
+from cosmokeras.common.files import locked, sha256_of, work_folder
+from cosmokeras.common.sealed import read_arrays, write_arrays
 from cosmokeras.params.config import Config, fingerprint, parse
 from cosmokeras.simulators.pm.sky import full_sky
 from cosmokeras.simulators.sphere import FIDUCIAL, add_noise
@@ -32,12 +32,12 @@ def noisy_sky(cfg: Config, mask: np.ndarray) -> tuple[np.ndarray, dict[str, floa
     folder = work_folder("mock", fingerprint({"code": code_fingerprint(__name__), **key}))
     out = np.zeros((len(own.survey.bins), len(mask)), np.float32)
     with locked(folder):
-        if (seen := _read(folder / "sky.npy")) is None:
+        kept = read_arrays(folder / "sky.npz")
+        if kept is None:
             tqdm.write(f"real.mock=pm: making the sky, NSIDE {nside_of(mask)}; it is kept in {folder}")
-            seen = _made(own, mask)[:, mask]
-            with atomic(folder / "sky.npy") as handle:
-                np.save(handle, seen)
-    out[:, mask] = seen
+            kept = {"seen": _made(own, mask)[:, mask]}
+            write_arrays(folder / "sky.npz", kept)
+    out[:, mask] = kept["seen"]
     return out, dict(FIDUCIAL)
 
 
@@ -60,14 +60,3 @@ def of_the_mock(cfg: Config) -> Config:
 def _made(own: Config, mask: np.ndarray) -> np.ndarray:
     waves, noise = (np.random.default_rng(seed) for seed in np.random.SeedSequence(SEED).spawn(2))
     return add_noise(full_sky(own, np.array([0.0]), nside_of(mask), waves), own.survey, mask, noise)
-
-
-def _read(path: Path) -> np.ndarray | None:
-    try:
-        found: np.ndarray = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError):
-        tqdm.write(f"{path} is damaged: made again")
-        return None
-    return found

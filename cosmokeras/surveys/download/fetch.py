@@ -126,7 +126,7 @@ def _from_cache(entry: dict[str, Any], target: Path, offline: bool) -> Fetched |
 def _download(name: str, entry: dict[str, Any], target: Path, retries: int, wait: Callable[[float], None]) -> Fetched:
     job = Job(name=name, url=entry["url"], target=target, size=entry["bytes"], checked=_published(entry))
     record = _record_path(target)
-    with locked(target.parent):
+    with locked(target.parent, remedy="set COSMOKERAS_CACHE to a folder that can be written"):
         if cached := _from_cache(entry, target, offline=False):
             return cached  # another process was faster
         resumed = retrieve(job, retries, wait)

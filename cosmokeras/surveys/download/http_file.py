@@ -165,7 +165,9 @@ def _receive(job: Job, answer: requests.Response, have: int, size: int | None) -
         msg = f"{job.name}: {job.url} has {size} bytes, {job.size} expected"
         raise UserError(f"{msg}; it is not the file of the manifest: correct the manifest, {job.by_hand}")
     _must_be_the_file(job, answer, size)
+    size = size or job.size
     need_space(job, size, have)
+    received = have
     with open(job.part, "ab" if have else "wb") as part:
         if not have:  # after the part was emptied: notes never speak of bytes that others sent
             Origin.of(job.url, answer, size).write(job.notes)
@@ -173,11 +175,14 @@ def _receive(job: Job, answer: requests.Response, have: int, size: int | None) -
             for chunk in answer.raw.stream(CHUNK, decode_content=False):
                 part.write(chunk)
                 bar.update(len(chunk))
-    received = length(job.part)
+                received += len(chunk)
+                if size is not None and received > size:  # a server that never ends must not fill the disk
+                    break
     if size is None or received == size:
         return Complete(resumed=have > 0)
     if received > size:
         job.discard()
+        return Interrupted(f"{job.url} sent more than {size} bytes")
     return Interrupted(f"{job.url} sent {received} of {size} bytes")
 
 

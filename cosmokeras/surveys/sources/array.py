@@ -62,7 +62,7 @@ def load(cfg: Config) -> RealSky:
         _must_be_whole(cfg, maps, where)
         image_checks.must_be_data(cfg, maps, coverage, where)
         corners = None
-        tiles, holes, steps = maps, coverage, [f"whole periodic maps, taken for {cfg.data.size}^2 pixels of a box"]
+        tiles, holes, steps = maps, coverage, [f"periodic maps, taken as {cfg.data.size}^2 pixels of a box"]
     own = stated(cfg)
     return RealSky(
         name="array",
@@ -188,7 +188,7 @@ def _mask(cfg: Config) -> np.ndarray | None:
         return None
     if cfg.kind.observed != "survey":
         raise UserError(
-            f"real.mask={cfg.real.mask}: {cfg.data.kind} maps are whole and periodic, without a mask; set it to null"
+            f"real.mask={cfg.real.mask}: {cfg.data.kind} maps are periodic and have no mask; set it to null"
         )
     return image_files.read_mask(cfg.real.mask, cfg.real.pixel_arcmin)
 

@@ -69,7 +69,9 @@ def load_release(cfg: Config, release: Release) -> RealSky:
     columns += [release.read_b_mode(path) for path in paths[bins:-1]]
     for path, column in zip(paths, columns, strict=False):
         if column.size != columns[0].size:
-            raise UserError(f"{path}: {column.size} pixels, but {paths[0]} has {columns[0].size}; replace the odd one")
+            raise UserError(
+                f"{path}: {column.size} pixels, but {paths[0]} has {columns[0].size}; replace the one that differs"
+            )
     maps, b_modes = np.stack(columns[:bins]), np.stack(columns[bins:])
     warnings: list[str] = []
     if mask.size == maps.shape[1]:

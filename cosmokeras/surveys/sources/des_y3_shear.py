@@ -97,7 +97,7 @@ def _lmax(cfg: Config, nside: int) -> int:
     if lmax is None:
         raise UserError(
             f"lensing.survey={cfg.survey.name}: lmax is null, so simulated noise would be white, but convergence made "
-            f"of shear ends at a multipole; copy the preset to a name of yours with lmax: {checked_lmax(None, nside)}"
+            f"of shear ends at a multipole; copy the preset to a new name with lmax: {checked_lmax(None, nside)}"
         )
     try:
         return checked_lmax(lmax, nside)

@@ -53,7 +53,7 @@ def load(cfg: Config) -> RealSky:
         "kind": own.kind,
         "statement": own.statement,
         "files": {str(path): image_files.sha256(path) for path in (*paths, mask_path)},
-        "steps": [f"{missing} pixels of the mask taken out of it (real.missing)"] if missing else [],
+        "steps": [f"{missing} pixels removed from the mask (real.missing)"] if missing else [],
     }
     sky = sky_of(cfg, "healpix", maps, names, mask, str(mask_path), provenance, marked=False)
     return replace(sky, observed=own.observed, truth=own.truth)

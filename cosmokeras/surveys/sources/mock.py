@@ -59,7 +59,7 @@ def _simulated(cfg: Config, number: int = 16) -> RealSky:
     from cosmokeras.simulators import SPLITS, realisations, simulator_of
 
     module, split = simulator_of(cfg), SPLITS["mock"]
-    which, words = None, "A SIMULATION by the same code as the training maps, with random numbers of its own"
+    which, words = None, "A SIMULATION by the same code as the training maps, with independent random numbers"
     if cfg.from_files:
         words = "A SIMULATION of the test split, in the user's files: the network was not trained on it"
         maps, theta, which = module.prepare(cfg).of_one_simulation(number)

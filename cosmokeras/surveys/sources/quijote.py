@@ -99,8 +99,9 @@ def read_cube(path: Path | str) -> np.ndarray:
     mean = float(cube.mean(dtype=np.float64))
     if abs(mean) > MEAN_TOLERANCE and abs(mean - 1) > MEAN_TOLERANCE:
         raise UserError(
-            f"{path}: its mean is {mean:.4g}, which is neither that of a density contrast (0) nor of 1 + it (1); "
-            f"give rho / mean(rho) - 1{' (1 was taken off twice)' if abs(mean + 1) <= MEAN_TOLERANCE else ''}"
+            f"{path}: its mean is {mean:.4g}, which is neither that of a density contrast (0) nor that of "
+            f"1 + contrast (1); "
+            f"give rho / mean(rho) - 1{' (1 was subtracted twice)' if abs(mean + 1) <= MEAN_TOLERANCE else ''}"
         )
     what, empty = ("1 + the density contrast", 0.0) if abs(mean - 1) <= MEAN_TOLERANCE else ("a density contrast", -1.0)
     below = cube < empty - EMPTY
@@ -189,8 +190,8 @@ def load(cfg: Config) -> RealSky:
                 "window of the mass assignment divided out where the name tells it",
                 f"waves put on the simulator's mesh of {lpt.particles}^3 points",
                 f"mean in slabs of {lpt.slab_mpc_h} Mpc/h along the three axes, {cfg.data.size}^2 pixels",
-                "slabs of one cube share waves and those of different axes intersect, but the posterior counts them as "
-                "independent: its error is too small by up to the root of the number of axes",
+                "slabs of one cube share waves and those of different axes intersect, but the posterior treats them as "
+                "independent: its error is too small by up to the square root of the number of axes",
             ],
         },
         truth=own.truth,

@@ -106,7 +106,7 @@ def test_the_mock_is_made_once_and_kept(
     assert (maps == again).all() and truth == FIDUCIAL
     assert len(made) == 1 and made[0]["log_t_agn"] is None and made[0]["omega_m"] == 0.27 and made[0]["a_ia"] == 0.0
     assert (maps[:, ~mask] == 0).all() and (maps[:, mask] != 0).all()
-    path = next(tmp_path.glob("mock/*/sky.npy"))
+    path = next(tmp_path.glob("mock/*/sky.npz"))
     path.write_bytes(path.read_bytes()[:100])
     assert (mock.noisy_sky(cfg, mask)[0] == maps).all()
     assert len(made) == 2

@@ -218,6 +218,25 @@ def test_no_network(get, cache, files):
     assert files(cache) == []
 
 
+def test_more_than_the_stated_size_is_not_kept(server, get, cache, files, monkeypatch):
+    """A server that sends without end must not fill the disk: it is left after a chunk too much."""
+    written = []
+
+    class Counting(io.FileIO):
+        def write(self, content):
+            written.append(len(content))
+            return super().write(content)
+
+    monkeypatch.setattr(http_file, "open", Counting, raising=False)
+    monkeypatch.setattr(http_file, "CHUNK", 100)
+    size = server.half
+    server.plan = 2 * [{"framing": {"Transfer-Encoding": "chunked"}}]
+    with pytest.raises(UserError, match=f"sent more than {size} bytes"):
+        get({"bytes": size}, retries=0)
+    assert sum(written) <= size + 100
+    assert files(cache) == []
+
+
 def test_another_size_is_refused_before_the_body(server, get, cache, files):
     with pytest.raises(UserError, match=f"has {len(server.good)} bytes, 7 expected") as error:
         get({"bytes": 7})

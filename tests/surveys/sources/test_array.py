@@ -132,7 +132,7 @@ ARRAYS = {
     "objects": (lambda m: np.array([m, None], dtype=object), "Object arrays cannot be loaded"),
     "per cent": (lambda m: 100 * m, "bin 1 has an rms of .*not in per cent"),
     "no noise": (lambda m: m / 10, "bin 1 has an rms of"),
-    "zero": (lambda m: 0 * m, "16384 of 16384 pixels called observed are exactly 0"),
+    "zero": (lambda m: 0 * m, "16384 of 16384 observed pixels are exactly 0"),
     "small": (lambda m: m[:50], "50 x 64 pixels are smaller than data.size=64"),
     "nothing": (lambda m: m[:0], "empty array"),
 }

@@ -107,7 +107,7 @@ BAD: dict[str, tuple[Callable[[Any, np.ndarray, np.ndarray], Any], list[str]]] =
     ),
     "one of another NSIDE": (
         lambda p, e, m: table(p, THIRD, "kB", healpy.ud_grade(e[2], 32)),
-        [THIRD, "12288 pixels", "49152", "replace the odd one"],
+        [THIRD, "12288 pixels", "49152", "replace the one that differs"],
     ),
     "all of another NSIDE": (_all_coarse, [FIRST, "NSIDE 32, but", "des_y1 are simulated for NSIDE 64"]),
     "no HEALPix map": (lambda p, e, m: table(p, FIRST, "kE", e[0][:-1]), [FIRST, "49151 pixels do not make"]),

@@ -225,9 +225,9 @@ def test_the_advice_for_a_mask_of_another_nside_does_what_it_says(kind: Any) -> 
         assert healpy.ud_grade(mask, 32).sum() == 2, "healpy as it is; were it otherwise, plain advice would do"
 
 
-@pytest.mark.parametrize(("value", "told"), [(0.0, "0"), (-99.0, "-99"), (-9999.0, "-9999")])
+@pytest.mark.parametrize(("value", "stated"), [(0.0, "0"), (-99.0, "-99"), (-9999.0, "-9999")])
 def test_pixels_without_data_are_refused_or_masked_by_request(
-    place: Any, maps: np.ndarray, mask: np.ndarray, value: float, told: str
+    place: Any, maps: np.ndarray, mask: np.ndarray, value: float, stated: str
 ) -> None:
     seen = np.flatnonzero(mask)
     holes = seen[np.random.default_rng(0).choice(len(seen), len(seen) // 50, replace=False)]
@@ -236,14 +236,14 @@ def test_pixels_without_data_are_refused_or_masked_by_request(
     expected = place.own(maps, smaller).fetch()
     place.own(spoiled, mask)
     message = place.complaint()
-    assert f"{len(holes)} of {len(seen)} pixels called observed are exactly {told}," in message or "rms" in message
+    assert f"{len(holes)} of {len(seen)} observed pixels are exactly {stated}," in message or "rms" in message
     if value == 0:
-        assert "map 2 of 4" in message and f"real.missing={told} " in message
+        assert "map 2 of 4" in message and f"real.missing={stated} " in message
     place.overrides["real.missing"] = value
     sky = place.fetch()
     np.testing.assert_array_equal(sky.maps, expected.maps)
     np.testing.assert_array_equal(sky.coverage, expected.coverage)
-    assert any("taken out of it" in step for step in sky.provenance["steps"])
+    assert any("removed from the mask" in step for step in sky.provenance["steps"])
     assert any(" of the observed sky" in step for step in sky.provenance["steps"])
 
 

@@ -215,7 +215,7 @@ def test_no_cell_may_be_emptier_than_empty(tmp_path: Path, cubes: Callable[..., 
     # the window that was divided out rings below empty, and is not divided out again
     path = save(tmp_path / "df_m_64_CIC_compensated_z=0.npy", cube)
     assert "none divided out" in fetch(cubes(path)).provenance["windows"][str(path)]
-    with pytest.raises(UserError, match="1 was taken off twice"):
+    with pytest.raises(UserError, match="1 was subtracted twice"):
         fetch(cubes(save(tmp_path / "df_m_64_z=0.npy", waves(64) - np.float32(1))))
 
 
@@ -246,5 +246,5 @@ def test_cells_of_the_mean_density_are_few(tmp_path: Path, cubes: Callable[..., 
 
 
 def test_cubes_have_no_mask(cubes: Callable[..., Config]) -> None:
-    with pytest.raises(UserError, match="real.mask=m.npy: density cubes are whole and periodic"):
+    with pytest.raises(UserError, match="real.mask=m.npy: density cubes are periodic"):
         cubes("x.npy", {"real.mask": "m.npy"})

@@ -1,4 +1,4 @@
-"""The COSMOS catalogue: reader, binning, footprint, E/B test, and the road to a patch.
+"""The COSMOS catalogue, read as any other: columns, binning, footprint, E/B test, and the way to a patch.
 
 Tests on the real file take it from COSMOKERAS_REAL_DATA or ../shared/real beside the repository.
 """
@@ -20,11 +20,14 @@ from cosmokeras.common.errors import UserError
 from cosmokeras.params.survey import load_survey
 from cosmokeras.sky import shear_catalogue
 from cosmokeras.sky.kaiser_squires import shear_from_kappa
-from cosmokeras.surveys import cosmos as command
-from cosmokeras.surveys.sources import cosmos
+from cosmokeras.surveys.catalogue import masks as command
+from cosmokeras.surveys.catalogue import tables
+from cosmokeras.surveys.sources import catalogue as source
 
 REPOSITORY = Path(__file__).parents[3]
 REAL = Path(os.environ.get("COSMOKERAS_REAL_DATA") or REPOSITORY.parent / "shared/real")
+FILES = ("ra", "dec", "e1", "e2", "nhweight_int")
+NAMES = ("ra", "dec", "e1", "e2", "weight")
 needs_real = pytest.mark.skipif(
     not (REAL / "cosmos/ra.fits").exists(), reason=f"no COSMOS catalogue in {REAL}; set COSMOKERAS_REAL_DATA"
 )
@@ -38,7 +41,8 @@ def in_the_repository(monkeypatch):
 
 @pytest.fixture(scope="module")
 def real():
-    return cosmos.read_catalogue({ours: REAL / f"cosmos/{file}.fits" for ours, file in cosmos.COLUMNS.items()})
+    columns = (fits.getdata(REAL / f"cosmos/{name}.fits").astype(float) for name in FILES)
+    return shear_catalogue.Catalogue(*columns)
 
 
 def mock(n: int = 40_000, seed: int = 17, half: float = 0.3, dec0: float = 2.0) -> shear_catalogue.Catalogue:
@@ -65,15 +69,15 @@ def lensed(
 
 def configuration(size=64, pixel=1.5, mirror=None, **survey) -> SimpleNamespace:
     preset = load_survey("cosmos").model_copy(update=survey)
-    real = SimpleNamespace(mirror=mirror, offline=False)
-    return SimpleNamespace(data=SimpleNamespace(size=size), pixel_arcmin=pixel, survey=preset, real=real)
+    real = SimpleNamespace(source="cosmos", path=None, mask=None, mirror=mirror, offline=False)
+    return SimpleNamespace(data=SimpleNamespace(size=size), pixel_arcmin=pixel, survey=preset, real=real, root=".")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"e1": np.zeros(3)}, "one length"),
-        ({name: np.zeros(0) for name in cosmos.COLUMNS}, "no galaxies"),
+        ({name: np.zeros(0) for name in NAMES}, "no galaxies"),
         ({"dec": np.array([0.0, np.nan])}, "1 values of column dec are not finite"),
         ({"weight": np.array([1.0, -1.0])}, "non-negative"),
         ({"weight": np.zeros(2)}, "some positive"),
@@ -81,20 +85,25 @@ def configuration(size=64, pixel=1.5, mirror=None, **survey) -> SimpleNamespace:
 )
 def test_bad_catalogues_are_refused(change, message):
     with pytest.raises(UserError, match=message):
-        shear_catalogue.Catalogue(**{**{name: np.ones(2) for name in cosmos.COLUMNS}, **change})
+        shear_catalogue.Catalogue(**{**{name: np.ones(2) for name in NAMES}, **change})
 
 
 def test_reader_names_the_file(tmp_path):
-    paths = {name: tmp_path / f"{name}.fits" for name in cosmos.COLUMNS}
+    paths = {name: tmp_path / f"{name}.fits" for name in FILES}
     for path in paths.values():
-        fits.PrimaryHDU(np.arange(5.0) + 1).writeto(path)
-    assert cosmos.read_catalogue(paths).ra.dtype == np.float64
+        fits.PrimaryHDU(np.arange(5.0, dtype=np.float32) + 1).writeto(path)
+    (piece,) = tables.image_chunks(paths, FILES)
+    assert piece["ra"].dtype == np.float64 and piece["ra"].tolist() == [1, 2, 3, 4, 5]
+    assert [one["e1"].size for one in tables.image_chunks(paths, FILES, rows=2)] == [2, 2, 1]
+    fits.PrimaryHDU(np.arange(4.0)).writeto(paths["e2"], overwrite=True)
+    with pytest.raises(UserError, match="e2.fits: column e2 .* of one length"):
+        list(tables.image_chunks(paths, FILES))
     paths["e2"].write_text("not FITS")
-    with pytest.raises(UserError, match="e2.fits: not a FITS image"):
-        cosmos.read_catalogue(paths)
+    with pytest.raises(UserError, match="e2.fits: damaged or not a FITS image"):
+        list(tables.image_chunks(paths, FILES))
     del paths["e2"]
-    with pytest.raises(UserError, match="no file for column e2"):
-        cosmos.read_catalogue(paths)
+    with pytest.raises(UserError, match="no column e2"):
+        list(tables.image_chunks(paths, FILES))
 
 
 def test_binning_is_a_weighted_mean_in_the_right_pixel():
@@ -174,41 +183,52 @@ def test_eb_test_refuses_too_little():
 def test_load_passes_on_where_files_may_come_from(monkeypatch):
     asked = []
 
-    def refuse(name, mirror=None, offline=False):
+    def refuse(name, mirror=None, manifest=None, offline=False):
         asked.append((name, mirror, offline))
         raise UserError("not here")
 
-    monkeypatch.setattr(cosmos, "fetch_file", refuse)
+    monkeypatch.setattr("cosmokeras.surveys.catalogue.files.fetch_file", refuse)
     cfg = configuration(mirror="/somewhere")
     cfg.real.offline = True
     with pytest.raises(UserError, match="not here"):
-        cosmos.load(cfg)
+        source.load(cfg)
     assert asked == [("cosmos/ra.fits", "/somewhere", True)]
 
 
+def written(folder: Path, one: shear_catalogue.Catalogue) -> dict[str, str]:
+    """A catalogue as an image for each column, and the names of the files."""
+    for name, ours in zip(FILES, NAMES, strict=True):
+        fits.PrimaryHDU(getattr(one, ours)).writeto(folder / f"{name}.fits")
+    return {name: str(folder / f"{name}.fits") for name in FILES}
+
+
 def test_load_checks_before_it_shows_anything(monkeypatch, tmp_path):
-    for module in (cosmos, command):
-        monkeypatch.setattr(module, "fetch_catalogue", lambda mirror, offline=False: mock())
+    preset = load_survey("cosmos")
+    files = written(tmp_path, mock())
+    layout = preset.catalogue.model_copy(update={"files": files})
     with pytest.raises(UserError, match="needs at least 36"):
-        cosmos.load(configuration(size=32, pixel=1.0))
+        source.load(configuration(size=32, pixel=1.0, catalogue=layout))
     with pytest.raises(UserError, match="--size 48 --pixel 1"):
-        cosmos.load(configuration(size=48, pixel=1.0))  # a mask of another size
+        source.load(configuration(size=48, pixel=1.0, catalogue=layout))  # a mask of another size
     with pytest.raises(
         UserError,
-        match=r"agrees with the COSMOS footprint in \d+.\d% of pixels.*cosmokeras.surveys.cosmos --mask",
+        match=r"agrees with the catalogue's footprint in \d+.\d% of pixels.*catalogue.masks --survey cosmos",
     ):
-        cosmos.load(configuration())  # the preset's mask is not that of this small field
+        source.load(configuration(catalogue=layout))  # the preset's mask is not that of this small field
     with pytest.raises(UserError, match="has no mask"):
-        cosmos.load(configuration(mask=None))
+        source.load(configuration(mask=None, catalogue=layout))
     with pytest.raises(UserError, match="none.npy.* missing"):
-        cosmos.load(configuration(mask="../masks/none.npy"))
-    with pytest.raises(UserError, match="set lensing.survey=cosmos"):
-        cosmos.load(configuration(made_from="healpix"))
+        source.load(configuration(mask="../masks/none.npy", catalogue=layout))
+    with pytest.raises(UserError, match="no block `catalogue`"):
+        source.load(configuration(catalogue=None))
+    with pytest.raises(UserError, match="catalogue.bins has 1 bins, the preset 2"):
+        source.load(configuration(bins=2 * preset.bins))
 
-    command.write_mask(tmp_path / "small.npy", 48, 1.0)
-    sky = cosmos.load(configuration(size=48, pixel=1.0, mask=str(tmp_path / "small.npy")))
+    small = preset.model_copy(update={"catalogue": layout, "mask": str(tmp_path / "small.npy")})
+    command.write_flat(tmp_path / "small.npy", small, {name: Path(path) for name, path in files.items()}, 48, 1.0)
+    sky = source.load(configuration(size=48, pixel=1.0, mask=str(tmp_path / "small.npy"), catalogue=layout))
     assert sky.maps.shape == (1, 48, 48, 1)
-    assert [p.name for p in tmp_path.iterdir()] == ["small.npy"]
+    assert sky.observed and set(sky.provenance["files"]) == set(files.values())
 
 
 @needs_real
@@ -257,24 +277,46 @@ def test_x_ray_groups_sit_on_convergence_peaks(real):
 
 
 @needs_real
-def test_load_gives_one_observed_patch():
-    sky = cosmos.load(configuration(mirror=str(REAL)))
+def test_load_gives_one_observed_patch(real):
+    """The general road and the functions for flat fields, called by hand: the same maps to the last bit."""
+    sky = source.load(configuration(mirror=str(REAL)))
     assert sky.observed and sky.truth is None
     assert sky.maps.shape == (1, 64, 64, 1) and sky.maps.dtype == np.float32
-    assert (sky.maps[..., 0][sky.coverage < 0.5] == 0).all()
-    assert (sky.ra[0], sky.dec[0]) == pytest.approx((150.12, 2.25), abs=0.01)
+    maps = shear_catalogue.bin_shear(real, 64, 1.5)
+    used = shear_catalogue.coverage(maps.counts)
+    kappa, _ = shear_catalogue.convergence(maps, used)
+    np.testing.assert_array_equal(sky.maps[0, :, :, 0], kappa.astype(np.float32))
+    np.testing.assert_array_equal(sky.coverage[0], used)
+    assert (sky.ra[0], sky.dec[0]) == (np.median(real.ra), np.median(real.dec))
+    expected = shear_catalogue.eb_test(real, 64, 1.5)
+    assert {key: sky.null_tests[key] for key in expected} == expected
+    assert sky.null_tests["mirrored_sigma"] < 5
     assert sky.null_tests["e_excess_sigma"] >= 10 and abs(sky.null_tests["b_excess_sigma"]) <= 3
     assert len(sky.provenance["files"]) == 5 and "Schrabback" in sky.provenance["citation"]
     np.testing.assert_array_equal(sky.coverage, np.load("data/masks/cosmos_64x1.5.npy"))
 
 
 @needs_real
-def test_the_command_writes_the_mask(tmp_path, capsys):
-    assert command.main(["--mask", str(tmp_path / "new/mask.npy"), "--mirror", str(REAL)]) == 0
+def test_with_the_wrong_sign_the_sky_is_refused():
+    layout = load_survey("cosmos").catalogue.model_copy(update={"signs": (1, 1)})
+    with pytest.raises(UserError, match="turn round the second of catalogue.signs"):
+        source.load(configuration(mirror=str(REAL), catalogue=layout))
+
+
+@needs_real
+def test_the_command_writes_the_mask_and_the_depth(tmp_path, capsys):
+    survey = ["--survey", "cosmos", "--mirror", str(REAL), "--pixel", "1.5"]
+    assert command.main([*survey, "--out", str(tmp_path / "new/mask.npy")]) == 0
     np.testing.assert_array_equal(np.load(tmp_path / "new/mask.npy"), np.load("data/masks/cosmos_64x1.5.npy"))
     assert "2600 of 4096" in capsys.readouterr().out
+    assert command.main([*survey, "--out", str(tmp_path / "deep.npz")]) == 0
+    with np.load(tmp_path / "deep.npz") as stored:
+        np.testing.assert_array_equal(stored["coverage"], np.load("data/masks/cosmos_64x1.5.npy"))
+        # n_eff of the preset is the harmonic mean over the used pixels, so the mean square is 1 there
+        square = float(np.mean(stored["noise"][stored["coverage"] > 0] ** 2))
+    assert square == pytest.approx(1, abs=0.01)
     with pytest.raises(SystemExit) as stop:
-        arguments = ["--mask", str(tmp_path / "small.npy"), "--mirror", str(REAL), "--size", "32"]
+        arguments = [*survey, "--out", str(tmp_path / "small.npy"), "--size", "32"]
         cli.entry(lambda: command.main(arguments))
     assert stop.value.code == 2 and "needs at least" in capsys.readouterr().err
     assert not (tmp_path / "small.npy").exists()

@@ -20,6 +20,7 @@ from study.report.experiments import experiments
 from study.report.pictures import Picture, gallery, pictures
 from study.report.provenance import provenance
 from study.report.readings import percent, symbol, targets
+from study.report.systematics import systematics
 from study.report.tables import TABLE, pairs, plain_table, reading_table
 
 # by `observed` of metrics/infer.json: a name, and what it is
@@ -173,7 +174,7 @@ def widths(evaluated: Mapping[str, Any], some: list[Picture]) -> str:
 
 def nuisance_table(evaluated: Mapping[str, Any]) -> str:
     """What error bars leave out: shifts by nuisances that are fixed in the training maps."""
-    found = readings.systematics(evaluated)
+    found = systematics(evaluated)
     if found is None:
         return ""
     note = (

@@ -13,8 +13,6 @@ from html import escape
 from math import isfinite
 from typing import Any
 
-from cosmokeras.evaluation.nuisances import nuisances
-
 SYMBOLS = {
     "omega_m": "Ω<sub>m</sub>", "sigma8": "&sigma;<sub>8</sub>", "S8": "S<sub>8</sub>", "h": "h",
     "omega_b": "Ω<sub>b</sub>", "n_s": "n<sub>s</sub>", "w0": "w<sub>0</sub>", "a_ia": "A<sub>IA</sub>",
@@ -156,25 +154,6 @@ def widths(name: str, one: Mapping[str, float], n: int) -> list[Reading]:
         words = f"Posteriors of single maps are {1 / one['sharpness']:.1f} times narrower than the prior."
         rows.append(Reading("width over the prior's", f"{one['sharpness']:.3f}", "small", words))
     return rows
-
-
-def systematics(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]] | None:
-    """Header and lines of shifts from fixed nuisances, of metrics/evaluate.json; None where they were not measured.
-
-    Shifts are those of the published width of each, of one map and of a survey.
-    """
-    found = {name: one for name, one in content.get("systematics", {}).items() if isinstance(one, Mapping)}
-    if not found:
-        return None
-    names = [key.removesuffix("_survey") for key in next(iter(found.values())) if key.endswith("_survey")]
-    lines = []
-    for nuisance, one in found.items():
-        width = nuisances()[nuisance].width
-        levels = [(one[key], one[f"{key}_error"]) for name in names for key in (name, f"{name}_survey")]
-        shifts = [f"{width * shift:+.4f} ± {width * error:.4f}" for shift, error in levels]
-        lines.append([symbol(nuisance), f"{width:g}", *shifts, escape(nuisances()[nuisance].citation)])
-    header = [f"shift of {name}, {of}" for name in names for of in ("one map", "survey")]
-    return ["fixed nuisance", "uncertainty", *header, "source of the uncertainty"], lines
 
 
 def posteriors(content: Mapping[str, Any]) -> list[Reading]:

@@ -51,8 +51,6 @@ def listed(root: Path, names: Sequence[str]) -> list[Path]:
 def element(name: str) -> tuple[str, tuple[int, ...]]:
     """Column and place in it of a name such as `R[0,1]`.
 
-    Examples
-    --------
     >>> element("R[0,1]"), element("e1")
     (('R', (0, 1)), ('e1', ()))
     """

@@ -51,6 +51,7 @@ def _infer(folder: Path, kept: Content) -> None:
     title, names, result, note = kept["title"], kept["names"], kept["result"], kept["note"]
     samples = kept["patch_samples"], kept["combined"]
     posterior.posterior(folder / "posterior.png", *samples, names, kept["bounds"], note["truth"], title)
+    posterior.curves(folder / "posterior", kept["combined"], names, kept["bounds"])
     patches = (kept[name] for name in ("maps", "coverage", "ra", "dec", "title", "unit"))
     maps.gallery(folder / "real_maps.png", *patches)
     distances, limits = (kept["reference"], kept["distances"]), (kept["surprise_p"], kept["threshold"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter
 
+from cosmokeras.common.files import write_text
 from cosmokeras.report.published import published_values
 from cosmokeras.report.style import BLUE, GREY, INK, RUST, SKY, Array, canvas, pretty
+
+CURVE = 200  # points of a curve over the prior, and as many where it is above SHOWN
+SHOWN = 1e-3
 
 
 def _density(samples: Array, bounds: Array) -> tuple[Array, Array]:
@@ -28,6 +33,24 @@ def _density(samples: Array, bounds: Array) -> tuple[Array, Array]:
     counts, edges = np.histogram(samples, cells, (bounds[0], bounds[1]))
     smooth = gaussian_filter(counts.astype(float), width * cells / span, mode="reflect")
     return (edges[1:] + edges[:-1]) / 2, smooth / max(smooth.max(), 1e-300)
+
+
+def curves(folder: Path, combined: Array, names: Sequence[str], bounds: Array) -> None:
+    """Write the marginal density of each parameter, its maximum 1, as a table that `dvc plots diff` lays over others'.
+
+    Parameters
+    ----------
+    folder : where NAME.csv with columns value and density go, in place of all that it holds
+    combined : (n, p) samples
+    bounds : (p, 2) of the prior
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, samples, limits in zip(names, combined.T, np.asarray(bounds, float), strict=True):
+        x, height = _density(samples, limits)
+        some = np.unique(np.searchsorted(x, np.linspace(x[0], x[-1], CURVE)).clip(0, len(x) - 1))
+        some = np.union1d(some, np.flatnonzero(height > SHOWN)[:: max(1, int((height > SHOWN).sum()) // CURVE)])
+        lines = [f"{x[i]:.6g},{height[i]:.4f}" for i in some]
+        write_text(folder / f"{name}.csv", "\n".join(["value,density", *lines, ""]))
 
 
 def posterior(

@@ -191,6 +191,19 @@ def test_density_keeps_its_height_at_the_prior_edge() -> None:
     assert height[[0, -1]] == pytest.approx(height.mean(), rel=0.1)  # a plain kernel estimate gives half of it
 
 
+def test_curves_of_a_posterior_are_tables_for_other_programs(tmp_path: Path) -> None:
+    samples = np.random.default_rng(7).normal([0.3, 0.8], [0.01, 0.05], (4000, 2))
+    (tmp_path / "old.csv").write_text("of another run")
+    posterior.curves(tmp_path, samples, NAMES[:2], BOUNDS[:2])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.csv" for name in sorted(NAMES[:2])]
+    for name, (low, high), mean, std in zip(NAMES[:2], BOUNDS[:2], (0.3, 0.8), (0.01, 0.05), strict=True):
+        value, density = np.loadtxt(tmp_path / f"{name}.csv", delimiter=",", skiprows=1, unpack=True)
+        assert (np.diff(value) > 0).all() and low <= value[0] and value[-1] <= high
+        assert value[-1] - value[0] > 0.98 * (high - low) and len(value) < 500
+        assert density.max() == pytest.approx(1, abs=0.01)
+        assert np.interp(mean + std, value, density) == pytest.approx(np.exp(-0.5), abs=0.08)
+
+
 def test_null_tests_of_maps_without_noise_or_places(tmp_path: Path) -> None:
     nowhere = np.full(2, np.nan)
     pixels = pixel_histograms(fake_maps(2, 3), np.full((2, 48, 48), 0.6), None)

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.image import imread
 
 from cosmokeras.project import changed
-from study import domain_gap, gap_pictures, variants
+from study import domain_gap, gap_pictures, recorded, variants
 
 pytestmark = pytest.mark.slow
 
@@ -125,6 +125,7 @@ def test_the_command_fills_a_row_and_keeps_its_network(tmp_path: Path, monkeypat
     def train_again(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("trained again")
 
+    monkeypatch.setattr(recorded, "_commit", str)  # which asks git
     monkeypatch.setattr(subprocess, "run", train_again)
     assert run(tmp_path, "grf") == table
 

@@ -218,7 +218,7 @@ def _forget() -> None:
     global _modules
     if len(sys.modules) != _modules:
         _modules = len(sys.modules)
-        _caches[:] = [one for one in gc.get_objects() if isinstance(one, functools._lru_cache_wrapper)]
+        _caches[:] = [one for one in gc.get_objects() if type(one) is functools._lru_cache_wrapper]
     for one in _caches:
         module = str(one.__module__)
         if module.startswith(("cosmokeras", "stages")) and module != "cosmokeras.common.code":

@@ -12,7 +12,6 @@ import numpy as np
 
 from benchmarks.damage.project import AtWrite, Ended, Project, Seen, unwatched
 from benchmarks.damage.trial import ONE_WORKER, agreed, result, same
-from cosmokeras.common.files import UNFINISHED
 
 BALLAST = "ballast"
 Full = Callable[[Project, int], AtWrite]
@@ -90,8 +89,7 @@ def emptied(project: Project) -> Iterator[None]:
 
 def unfinished(project: Project) -> list[str]:
     """Hidden files below the project that are no locks."""
-    hidden = [path for path in project.files() if path.name.startswith(".") and "lock" not in path.name]
-    return [str(path) for path in hidden if path.name.startswith((UNFINISHED, "."))]
+    return [str(path) for path in project.files() if path.name.startswith(".") and "lock" not in path.name]
 
 
 def _problem(ended: Ended, left: Sequence[str]) -> str | None:

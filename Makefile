@@ -21,7 +21,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 VENV := .venv/bin/python
-PIP := $(VENV) -m pip install --quiet -c constraints.txt
+# --use-pep517: jax-cosmo (EXTRAS=bench) has a setup.py alone, whose build asks for what an environment with `wheel` lacks
+PIP := $(VENV) -m pip install --quiet --use-pep517 -c constraints.txt
 DVC := $(VENV) -m dvc
 
 # Stamps are named after both files, this folder and the extras: a change of any of them installs again.
@@ -109,10 +110,11 @@ validate: $(DEV_STAMP)  ## tests marked long, and slow validation of the whole p
 	@$(PYTEST) -m long
 	@$(VENV) -m benchmarks.validate
 
-bench: $(DEV_STAMP)  ## speed of simulators, training and loading, compared with other codes where installed; learning rates for many devices
+bench: $(DEV_STAMP)  ## simulators, training, loading and posterior estimation (most of an hour), compared with other codes where installed; learning rates for many devices
 	@$(DVC) pull data.dvc
 	@$(VENV) -m benchmarks.simulators
 	@$(VENV) -m benchmarks.training
+	@$(VENV) -m benchmarks.npe
 	@$(VENV) -m benchmarks.loading
 	@$(VENV) -m benchmarks.forward
 	@$(VENV) -m benchmarks.scaling

@@ -4,7 +4,7 @@ powerbox (Murray 2018, JOSS 3, 850) draws Gaussian and lognormal fields in two d
 (https://github.com/DifferentiableUniverseInitiative/JaxPM) cubes of perturbation theory and of particle meshes, GLASS
 (Tessore et al. 2023, OJAp 6, 11) convergence on the full sky. White noise filtered by numpy's rfft2, with a spectrum
 that is at hand, is the least that a Gaussian field can cost. What is not installed is left out:
-pip install -c constraints.txt -e '.[bench]'.
+make install EXTRAS=bench.
 """
 
 from __future__ import annotations

@@ -237,7 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
     result = read_json(file) if file else {}
     cores, good = len(os.sched_getaffinity(0)), []
     if missing := [name for name in PEERS if not installed(name)]:
-        print(f"not installed and left out: {', '.join(missing)} (pip install -c constraints.txt -e '.[bench]')")
+        print(f"not installed and left out: {', '.join(missing)} (make install EXTRAS=bench)")
     for kind in options.kinds:
         made = {"cases": {}} if kind == PM else throughput(kind, cores, runs, options.quick)
         found = {"machine": machine(cores), "throughput": made}

@@ -31,6 +31,7 @@ def test_imports_point_down(name: str) -> None:
     assert not up
 
 
+@pytest.mark.slow
 def test_the_package_does_not_import_scripts_nor_studies_the_slow_checks() -> None:
     graph = module_graph(ROOT, "cosmokeras", "stages", "study", "benchmarks")
     for name, imported in graph.items():
@@ -44,6 +45,7 @@ def test_the_package_does_not_import_scripts_nor_studies_the_slow_checks() -> No
         assert {other.split(".")[0] for other in imported} <= {top, *below[top]}, name
 
 
+@pytest.mark.slow
 def test_the_picture_is_that_of_the_imports_of_today() -> None:
     """But for numbers of lines, which change all the time."""
     then, now = (re.sub(r"[\d,]+ lines", "lines", text) for text in (PICTURE.read_text(), drawing(ROOT)))

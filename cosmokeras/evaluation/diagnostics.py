@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import chisquare, kstest
 
+TARP_SEED = 5_000_011  # of the reference points
+
 
 def coverage(pit: np.ndarray, level: float) -> np.ndarray:
     """Empirical coverage (d,): part of the maps whose truth lies inside the central interval of probability `level`.
@@ -20,7 +22,7 @@ def coverage(pit: np.ndarray, level: float) -> np.ndarray:
     return np.mean(np.abs(pit - 0.5) < level / 2, axis=0)
 
 
-def tarp(samples: np.ndarray, truth: np.ndarray, bounds: np.ndarray, seed: int = 5_000_011) -> np.ndarray:
+def tarp(samples: np.ndarray, truth: np.ndarray, bounds: np.ndarray, seed: int = TARP_SEED) -> np.ndarray:
     """Credibility of the region, centred on a random reference point, that reaches out to the truth.
 
     Uniform between 0 and 1 over many maps if the posteriors are right. Lemos, Coogan, Hezaveh & Perreault-Levasseur

@@ -13,9 +13,10 @@ from cosmokeras.dataset.observed import observed_blocks
 from cosmokeras.dataset.shards import Split
 from cosmokeras.evaluation.baselines import Seen, Statistics, baseline_estimates, exact_of, statistics_of
 from cosmokeras.evaluation.challenge import Estimates, challenge_metrics
-from cosmokeras.evaluation.diagnostics import coverage, rank_test, ranks, tarp, tarp_p_value
+from cosmokeras.evaluation.diagnostics import coverage, rank_test, tarp_p_value
 from cosmokeras.evaluation.gain import gain
 from cosmokeras.evaluation.saliency import MAPS
+from cosmokeras.evaluation.sampled import Sampled, sampled
 from cosmokeras.inference.derived import names_with_s8, with_s8
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.features import observed_features
@@ -65,7 +66,7 @@ def evaluate(
 ) -> Evaluation:
     """All metrics of the test maps; `settings` are those of the estimator's parameters unless others are given.
 
-    Maps go by in blocks, of which what is wanted of each is kept: hundreds of numbers, and settings.samples.
+    Maps go by in blocks, of which what is wanted of each is kept: hundreds of numbers.
     """
     cfg, columns = est.cfg, est.cfg.target_columns
     settings = settings or cfg.evaluate
@@ -74,18 +75,17 @@ def evaluate(
     seen, truth = look_at(est, statistics, observed_blocks(test, forward, TEST_NOISE)), test.theta[:, columns]
     posterior = est.posterior_from(seen.outputs)
     mean, std, pit = posterior.mean(), posterior.std(), posterior.cdf(truth)
-    samples = posterior.sample(settings.samples, seed=0)
+    drawn = sampled(est, seen.outputs, truth, settings.samples)
 
     baselines = baseline_estimates(est, training, validation, statistics, seen, settings.spectrum_bins)
-    posteriors = {"mean": mean, "pit": pit, "samples": samples}
     means = {name: one.mean for name, one in baselines.items()}
     metrics: dict[str, Any] = parameter_metrics(
-        est, truth, posteriors, means, test.cosmology, _prior_std(est, training)
+        est, truth, mean, pit, drawn, means, test.cosmology, _prior_std(est, training)
     )
-    s8 = with_s8(est.parameters, samples)[..., len(est.parameters) :]
-    own = Estimates(np.hstack([mean, s8.mean(axis=1)]), np.hstack([std, s8.std(axis=1)]))
+    d = len(est.parameters)
+    own = Estimates(np.hstack([mean, drawn.mean[:, d:]]), np.hstack([std, drawn.std[:, d:]]))
     true, names = with_s8(est.parameters, truth), names_with_s8(est.parameters)
-    metrics |= challenge_metrics(names, {"posterior": own, **baselines}, true, test.cosmology, len(est.parameters))
+    metrics |= challenge_metrics(names, {"posterior": own, **baselines}, true, test.cosmology, d)
     metrics["nll"] = round(float(-np.mean(posterior.log_prob(truth))), 6)
     if cfg.train.ensemble > 1 and isinstance(posterior, MixturePosterior):
         spread = epistemic(posterior, cfg.train.ensemble)
@@ -95,8 +95,7 @@ def evaluate(
         metrics["before_stretch"] = before_stretch(est, seen.outputs, truth)
     residuals = observed_features(validation, forward, est.mean, [RESIDUAL_NOISE])[0] - validation.theta[:, columns]
     metrics["nll_gaussian"] = round(gaussian_nll(residuals, mean, truth, est.bounds), 6)
-    credibility = tarp(samples, truth, est.bounds)
-    metrics["tarp_ks_p"] = round(tarp_p_value(credibility, test.cosmology), 6)
+    metrics["tarp_ks_p"] = round(tarp_p_value(drawn.credibility, test.cosmology), 6)
     if est.reference is not None:
         metrics["false_alarms"] = round(float(np.mean(seen.surprise < ALARM)), 6)
     metrics["n_maps"] = len(test)
@@ -108,7 +107,7 @@ def evaluate(
         mean=mean,
         std=std,
         pit=pit,
-        credibility=credibility,
+        credibility=drawn.credibility,
         cosmology=test.cosmology,
     )
 
@@ -148,7 +147,9 @@ def before_stretch(est: Estimator, outputs: np.ndarray, truth: np.ndarray) -> di
 def parameter_metrics(
     est: Estimator,
     truth: np.ndarray,
-    posteriors: dict[str, np.ndarray],
+    mean: np.ndarray,
+    pit: np.ndarray,
+    drawn: Sampled,
     baselines: dict[str, np.ndarray],
     cosmology: np.ndarray,
     prior_std: np.ndarray,
@@ -158,16 +159,17 @@ def parameter_metrics(
     Parameters
     ----------
     truth : (n, d)
-    posteriors : `mean` (n, d), `pit` (n, d) and `samples` (n, s, d) of the network's posteriors
+    mean, pit : (n, d) of the network's posteriors
+    drawn : what their samples say
     baselines : estimates that the network is compared with, (n, q) with S8 behind the targets; see `baseline_estimates`
     cosmology : (n,) whose map it is
     prior_std : (d,) standard deviation of the targets under the prior
     """
     d, names = len(est.parameters), (*est.parameters, "S8")
-    true, samples = with_s8(est.parameters, truth), with_s8(est.parameters, posteriors["samples"])
+    true = with_s8(est.parameters, truth)
     # the marginal posterior of S8 is that of its samples
-    mean = np.hstack([posteriors["mean"], samples[..., d:].mean(axis=1)])
-    pit = np.hstack([posteriors["pit"], np.mean(samples[..., d:] < true[:, None, d:], axis=1)])
+    mean = np.hstack([mean, drawn.mean[:, d:]])
+    pit = np.hstack([pit, drawn.below[:, d:] / drawn.count])
     error = rmse(mean, true)
     other = {name: rmse(estimates, true) for name, estimates in baselines.items()}
     best = {
@@ -176,7 +178,7 @@ def parameter_metrics(
         "gain_higher_order": better(baselines["higher_order_likelihood"], baselines["higher_order_network"], true),
     }
     spread = np.concatenate([prior_std, np.std(true[:, d:], axis=0)])
-    chi2, rank_p = rank_test(ranks(samples, true), samples.shape[1], cosmology)
+    chi2, rank_p = rank_test(drawn.below, drawn.count, cosmology)
     gains = {name: gain(estimates - true, mean - true, cosmology) for name, estimates in best.items()}
     values = {
         "rmse": error,
@@ -187,7 +189,7 @@ def parameter_metrics(
         "likelihood_rmse": other["likelihood"],
         "spectrum_network_rmse": other["network"],
         "higher_order_rmse": rmse(best["gain_higher_order"], true),
-        "sharpness": samples.std(axis=1).mean(axis=0) / spread,
+        "sharpness": drawn.std.mean(axis=0) / spread,
         "sbc_chi2": chi2,
         "sbc_p": rank_p,
     }

@@ -6,14 +6,25 @@ A preset says what a catalogue holds, so that no survey needs code of its own. N
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, model_validator
 
 from cosmokeras.redshifts.terms import Frozen
 
 SHEARED = ("1p", "1m", "2p", "2m")  # selections under artificial shear of component 1 and 2, plus and minus
 Pair = tuple[float, float]
+Block = TypeVar("Block", bound=Frozen)
+
+
+def _all_four(names: dict[str, str]) -> dict[str, str]:
+    """One name for each selection under shear."""
+    if set(names) != set(SHEARED):
+        raise ValueError(f"needs all of {', '.join(SHEARED)}")
+    return names
+
+
+Sheared = Annotated[dict[Literal["1p", "1m", "2p", "2m"], str], AfterValidator(_all_four)]
 
 
 def _several(value: object) -> object:
@@ -21,6 +32,13 @@ def _several(value: object) -> object:
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _both_or_none(block: Block, first: str, second: str) -> Block:
+    """The block, in which two columns are given together or not at all."""
+    if (getattr(block, first) is None) != (getattr(block, second) is None):
+        raise ValueError(f"{first} and {second} go together")
+    return block
 
 
 class Cut(Frozen):
@@ -83,9 +101,7 @@ class Columns(Frozen):
 
     @model_validator(mode="after")
     def _psf_is_a_pair(self) -> Self:
-        if (self.psf_e1 is None) != (self.psf_e2 is None):
-            raise ValueError("psf_e1 and psf_e2 go together")
-        return self
+        return _both_or_none(self, "psf_e1", "psf_e2")
 
 
 class Plain(Frozen):
@@ -105,17 +121,13 @@ class Metacal(Frozen):
     method: Literal["metacal"]
     r11: str
     r22: str
-    selected: dict[Literal["1p", "1m", "2p", "2m"], str] | None = None
-    weights: dict[Literal["1p", "1m", "2p", "2m"], str] | None = None
+    selected: Sheared | None = None
+    weights: Sheared | None = None
     step: PositiveFloat = 0.01
     subtract_mean: bool = True
 
     @model_validator(mode="after")
-    def _all_four(self) -> Self:
-        for name in ("selected", "weights"):
-            given = getattr(self, name)
-            if given is not None and set(given) != set(SHEARED):
-                raise ValueError(f"{name} needs all of {', '.join(SHEARED)}")
+    def _weights_of_selections(self) -> Self:
         if self.weights is not None and self.selected is None:
             raise ValueError("weights under shear go with selected")
         return self
@@ -128,15 +140,9 @@ class Metadetect(Frozen):
     """
 
     method: Literal["metadetect"]
-    sheared: dict[Literal["1p", "1m", "2p", "2m"], str]
+    sheared: Sheared
     step: PositiveFloat = 0.01
     subtract_mean: bool = True
-
-    @model_validator(mode="after")
-    def _all_four(self) -> Self:
-        if set(self.sheared) != set(SHEARED):
-            raise ValueError(f"sheared needs all of {', '.join(SHEARED)}")
-        return self
 
 
 class Lensfit(Frozen):
@@ -159,9 +165,7 @@ class Regauss(Frozen):
 
     @model_validator(mode="after")
     def _c_is_a_pair(self) -> Self:
-        if (self.c1 is None) != (self.c2 is None):
-            raise ValueError("c1 and c2 go together")
-        return self
+        return _both_or_none(self, "c1", "c2")
 
 
 class Anacal(Frozen):
@@ -176,9 +180,7 @@ class Anacal(Frozen):
 
     @model_validator(mode="after")
     def _w_is_a_pair(self) -> Self:
-        if (self.w1 is None) != (self.w2 is None):
-            raise ValueError("w1 and w2 go together")
-        return self
+        return _both_or_none(self, "w1", "w2")
 
 
 Calibration = Annotated[Plain | Metacal | Metadetect | Lensfit | Regauss | Anacal, Field(discriminator="method")]

@@ -1,4 +1,4 @@
-"""HEALPix maps of FITS tables, full or partial sky, as full-sky maps in RING order."""
+"""HEALPix maps of FITS tables, full or partial sky, and of HealSparse files, as full-sky maps in RING order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosmokeras.common.errors import UNREADABLE, UserError
-from cosmokeras.readers import array_files, headers
+from cosmokeras.readers import array_files, headers, healsparse_files
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -26,7 +26,7 @@ def read_healpix(
     ----------
     path : FITS file in the HEALPix convention: header ORDERING (RING or NESTED), one column per map; partial maps have
         a column of pixel numbers; one with that column alone is a mask, 1 in these pixels. `file.fits[NAME]` and
-        `file.fits[2]` name one table of several
+        `file.fits[2]` name one table of several. Or a HealSparse file (.hsp, .hs)
     fields : columns, by name or number among the maps; default all
     hdu : number of the table; default the one that `path` names, or the only one
     unnamed : the ordering of files whose header gives none; default: they are refused
@@ -38,10 +38,14 @@ def read_healpix(
     from astropy.io import fits
 
     file_path, key = array_files.split(path)
+    if file_path.name.lower().endswith(healsparse_files.SUFFIXES):
+        named = None if fields is None else tuple(np.atleast_1d(np.array(fields, object)).tolist())
+        return healsparse_files.read_healsparse(file_path, named)
     if not file_path.name.lower().endswith(array_files.FITS):
         array_files.must_be_a_file(file_path)
         raise UserError(
-            f"{path}: not a FITS file by its name, and only FITS headers state RING or NESTED: use healpy.write_map"
+            f"{path}: neither a FITS nor a HealSparse file (.hsp) by its name, and only these state their ordering: "
+            "use healpy.write_map"
         )
     try:
         with warnings.catch_warnings(), fits.open(file_path) as file:

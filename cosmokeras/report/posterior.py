@@ -47,8 +47,8 @@ def curves(folder: Path, combined: Array, names: Sequence[str], bounds: Array) -
     shutil.rmtree(folder, ignore_errors=True)
     for name, samples, limits in zip(names, combined.T, np.asarray(bounds, float), strict=True):
         x, height = _density(samples, limits)
-        some = np.unique(np.searchsorted(x, np.linspace(x[0], x[-1], CURVE)).clip(0, len(x) - 1))
-        some = np.union1d(some, np.flatnonzero(height > SHOWN)[:: max(1, int((height > SHOWN).sum()) // CURVE)])
+        peak = np.flatnonzero(height > SHOWN)
+        some = np.union1d(*(np.linspace(a, b, CURVE).astype(int) for a, b in ((0, len(x) - 1), (peak[0], peak[-1]))))
         lines = [f"{x[i]:.6g},{height[i]:.4f}" for i in some]
         write_text(folder / f"{name}.csv", "\n".join(["value,density", *lines, ""]))
 

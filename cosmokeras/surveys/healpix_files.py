@@ -1,4 +1,4 @@
-"""HEALPix maps and masks of a survey, read from FITS files.
+"""HEALPix maps and masks of a survey, read from FITS or HealSparse files.
 
 Each problem ends in one line that names the file, what is wrong with it and what to do.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cosmokeras.common.errors import UserError
+from cosmokeras.readers import healsparse_files
 from cosmokeras.readers.healpix import read_healpix
 from cosmokeras.sky.patches import UNSEEN_LIMIT
 
@@ -49,8 +50,15 @@ def read_maps(paths: Sequence[Path], bins: int) -> tuple[np.ndarray, list[str]]:
     return maps, names
 
 
-def read_mask(path: Path) -> np.ndarray:
-    """Footprint, (npix,) bool RING, from 0/1 numbers of any type or logical values; pixels not in the file are out."""
+def read_mask(path: Path, nside: int | None = None) -> np.ndarray:
+    """Footprint, (npix,) bool RING, from 0/1 numbers of any type or logical values; pixels not in the file are out.
+
+    A HealSparse mask finer than `nside` is brought to it: pixels of which all is observed.
+    """
+    if nside is not None and path.name.lower().endswith(healsparse_files.SUFFIXES):
+        seen = healsparse_files.read_footprint(path, nside)
+        if seen is not None:
+            return _not_empty(path, seen)
     columns = read_healpix(path)
     if len(columns) != 1:
         raise UserError(f"{path}: holds {len(columns)} columns, but a mask is one; write it to a file of its own")
@@ -62,9 +70,13 @@ def read_mask(path: Path) -> np.ndarray:
     odd = ~np.isin(mask, (0, 1))
     if odd.any():
         raise UserError(f"{path}: a mask is 0 or 1 (observed), but it holds {mask[odd][0]:.6g}; threshold it first")
+    return _not_empty(path, mask.astype(bool))
+
+
+def _not_empty(path: Path, mask: np.ndarray) -> np.ndarray:
     if not mask.any():
         raise UserError(f"{path}: the mask is empty, no pixel is 1 (observed); give the footprint of the maps")
-    return mask.astype(bool)
+    return mask
 
 
 def _floats(path: Path, maps: np.ndarray) -> np.ndarray:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from study.report.facts import dvc_json, flat, shown
+from study.report.facts import flat, shown
 
 HEADLINES = (".rmse", ".efficiency", ".gain", ".coverage_68", ".mean", ".std", "nll", "surprise_p")
 FILES = ("metrics/evaluate.json", "metrics/infer.json")
@@ -59,9 +58,3 @@ def table(listed: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str
         first = [f"{figures[key]:.4g}" if key in figures else "" for key in columns]
         lines.append([name, when, *first, *(shown(given[key]) if key in given else "" for key in differing)])
     return ["experiment", "when", *columns, *differing], lines
-
-
-def experiments(root: Path) -> tuple[list[str], list[list[str]]] | None:
-    """The table of the project at `root`; None if DVC cannot say."""
-    listed = dvc_json(root, "exp", "show")
-    return None if listed is None else table(listed)

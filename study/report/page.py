@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from string import Template
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -14,9 +15,9 @@ from cosmokeras.params.config import Config
 from cosmokeras.project import load_params
 from cosmokeras.report.inference_text import caveats
 from cosmokeras.report.summary import assumptions
-from study.report import facts, readings
+from study.report import facts, overlay, readings
 from study.report.downloads import files
-from study.report.experiments import experiments
+from study.report.experiments import table
 from study.report.pictures import Picture, gallery, pictures
 from study.report.provenance import provenance
 from study.report.readings import percent, symbol, targets
@@ -55,7 +56,7 @@ def page(root: Path) -> str:
         "widths": ("Are the error bars right", widths(metrics["evaluate"], shown["widths"])),
         "sky": ("The result for the sky", sky(root, cfg, metrics.get("infer"), told, shown["sky"])),
         "run": ("Maps and training", run(metrics, shown["run"])),
-        "experiments": ("Experiments", experiment_table(experiments(root))),
+        "experiments": ("Experiments", experiments(root)),
         "studies": ("Studies of the simulators and networks", studies(shown["studies"])),
         "provenance": ("Provenance", provenance(root, commit)),
     }
@@ -215,18 +216,35 @@ def run(metrics: Mapping[str, Any], some: list[Picture]) -> str:
     return rows + pairs(cost) + gallery(some)
 
 
-def experiment_table(found: tuple[list[str], list[list[str]]] | None) -> str:
-    """What `dvc exp show` has."""
-    if found is None:
+def experiments(root: Path) -> str:
+    """What `dvc exp show` has: a table, and the runs over each other."""
+    listed = facts.dvc_json(root, "exp", "show")
+    if listed is None:
         return "<p class='absent'>DVC could not list experiments here: no git repository, or no DVC.</p>"
-    header, lines = found
+    header, lines = table(listed)
     if not lines:
         return (
             "<p class='absent'>No experiments are recorded in this checkout. "
-            "<code>dvc exp run -n NAME -S train.lr=1e-3</code> makes one.</p>"
+            "<code>dvc exp run --temp -n NAME -S train.lr=1e-3</code> makes one.</p>"
         )
     note = "<p class='note'>First the results, then the parameters in which the runs differ.</p>"
-    return note + plain_table(header, [list(map(escape, line)) for line in lines])
+    return note + plain_table(header, [list(map(escape, line)) for line in lines]) + overlaid(root, listed)
+
+
+def overlaid(root: Path, listed: list[Mapping[str, Any]]) -> str:
+    """The picture of runs over each other; nothing where there is no second one with curves."""
+    some = overlay.runs(root, listed)
+    if len(some) < 2:
+        return ""
+    words = "Runs over each other: do posteriors of one sky agree, and has every training converged?"
+    if len(some) > overlay.MOST:
+        words = f"The latest {overlay.MOST - 1} of {len(some) - 1} experiments and this folder over each other: " + (
+            "do posteriors of one sky agree, and has every training converged?"
+        )
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "runs.png"
+        overlay.draw(path, some)
+        return gallery([Picture(path, None, words)])
 
 
 def studies(some: list[Picture]) -> str:

@@ -61,6 +61,7 @@ CAPTIONS: dict[str, dict[str, str]] = {
             "Error against the number of new maps, with and without pre-training on another simulator's maps.",
         "bench_simulators.png": "Maps per second of each simulator, and its speed relative to other codes.",
         "bench_training.png": "Maps per second in training, compared with the same networks in plain torch.",
+        "bench_npe.png": "Posteriors of the same test maps by our training and by other libraries': lower is better.",
         "physics/maps_grf.png": "The same random numbers at three Omega_m: more matter means more small-scale power.",
         "physics/power_grf.png": "The power of Gaussian fields should follow BBKS, within the error bars.",
         "physics/transfer.png": "How far the BBKS transfer function, which grf uses, is from CAMB's.",
@@ -85,10 +86,10 @@ CAPTIONS: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file below plots/ and its caption."""
+    """A PNG file, its name below plots/, None for one that is in the page alone, and its caption."""
 
     path: Path
-    name: str
+    name: str | None
     caption: str
 
 
@@ -124,15 +125,15 @@ def figure(picture: Picture) -> str:
     width, height = size(content, picture.path)
     data = base64.b64encode(content).decode()
     wide = " class='wide'" if is_wide(width, height) else ""
-    name = escape(picture.name, quote=True)
-    key = re.sub(r"\W", "-", picture.name)
+    name = escape(picture.name or picture.path.name, quote=True)
+    key = re.sub(r"\W", "-", picture.name or picture.path.name)
+    where = f" <code>plots/{name}</code>" if picture.name else ""
     # A picture fills the window while its own name is the address, and the page is where it was afterwards: no script
     return (
         f"<span id='at-{key}'></span><figure id='large-{key}'{wide}><a class='close' href='#at-{key}'>close</a>"
         f"<a class='enlarge' href='#large-{key}' aria-label='enlarge {name}'><img alt='{name}' width='{width}' "
         f"height='{height}' src='data:image/png;base64,{data}'></a>"
-        f"<figcaption>{escape(picture.caption)} "
-        f"<code>plots/{name}</code></figcaption></figure>"
+        f"<figcaption>{escape(picture.caption)}{where}</figcaption></figure>"
     )
 
 

@@ -57,6 +57,7 @@ def test_sums_are_those_over_all_pairs() -> None:
     assert expected[2].min() > 300 and np.abs(expected[:2]).max() > 10
 
 
+@pytest.mark.slow
 def test_waves_of_one_length_have_the_bessel_functions_of_lensing() -> None:
     """xi+ is J0 and xi- J4 of the wavenumber times the separation, both with the variance of the waves."""
     n, ell = 128, 2 * np.pi * 4 / 128

@@ -190,6 +190,7 @@ def wrong(calls: dict[str, Call]) -> Iterator[tuple[str, str, Any, Callable[[], 
                 yield name, argument, value, partial(function, **right | {argument: value})
 
 
+@pytest.mark.slow
 def test_wrong_arguments_end_in_one_line(calls: dict[str, Call]) -> None:
     for function, right, _ in calls.values():
         assert function(**right) is not None
@@ -282,6 +283,7 @@ def test_edges_of_the_box_belong_to_it(config: Callable[..., Config], tiny: dict
     assert (np.array([[0.11], [0.7]], np.float32).astype(float) != cfg.bounds.T).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("omega_m", [0.301, 0.33, 0.349])
 def test_theory_is_the_same_whatever_the_box(config: Callable[..., Config], lensing: Config, omega_m: float) -> None:
     narrow = config({"prior.omega_m": [0.3, 0.35]})

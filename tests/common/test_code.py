@@ -37,6 +37,7 @@ def changed(path: Path, old: str, new: str) -> set[str]:
     return {name for name in {*before, *after} if before.get(name) != after.get(name)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
@@ -52,6 +53,7 @@ def test_code_counts_wherever_it_is(copied: Path, name: str, old: str, new: str)
     assert changed(copied / "cosmokeras" / name, old, new) == {f"cosmokeras/{name}"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
@@ -68,6 +70,7 @@ def test_words_and_the_code_of_others_do_not_count(copied: Path, name: str, old:
     assert changed(copied / "cosmokeras" / name, old, new) == set()
 
 
+@pytest.mark.slow
 def test_a_new_import_counts_with_all_that_comes_with_it(copied: Path) -> None:
     (copied / "cosmokeras" / "more.py").write_text("from cosmokeras.simulators import mesh\n")
     path = copied / "cosmokeras" / "theory/limber.py"

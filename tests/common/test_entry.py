@@ -113,6 +113,7 @@ WRONG: dict[str, list[list[str]]] = {
     "benchmarks.checks.sphere": [[], ["."], ["/proc/none/a.npy"], ["a.npy", "b.npy"]],
     "benchmarks.simulators": [["nbody"], ["--runs", "0"], ["--out", "list.yaml"], ["--out", "bad"]],
     "benchmarks.training": [["bert"], ["--rounds", "0"], ["--steps", "x"], ["--out", "list.yaml"], ["--out", "bad"]],
+    "benchmarks.npe": [["2lpt"], ["--longer", "0"], ["--out", "list.yaml"], ["--out", "bad"]],
     "benchmarks.loading": [["--rounds", "0"], ["--out", "/proc/none"], ["--nope"]],
     "benchmarks.scaling": [["--out", "/proc/none"], ["--out", "list.yaml"], ["--nope"]],
     "benchmarks.forward": [["--rounds", "0"], ["--out", "list.yaml"], ["--nope"]],
@@ -161,6 +162,7 @@ TEXTS = {
     "edges.txt": table((0.0, 0.1, 0.2, 1), (0.2, 0.3, 0.4, 2), (0.4, 0.5, 0.6, 1)),
     "bad/metrics/bench_simulators.json": '{"a": ',
     "bad/metrics/bench_training.json": '{"a": ',
+    "bad/metrics/bench_npe.json": '{"a": ',
 }
 
 
@@ -193,6 +195,7 @@ def test_wrong_arguments_are_one_line(
     assert sorted(path for path in folder.rglob("*") if "data" not in path.parts) == before
 
 
+@pytest.mark.slow
 def test_a_program_as_people_run_it(folder: Path) -> None:
     for name, arguments in (("cosmokeras.surveys.fit_nz", ["none.txt"]), ("study.report", ["--root", "none"])):
         command = [sys.executable, "-m", name, *arguments]

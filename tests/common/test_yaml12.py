@@ -45,6 +45,7 @@ def test_anchors_stand_for_what_they_name() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -156,6 +156,7 @@ def test_no_stream_is_tuned_while_it_runs(split: Split) -> None:
     assert not endless(batches_of(split), 0).options().autotune.enabled
 
 
+@pytest.mark.slow
 def test_a_split_is_observed_with_the_noise_of_its_seed_and_numbers(load: Load, split: Split) -> None:
     forward = Forward(load({"lensing.survey": "kids_1000", "real.source": "mock"}))
     five = Split([one[..., :1].repeat(forward.channels, -1) for one in split.arrays], *list(vars(split).values())[1:])
@@ -168,6 +169,7 @@ def test_a_split_is_observed_with_the_noise_of_its_seed_and_numbers(load: Load, 
     assert (observed(five, forward, 4) == maps).mean() < 0.5
 
 
+@pytest.mark.slow
 def test_the_signal_is_written_once_and_by_all_processes_together(
     load: Load, split: Split, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

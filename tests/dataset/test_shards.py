@@ -53,6 +53,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+@pytest.mark.slow
 def test_same_bytes_with_one_worker_and_with_two(cfg: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     note = generate(cfg, tmp_path / "one", workers=1, progress=False)
     assert note["maps"] == note["maps_made"] == (32 + 8 + 8) * 2
@@ -90,6 +91,7 @@ def test_second_run_makes_nothing(cfg: Config, tmp_path: Path) -> None:
     assert contents(tmp_path / "other")["test/shard-00000.npy"] != first["test/shard-00000.npy"]
 
 
+@pytest.mark.slow
 def test_killed_half_way_it_goes_on_to_the_same_bytes(
     params: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +272,7 @@ def test_a_folder_that_does_not_say_what_it_holds_is_refused(cfg: Config, tmp_pa
         open_split(cfg, out, "train")
 
 
+@pytest.mark.slow
 def test_an_interrupted_collection_says_nothing_of_its_content(
     cfg: Config, params: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,6 +377,7 @@ def test_parts_are_what_the_whole_is_made_of(cfg: Config, tmp_path: Path, monkey
     assert contents(tmp_path / "whole") == work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_asked_to_stop_it_leaves_and_can_go_on(
     cfg: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int

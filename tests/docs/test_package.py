@@ -46,6 +46,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "into"
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(installed: Path) -> None:
     assert {p.name for p in installed.iterdir() if not p.name.endswith(".dist-info")} == {"cosmokeras"}
     ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / "cosmokeras").rglob("*.py")}
@@ -53,6 +54,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(installed: Path) -> None:
     assert theirs == ours
 
 
+@pytest.mark.slow
 def test_importing_it_costs_little(installed: Path, tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(installed)}
     runs = [
@@ -66,6 +68,7 @@ def test_importing_it_costs_little(installed: Path, tmp_path: Path) -> None:
     assert {h.strip() for h in heavy} == {"[]"}
 
 
+@pytest.mark.slow
 def test_the_installed_package_reads_parameters(installed: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(installed)}
     code = "import cosmokeras as ck; print(ck.__version__, ck.load_params('params.yaml').parameter_names)"

@@ -7,11 +7,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from cosmokeras.evaluation.nuisances import nuisances
 from cosmokeras.params.registry import SOURCES
+from cosmokeras.project import load_params
 from tests.docs.extract import FENCE, PAGES, ROOT, blocks, spans
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|(?<=<img src=\")([^\"]+)")
@@ -147,13 +149,44 @@ def test_results_in_words_are_those_of_the_metrics() -> None:
     posterior = f"{sky['mean']:.4f} +- {sky['std']:.4f}"
     known = f"truth {sky['truth']:.4f}, pull {sky['pull']:+.2f}"
     assert f"omega_m = {posterior} from {infer['n_patches']} patches, {known}" in text
-    assert f"{infer['n_patches']} patches together give {posterior}" in text
     for key in ("gain", "gain_higher_order"):
         assert f"{one[key]:.3f} +- {one[f'{key}_std']:.3f}" in text
     widths = {name: entry.width for name, entry in nuisances().items()}
     shifts = {name: row["omega_m_survey"] for name, row in evaluated["systematics"].items() if name in widths}
     fixed = sum((shift * widths[name]) ** 2 for name, shift in shifts.items()) ** 0.5
-    assert f"an error of {fixed:.3f} in Omega_m, beside a statistical one of {sky['std']:.3f}" in text
+    assert f"by {fixed:.3f} (in quadrature), beside a statistical error of {sky['std']:.3f}" in text
+
+
+def test_gains_on_lognormal_and_n_body_maps_are_those_of_the_metrics() -> None:
+    text = (ROOT / "docs" / "domain_gap.md").read_text()
+    figures = json.loads((ROOT / "metrics" / "matter_networks.json").read_text())["gain"]
+    for kind in ("lognormal", "pm"):
+        for name, label in (("omega_m", "Omega_m"), ("sigma8", "sigma8"), ("S8", "S8")):
+            one = figures[kind][name]
+            gains = " | ".join(f"{one[key]:.3f} +- {one[f'{key}_std']:.3f}" for key in ("gain", "gain_higher_order"))
+            row = f"| {label} | {one['rmse']:.4f} | {one['prior_rmse']:.4f} | {gains} | {one['coverage_68']:.3f} |"
+            assert row in text, f"{kind}: {row}"
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"{figures['pm']['S8']['gain_higher_order'] - 1:.0%}".replace("%", " %") + " in the error of S8" in readme
+
+
+def test_assumptions_of_the_default_run_are_its_parameters() -> None:
+    text = " ".join((ROOT / "README.md").read_text().split())
+    cfg = load_params(ROOT / "params.yaml")
+    prior, survey = cfg.prior, cfg.survey
+    assert f"Omega_m, uniform between {prior.omega_m[0]} and {prior.omega_m[1]};" in text
+    fixed = f"sigma8 = {prior.sigma8}, h = {prior.h}, Omega_b = {prior.omega_b}, n_s = {prior.n_s}"
+    assert f"{fixed}, w = {prior.w0:g}, massless" in text
+    assert cfg.parameter_names == ("omega_m",)
+    assert not (prior.m_nu or prior.a_ia or prior.m_bias or prior.delta_z or prior.baryons or prior.log_t_agn)
+    lensing, low, high = cfg.lensing, min(survey.sigma_e), max(survey.sigma_e)
+    assert f"lognormal shells of {lensing.shell_mpc_h:g} Mpc/h with the {cfg.theory.nonlinear} power spectrum" in text
+    noise = f"n_eff {np.mean(survey.n_eff):.1f} per square arcmin and sigma_e {low:.2f} to {high:.2f}"
+    assert f"{noise} in each of four bins" in text
+    assert len(survey.bins) == 4
+    assert f"mask and lmax = {survey.lmax}" in text
+    assert f"{cfg.data.size} x {cfg.data.size} pixels of {cfg.pixel_arcmin:g} arcmin" in text
+    assert f"above `infer.threshold` ({cfg.infer.threshold})" in text
 
 
 def test_citation_file_says_the_same_as_the_package() -> None:

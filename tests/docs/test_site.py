@@ -26,17 +26,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_page_is_built(site: Path) -> None:
     for page in (ROOT / "docs").glob("*.md"):
         assert (site / f"{page.stem}.html").stat().st_size > 5000, page.name
 
 
+@pytest.mark.slow
 def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     for page in site.rglob("*.html"):
         loaded = [url for url in SCRIPTS.findall(page.read_text()) if 'rel="canonical"' not in url]
         assert not loaded, f"{page.name}: {loaded}"
 
 
+@pytest.mark.slow
 def test_pictures_and_formulas_are_there(site: Path) -> None:
     for page in site.glob("*.html"):
         text = page.read_text()
@@ -48,6 +51,7 @@ def test_pictures_and_formulas_are_there(site: Path) -> None:
     assert "<merror" not in theory
 
 
+@pytest.mark.slow
 def test_the_api_page_has_the_public_names(site: Path) -> None:
     import cosmokeras
 
@@ -57,6 +61,7 @@ def test_the_api_page_has_the_public_names(site: Path) -> None:
     assert {"load_params", "Estimator"} <= set(cosmokeras.__all__)
 
 
+@pytest.mark.slow
 def test_the_api_page_has_every_member_that_it_names(site: Path) -> None:
     """mkdocstrings leaves out in silence what is not in the module."""
     built = (site / "api.html").read_text()
@@ -73,6 +78,7 @@ def test_the_api_page_has_every_member_that_it_names(site: Path) -> None:
     assert not lost
 
 
+@pytest.mark.slow
 def test_drawings_take_the_colours_of_the_site(site: Path) -> None:
     for picture in (ROOT / "docs" / "assets").glob("*.svg"):
         pages = [page for page in site.glob("*.html") if picture.read_text() in page.read_text()]

@@ -166,6 +166,7 @@ def test_derived_numbers_have_posterior_means_of_their_own(pair: Config) -> None
     assert rms(of_means - exact) > 5 * rms(found - exact)
 
 
+@pytest.mark.slow
 def test_network_learns_derived_numbers(pair: Config) -> None:
     features, theta = draw_product(pair, 1000, 1)
     (known, known_theta), (held_out, held_out_theta) = draw_product(pair, 4000, 0), draw_product(pair, 500, 2)
@@ -207,6 +208,7 @@ def test_noise_that_grows_with_the_parameter_is_followed(config: Callable[..., C
     assert fitted == pytest.approx(np.repeat(sigma[:200], 3, axis=1), rel=0.08)
 
 
+@pytest.mark.slow
 def test_network_is_as_good_as_the_analytic_posterior(pair: Config) -> None:
     """It answers what it is asked for; the other parameter is marginalised."""
     features, theta = draw(pair, 1000, 1)
@@ -275,6 +277,7 @@ def test_likelihood_is_the_t_distribution_of_its_covariance(cfg: Config) -> None
     assert found - found[:, :1] == pytest.approx(exact - exact[:, :1], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_compressed_features_say_what_all_of_them_say(cfg: Config) -> None:
     """Means that are linear in the parameters lose nothing; many features that say nothing are left out."""
     (known, theta), (unknown, truth) = draw(cfg, 4000, 0), draw(cfg, 1000, 1)

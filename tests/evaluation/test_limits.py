@@ -80,6 +80,7 @@ def test_few_maps_at_a_time_are_as_good_as_all(grf: Config, make_split, monkeypa
     assert exact_mean(grf, maps) == pytest.approx(together @ grid)
 
 
+@pytest.mark.slow
 def test_two_free_parameters(config: Callable[..., Config], tiny, make_split) -> None:
     """The spectrum depends on omega_m h alone, and so does the posterior."""
     cfg = config({**tiny, "prior.h": [0.5, 0.9]})

@@ -71,6 +71,7 @@ def test_stretched_posteriors_are_still_normalised_and_keep_their_centre(truth: 
     assert np.exp(many.log_prob(grid)).sum() * cell == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.slow
 def test_weights_are_those_of_the_maps_that_fit_into_memory(
     estimator: Estimator, splits: dict[str, Split], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,7 @@ def test_few_validation_maps_are_allowed_for() -> None:
     assert covered(ignored) < 0.5
 
 
+@pytest.mark.slow
 def test_two_parameters_one_of_them_seen_through_the_other() -> None:
     """Estimates of both, correlated: the joint posterior covers, marginally and along the degeneracy."""
     rng = np.random.default_rng(3)

@@ -29,6 +29,7 @@ def test_spectra_of_white_noise() -> None:
     assert found[256:] == pytest.approx(spectra(noise[256:], 4), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_features_in_a_stream_are_those_of_observed_maps(grf: Config, splits: dict[str, Split]) -> None:
     """More maps than one batch; features of any sort."""
     split, forward = splits["validation"].head(300), Forward(grf)

@@ -155,6 +155,7 @@ def test_survey_false_alarms_of_one_cosmology(judge: Judge, theta: float, most: 
     assert np.mean(p < 0.01) < most / 2
 
 
+@pytest.mark.slow
 def test_surveys_from_the_prior_have_uniform_p_values(judge: Judge) -> None:
     rng = np.random.default_rng(9)
     p = np.array([v.p for v in judge.surveys(simulate(np.repeat(prior(300, rng), PATCHES), rng))])
@@ -191,6 +192,7 @@ def test_profile_fit_finds_the_parameters_of_many_surveys(judge: Judge) -> None:
     assert profile_fit(judge.survey, 1e9 * means[:2], 200, np.full((2, 1), 1.0)).shape == (2, 1)
 
 
+@pytest.mark.slow
 def test_false_alarms_of_large_surveys(judge: Judge) -> None:
     """Where the reference, thousands of maps, is not much larger than the survey."""
     rng = np.random.default_rng(4)

@@ -49,6 +49,7 @@ def posteriors(made: Made) -> tuple[list[MixturePosterior], MixturePosterior]:
     return [post for post in each if isinstance(post, MixturePosterior)], all_of_them
 
 
+@pytest.mark.slow
 def test_the_density_is_the_mean_of_those_of_the_members(made: Made) -> None:
     each, whole = posteriors(made)
     theta = sample_prior(made[0], 16, 0)[:9, made[0].target_columns]
@@ -69,6 +70,7 @@ def test_members_are_found_in_it_again(made: Made) -> None:
         assert again.log_weights == pytest.approx(one.log_weights, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_summaries_stand_side_by_side(made: Made) -> None:
     cfg, nets, whole, maps = made
     one = member(cfg, 0)
@@ -76,6 +78,7 @@ def test_summaries_stand_side_by_side(made: Made) -> None:
     assert np.allclose(Estimator(cfg, whole).summaries(maps), beside, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_saved_ensemble_is_read_again(made: Made, tmp_path: Path) -> None:
     cfg, nets, whole, maps = made
     Estimator(cfg, whole).save(tmp_path)

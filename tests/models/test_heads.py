@@ -218,6 +218,7 @@ def found_on(given: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFact
     return find
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 @pytest.mark.parametrize("d", DIMENSIONS)
 def test_every_backend_has_the_right_distribution(

@@ -138,6 +138,7 @@ def test_a_map_is_seen_by_itself(problem: Callable[..., Config], name: str, kind
     assert keras.ops.convert_to_numpy(model(maps, training=True)) == pytest.approx(together, abs=1e-5)
 
 
+@pytest.mark.slow
 @every_network
 def test_standardise_sets_the_features_of_the_training_maps(problem: Callable[..., Config], name: str) -> None:
     """Those of the spectra first, which those of the whole network are made of."""
@@ -158,6 +159,7 @@ def test_standardise_sets_the_features_of_the_training_maps(problem: Callable[..
         assert (features.std(axis=0)[~varies] < 1.01).all()
 
 
+@pytest.mark.slow
 @every_network
 @pytest.mark.parametrize("head", ["posterior", "mse"])
 def test_saved_networks_give_the_same_outputs(
@@ -190,6 +192,7 @@ def test_layers_have_names_of_our_own(problem: Callable[..., Config], name: str,
     assert names_of(nameless()) != names_of(nameless())
 
 
+@pytest.mark.slow
 @every_network
 @every_kind
 def test_gradients_reach_every_weight(problem: Callable[..., Config], name: str, kind: dict[str, Any]) -> None:
@@ -227,6 +230,7 @@ def test_convolutions_of_a_resnet_of_width_64_are_those_of_resnet_18(problem: Ca
     assert sum(layer.count_params() for layer in convolutions) == pytest.approx(theirs, rel=0.01)
 
 
+@pytest.mark.slow
 @every_network
 @every_kind
 def test_half_precision_is_for_convolutions_alone(
@@ -251,6 +255,7 @@ def test_half_precision_is_for_convolutions_alone(
     assert 0 < error < {"bfloat16": 0.25, "float16": 0.05}[half]
 
 
+@pytest.mark.slow
 @every_network
 def test_half_precision_trains(problem: Callable[..., Config], half: str, name: str) -> None:
     cfg = problem(name, PERIODIC, {"data.size": 16})

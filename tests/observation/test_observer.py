@@ -142,6 +142,7 @@ def observed_behind(cfg: Config, maps: np.ndarray, coverage: np.ndarray, noise: 
     return np.concatenate([out[..., i].astype(float) * (coverage >= 0.5) for i in range(channels)])
 
 
+@pytest.mark.slow
 def test_noise_through_shear_is_that_of_kaiser_squires_on_the_sphere(
     config: Callable[..., Config], through_shear: Coarse
 ) -> None:
@@ -161,6 +162,7 @@ def test_noise_through_shear_is_that_of_kaiser_squires_on_the_sphere(
         assert power(one)[14:].max() < 0.02, "beyond lmax only what the cutter scatters there"
 
 
+@pytest.mark.slow
 def test_next_to_star_holes_shear_is_missing_and_so_are_noise_and_signal(
     config: Callable[..., Config], through_shear: Coarse
 ) -> None:
@@ -185,6 +187,7 @@ def test_next_to_star_holes_shear_is_missing_and_so_are_noise_and_signal(
     assert power(signal)[:8] == pytest.approx(power(there)[:8], rel=0.06)
 
 
+@pytest.mark.slow
 def test_healpix_noise_is_that_of_noise_cut_from_a_sphere(
     config: Callable[..., Config], noise_on_the_sphere: np.ndarray
 ) -> None:
@@ -204,6 +207,7 @@ def test_healpix_noise_is_that_of_noise_cut_from_a_sphere(
         assert 0.13 < ours[2] / ours[0] < 0.17
 
 
+@pytest.mark.slow
 def test_healpix_noise_has_the_moire_pattern_of_the_sphere(
     config: Callable[..., Config], noise_on_the_sphere: np.ndarray
 ) -> None:
@@ -239,6 +243,7 @@ def test_noise_sigma_is_that_of_the_galaxies_in_a_pixel(config: Callable[..., Co
     assert noise_sigma(whole(config, **{"lensing.pixel_arcmin": 10.0})) == pytest.approx(sigma / 2)
 
 
+@pytest.mark.slow
 def test_observed_noise_has_unit_deviation_and_bins_are_independent(config: Callable[..., Config]) -> None:
     for smoothing in (0.0, 8.0):
         cfg = whole(config, **{"lensing.smoothing_arcmin": smoothing})
@@ -253,6 +258,7 @@ def test_noise_is_fresh_in_every_map_of_every_batch(config: Callable[..., Config
     assert np.abs(np.corrcoef(maps) - np.eye(6)).max() < 0.05
 
 
+@pytest.mark.slow
 def test_seed_decides_every_byte(config: Callable[..., Config]) -> None:
     kappa = 0.01 * np.random.default_rng(0).standard_normal((5, 64, 64, 4)).astype(np.float32)
     first = observe(config(), kappa, seed=7)
@@ -261,6 +267,7 @@ def test_seed_decides_every_byte(config: Callable[..., Config]) -> None:
     assert (observe(config(), kappa, seed=8) == first).mean() < 0.3  # masked pixels are 0 in both
 
 
+@pytest.mark.slow
 def test_masked_pixels_are_0_and_partly_covered_ones_noisier(config: Callable[..., Config]) -> None:
     cfg = made_directly(config({"lensing.smoothing_arcmin": 0.0}))
     observer = Observer(cfg)
@@ -280,6 +287,7 @@ def test_masked_pixels_are_0_and_partly_covered_ones_noisier(config: Callable[..
     assert variance[coverage == 1].mean() == pytest.approx(1, rel=0.03)
 
 
+@pytest.mark.slow
 def test_shear_that_is_missing_around_a_patch_is_missed_in_it(config: Callable[..., Config]) -> None:
     """At the edge of a survey the convergence of a patch that is whole is fainter, the more so the nearer the edge."""
     cfg = coarse(config)
@@ -309,6 +317,7 @@ def test_power_does_not_depend_on_how_much_is_masked(config: Callable[..., Confi
     assert np.isfinite(finished(last, white[:1], 0 * coverage[:1])).all()
 
 
+@pytest.mark.slow
 def test_masks_of_the_survey_are_all_drawn(config: Callable[..., Config]) -> None:
     cfg = config()
     holes = {one.tobytes() for one in observe(cfg, np.ones((400, 64, 64, 4), np.float32), 3)[..., 0] == 0}
@@ -418,6 +427,7 @@ def test_the_signal_goes_through_the_pixel_window(config: Callable[..., Config])
     assert found[low] == pytest.approx(expected[low], rel=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("survey", ["lsst_y1", "cosmos", "hsc_y3_fair", "kids_1000"])
 def test_maps_of_pixel_averages_are_not_averaged_again(config: Callable[..., Config], survey: str) -> None:
     """But for their mean, which shear does not know, and rounding."""
@@ -446,6 +456,7 @@ def test_a_removed_mean_is_that_of_the_observed_pixels(config: Callable[..., Con
     assert np.abs(finished(kept, maps + 1, coverage) - finished(kept, maps, coverage)).max() > 0.5
 
 
+@pytest.mark.slow
 def test_depth_is_the_noise_of_a_pixel_over_the_surveys(params: Path) -> None:
     """Masks with depth, in one file; half of the map has twice the noise, whatever way maps are made."""
     noise = np.ones((1, 96, 96), np.float32)
@@ -475,6 +486,7 @@ def test_depth_that_is_no_relative_noise(params: Path, noise: Any, line: str) ->
         load_params(params, {"lensing.survey": "lsst_y1", "real.source": "mock", "lensing.mask": "deep.npz"})
 
 
+@pytest.mark.slow
 def test_inversion_of_a_field_keeps_long_waves(config: Callable[..., Config], params: Path) -> None:
     """Tiles of a wider Kaiser-Squires map have their mean; patches inverted by themselves have not."""
     wave = 0.1 + smooth_map(64, 1)

@@ -201,6 +201,7 @@ def test_columns_of_des_y3_say_what_they_sum_up_to(number: int, total: float) ->
     assert f"sum {bins[0].sum():.4g}, integral" in fit_nz.normalised(z, bins[0], 3.0)
 
 
+@pytest.mark.slow
 def test_the_fit_makes_up_for_what_lies_beyond_its_end() -> None:
     z, fine = np.linspace(0, 5, 501), fit_nz.grid(5.0)
     n_z = 0.99 / 0.1 * np.exp(-0.5 * ((z - 0.5) / 0.1) ** 2) + 0.01 / 0.2 * np.exp(-0.5 * ((z - 3.5) / 0.2) ** 2)

@@ -66,6 +66,7 @@ def test_every_stage_follows_its_statement_and_the_first_one_writes_them_all() -
         assert others <= set(MAKERS), "what else counts belongs into the statement"
 
 
+@pytest.mark.slow
 def test_statements_hold_whatever_running_python_imports(config: Callable[..., Config]) -> None:
     code = {stage: statement(config(), stage)["code"] for stage in ("generate", "fetch_real", "train", "plots")}
     named = {stage: [name_of(path) for path in paths] for stage, paths in code.items()}

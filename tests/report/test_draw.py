@@ -24,6 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_what_is_kept_comes_back_and_has_the_same_bytes_each_time(folder: Path) -> None:
     maps = np.arange(8, dtype=np.float32).reshape(2, 4)
     content = {"maps": maps, "names": ("omega_m",), "rmse": {"omega_m": np.float64(0.1)}, "p": np.nan, "truth": None}

@@ -148,6 +148,7 @@ PICTURES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("draw", PICTURES, ids=lambda draw: draw.__name__.removeprefix("draw_"))
 def test_pictures_are_readable_and_stable(draw: Callable[[Path, int], None], p: int, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def whole_grid(quadrant: np.ndarray, n: int) -> np.ndarray:
     return quadrant[:, rows][:, :, rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("survey", ["hsc_y3_fair", "kids_1000", "cosmos"])
 def test_power_is_that_of_finer_maps_averaged(config: Callable[..., Config], survey: str) -> None:
     """Exactly, mode by mode: finer waves times the window of the mean of 4 x 4, folded; 1 % in bands up to the corners.
@@ -82,6 +83,7 @@ def spectra(cfg: Config, grid: lensing.Grid) -> np.ndarray:
     return kept[0]
 
 
+@pytest.mark.slow
 def test_structure_of_patches_cut_from_healpix_averages() -> None:
     """Mean squared differences of pixels of a Gaussian sky of NSIDE 1024, averaged to 256 and cut; within 2.5 %.
 

@@ -34,6 +34,7 @@ def test_mean_spectra_are_those_of_ccl(case: Case) -> None:
     assert case.expected() == pytest.approx(case.ccl, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("omega_m", OMEGA_M)
 def test_mean_spectra_with_alignments_are_those_of_ccl(config: Callable[..., Config], omega_m: float) -> None:
     """All pairs of bins within 2 % with A_IA = 1, which changes them by far more."""
@@ -43,6 +44,7 @@ def test_mean_spectra_with_alignments_are_those_of_ccl(config: Callable[..., Con
     assert np.abs(aligned.ccl / plain.ccl - 1).max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nuisance", [{"prior.m_bias": 0.05}, {"prior.delta_z": 0.05}, {"prior.delta_z": -0.05}])
 def test_shear_bias_and_redshift_shift_change_spectra_as_ccl_says(
     config: Callable[..., Config], nuisance: dict[str, float]
@@ -54,6 +56,7 @@ def test_shear_bias_and_redshift_shift_change_spectra_as_ccl_says(
     assert np.abs(wanted - 1).min() > 0.01
 
 
+@pytest.mark.slow
 def test_spectra_of_maps_have_their_exact_mean(case: Case) -> None:
     """Measured on maps of the whole periodic grid, 100 < ell < 2000, all pairs of bins.
 
@@ -71,6 +74,7 @@ def test_spectra_of_maps_have_their_exact_mean(case: Case) -> None:
     assert spectra.mean(axis=0)[..., 2:] == pytest.approx(case.ccl[..., 2:], rel=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thickness", [50.0, 25.0, 10.0])
 def test_finer_shells_have_the_same_spectra_and_skewness(config: Callable[..., Config], thickness: float) -> None:
     coarse = Case(config(), [0.3])
@@ -82,6 +86,7 @@ def test_finer_shells_have_the_same_spectra_and_skewness(config: Callable[..., C
     assert fine.skewness() == pytest.approx(coarse.skewness(), rel=0.1)
 
 
+@pytest.mark.slow
 def test_without_shifts_finer_shells_would_be_more_skewed(
     lensing: Config, config: Callable[..., Config],
     monkeypatch: pytest.MonkeyPatch,
@@ -144,6 +149,7 @@ def test_maps_follow_seed_and_place_alone(lensing: Config) -> None:
     assert first[1].std() > first[0].std()
 
 
+@pytest.mark.slow
 def test_maps_of_pixel_averages_have_the_spectra_that_they_are_compared_with(config: Callable[..., Config]) -> None:
     """Coarse pixels average a third of the power of the shortest waves away, which is no fault of the maps."""
     cfg = config({"lensing.survey": "cosmos", "lensing.pixel_arcmin": 10.0, "lensing.mask": "none", "data.size": 32})
@@ -156,6 +162,7 @@ def test_maps_of_pixel_averages_have_the_spectra_that_they_are_compared_with(con
     assert (expected[:, -1] < 0.85 * pure).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("omega_m", [0.12, 0.3, 0.48])
 def test_skewness_is_that_of_bihalofit(config: Callable[..., Config], omega_m: float) -> None:
     """Exact skewness of smoothed maps: within 11 % at 5 and 10 arcmin in all bins, and with shift 1 not within 15 %."""
@@ -169,6 +176,7 @@ def test_skewness_is_that_of_bihalofit(config: Callable[..., Config], omega_m: f
     assert (found["shift"] < 0.85 * wanted).all()
 
 
+@pytest.mark.slow
 def test_skewness_falls_with_omega_m_as_that_of_bihalofit(config: Callable[..., Config]) -> None:
     """Of the most distant bin; with shift 1 it rises."""
     for kind, falls in (("bihalofit", True), ("shift", False)):
@@ -178,6 +186,7 @@ def test_skewness_falls_with_omega_m_as_that_of_bihalofit(config: Callable[..., 
         assert (dense > empty) != falls
 
 
+@pytest.mark.slow
 def test_smoothed_maps_have_the_exact_skewness(config: Callable[..., Config]) -> None:
     """Of 100 maps of a wide smoothing, three distant bins together: within a quarter, three times their error."""
     case = Case(of_all_multipoles(config({"lensing.third_moment": "bihalofit"})), [0.3])
@@ -190,6 +199,7 @@ def test_smoothed_maps_have_the_exact_skewness(config: Callable[..., Config]) ->
     assert ratio[1:].mean() == pytest.approx(1, abs=0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thickness", [50.0, 20.0])
 def test_thickness_of_shells_does_not_matter(config: Callable[..., Config], thickness: float) -> None:
     coarse, fine = (

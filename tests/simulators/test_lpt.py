@@ -152,6 +152,7 @@ def expected(linear: Callable[[np.ndarray], np.ndarray]) -> Callable[[float], np
     return lambda leading: leading + np.array(slope)
 
 
+@pytest.mark.slow
 def test_skewness_is_that_of_second_order_and_not_of_zeldovich(
     field: np.ndarray, expected: Callable[[float], np.ndarray]
 ) -> None:
@@ -165,6 +166,7 @@ def test_skewness_is_that_of_second_order_and_not_of_zeldovich(
         assert (np.abs(wrong / other - 1) > 0.2).all()
 
 
+@pytest.mark.slow
 def test_skewness_would_be_wrong_with_cic(field: np.ndarray, expected: Callable[[float], np.ndarray]) -> None:
     """Clouds of one cell have a kink at the mesh points, where the particles start."""
 
@@ -252,6 +254,7 @@ def sample(cfg: Config, config: Callable[..., Config], request: pytest.FixtureRe
     return one, maps_of(one, 40 * 24)[..., 0].astype(float)
 
 
+@pytest.mark.slow
 def test_mean_and_variance_are_those_of_slabs(sample: tuple[Config, np.ndarray]) -> None:
     """The slabs of an axis average to 0; the variance is that of linear theory within 4 %."""
     cfg, maps = sample
@@ -268,6 +271,7 @@ def test_mean_and_variance_are_those_of_slabs(sample: tuple[Config, np.ndarray])
     assert within == pytest.approx(power.sum() / box**2, rel=0.04)
 
 
+@pytest.mark.slow
 def test_spectra_are_those_of_slabs(sample: tuple[Config, np.ndarray]) -> None:
     """Linear theory as the pixels show it, within 5 % (4 standard errors at the longest waves) for k < 0.15 h/Mpc."""
     cfg, maps = sample
@@ -286,6 +290,7 @@ def test_spectra_are_those_of_slabs(sample: tuple[Config, np.ndarray]) -> None:
         assert error < 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [1, 2])
 def test_maps_wrap_around(sample: tuple[Config, np.ndarray], axis: int) -> None:
     _, maps = sample

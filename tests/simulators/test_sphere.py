@@ -38,6 +38,7 @@ def kappa(survey: Survey) -> np.ndarray:
     return sphere.full_sky_kappa(sphere.FIDUCIAL, survey, NSIDE, LMAX, np.random.default_rng(5))
 
 
+@pytest.mark.slow
 def test_the_planes_add_up_to_the_limber_spectra_of_ccl(survey: Survey) -> None:
     """What the maps have on average, without cosmic variance: shells of 100 Mpc/h are thin enough."""
     glass = pytest.importorskip("glass", reason="GLASS is not installed: its planes are not compared with CCL")
@@ -52,6 +53,7 @@ def test_the_planes_add_up_to_the_limber_spectra_of_ccl(survey: Survey) -> None:
     np.testing.assert_allclose(summed / glass_theory.theory_cl(sphere.FIDUCIAL, survey, ell), 1.0, atol=0.012)
 
 
+@pytest.mark.slow
 def test_shells_have_the_shifts_of_the_flat_sky(lensing: Config, survey: Survey) -> None:
     """By CCL's spectra at one cosmology and by the table over the prior; 2 %, shells differ a little at their ends."""
     glass = pytest.importorskip("glass", reason="GLASS is not installed: no shells")
@@ -69,6 +71,7 @@ def test_shells_have_the_shifts_of_the_flat_sky(lensing: Config, survey: Survey)
     assert np.array(list(found.values())) == pytest.approx(wanted, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_sky_of_bihalofit_is_more_skewed_and_has_the_same_spectra(survey: Survey, kappa: np.ndarray) -> None:
     skewed = sphere.full_sky_kappa(
         sphere.FIDUCIAL, survey, NSIDE, LMAX, np.random.default_rng(5), third_moment="bihalofit"
@@ -78,6 +81,7 @@ def test_a_sky_of_bihalofit_is_more_skewed_and_has_the_same_spectra(survey: Surv
         assert skewness(one) > 1.2 * skewness(other)
 
 
+@pytest.mark.slow
 def test_the_full_sky_has_the_spectra_of_ccl_times_the_pixel_window(survey: Survey, kappa: np.ndarray) -> None:
     assert kappa.dtype == np.float32
     edges = np.array([30, 60, 100, 160, 250])
@@ -87,12 +91,14 @@ def test_the_full_sky_has_the_spectra_of_ccl_times_the_pixel_window(survey: Surv
     assert (np.abs(ratio - 1) < 0.02 + 3.5 * scatter).all(), ratio
 
 
+@pytest.mark.slow
 def test_the_convergence_is_skewed_and_its_mean_is_zero(kappa: np.ndarray) -> None:
     for row in kappa.astype(float):
         assert abs(row.mean()) < 1e-5
         assert ((row - row.mean()) ** 3).mean() / row.std() ** 3 > 0.1  # lognormal, not Gaussian
 
 
+@pytest.mark.slow
 def test_the_seed_decides(survey: Survey) -> None:
     pytest.importorskip("glass", reason="GLASS is not installed: its seeds are not tested")
     one, same, other = (
@@ -103,6 +109,7 @@ def test_the_seed_decides(survey: Survey) -> None:
     assert np.abs(np.corrcoef(one[0], other[0])[0, 1]) < 0.3
 
 
+@pytest.mark.slow
 def test_without_lmax_the_maps_hold_all_they_can(survey: Survey) -> None:
     pytest.importorskip("glass", reason="GLASS is not installed: the highest multipole is not tested")
     one, other = (

@@ -39,6 +39,7 @@ def test_the_correlation_is_that_of_a_disc_of_modes() -> None:
     assert band_correlation(np.array([1e9]))[0] == 0
 
 
+@pytest.mark.slow
 def test_variance_of_each_pixel(patches: np.ndarray) -> None:
     unit = (PIXEL * ARCMIN) ** 2 * LMAX**2 / (4 * np.pi)
     ours = band_variance(NSIDE, LMAX, PIXEL, SIZE, PLACE)[0] * unit
@@ -50,6 +51,7 @@ def test_variance_of_each_pixel(patches: np.ndarray) -> None:
     assert np.corrcoef(found.ravel(), ours[::-1, ::-1].ravel())[0, 1] < 0.4
 
 
+@pytest.mark.slow
 def test_covariance_of_neighbours_and_power(patches: np.ndarray) -> None:
     unit = (PIXEL * ARCMIN) ** 2 * LMAX**2 / (4 * np.pi)
     near = band_covariance(NSIDE, LMAX, PIXEL, AROUND) * unit

@@ -57,6 +57,7 @@ def test_latitudes_differ() -> None:
     assert equator[3, 4] / equator[4, 3] < 0.9
 
 
+@pytest.mark.slow
 def test_a_partly_observed_pixel_has_the_noise_that_the_cutter_leaves_it() -> None:
     rng = np.random.default_rng(2)
     _ra, dec = healpy.pix2ang(NSIDE, np.arange(12 * NSIDE**2), lonlat=True)

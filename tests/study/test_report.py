@@ -71,6 +71,7 @@ def refused(project: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
+@pytest.mark.slow
 def test_every_picture_is_inside_and_captioned(page: str) -> None:
     names = {path.relative_to(ROOT / "plots").as_posix() for path in (ROOT / "plots").rglob("*.png")}
     assert set(re.findall(r"<img alt='([^']+)'", page)) == names
@@ -79,6 +80,7 @@ def test_every_picture_is_inside_and_captioned(page: str) -> None:
     assert all(words.endswith((".", "?")) and words.count(". ") == 0 for words in captions), "one sentence each"
 
 
+@pytest.mark.slow
 def test_each_picture_can_be_enlarged_and_closed_again(page: str) -> None:
     ids = set(re.findall(r"id='((?:large|at)-[^']+)'", page))
     links = re.findall(r"class='(enlarge|close)' href='#([^']+)'", page)
@@ -88,6 +90,7 @@ def test_each_picture_can_be_enlarged_and_closed_again(page: str) -> None:
     assert [kind for kind, _ in links].count("enlarge") == [kind for kind, _ in links].count("close") == count
 
 
+@pytest.mark.slow
 def test_samples_and_numbers_can_be_saved(project: Path) -> None:
     assert "combined.txt" not in written(project)  # this copy of the project has no outputs
     chains = project / "outputs" / "chains"
@@ -98,6 +101,7 @@ def test_samples_and_numbers_can_be_saved(project: Path) -> None:
     assert base64.b64decode(links["infer.json"]) == (project / "metrics" / "infer.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_answer_comes_first_and_wide_tables_scroll_by_keyboard(page: str) -> None:
     infer = json.loads((ROOT / "metrics" / "infer.json").read_text())
     first = page[page.index("<div class='big'>") :]
@@ -106,6 +110,7 @@ def test_the_answer_comes_first_and_wide_tables_scroll_by_keyboard(page: str) ->
     assert page.count("class='scroll'") == page.count("class='scroll' tabindex='0' role='group' aria-label=") > 0
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
     sources = re.findall(r"""(?:src|href)=["']([^"']{1,40})""", page)
     assert all(source.startswith(("data:", "#")) for source in sources), set(sources)
@@ -147,6 +152,7 @@ def hostile(node: Any) -> Any:
     return HOSTILE if isinstance(node, str) else node
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_whatever_text_is_shown(project: Path) -> None:
     for path in (project / "metrics").glob("*.json"):
         path.write_text(json.dumps(hostile(json.loads(path.read_text()))))
@@ -185,6 +191,7 @@ def test_damaged_metrics_are_one_line(
     assert refused(project, capsys).startswith("error: ")
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_the_metrics(page: str) -> None:
     evaluated = json.loads((ROOT / "metrics" / "evaluate.json").read_text())
     infer = json.loads((ROOT / "metrics" / "infer.json").read_text())
@@ -311,6 +318,7 @@ def test_a_damaged_file_is_one_line(project: Path, capsys: pytest.CaptureFixture
     assert "metrics/train.json: not valid JSON" in refused(project, capsys)
 
 
+@pytest.mark.slow
 def test_without_a_sky_the_rest_is_shown(project: Path) -> None:
     for name in ("infer", "real"):
         (project / "metrics" / f"{name}.json").unlink()
@@ -320,6 +328,7 @@ def test_without_a_sky_the_rest_is_shown(project: Path) -> None:
     assert "outside of git" in text
 
 
+@pytest.mark.slow
 def test_figures_that_are_not_finite_are_shown_and_to_be_looked_at(project: Path) -> None:
     for name, keys in {"evaluate": ("bias", "r2", "rmse", "gain", "coverage_68"), "infer": ("mean", "std")}.items():
         path = project / "metrics" / f"{name}.json"
@@ -334,6 +343,7 @@ def test_figures_that_are_not_finite_are_shown_and_to_be_looked_at(project: Path
     assert "mean error" in off and "power / theory" in off
 
 
+@pytest.mark.slow
 def test_a_sky_that_is_off_is_said_at_the_top(project: Path) -> None:
     path = project / "metrics" / "infer.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"in_distribution": False, "surprise_p": 0.0001}))
@@ -341,6 +351,7 @@ def test_a_sky_that_is_off_is_said_at_the_top(project: Path) -> None:
     assert "should not be quoted" in text[: text.index("<nav")]
 
 
+@pytest.mark.slow
 def test_the_words_of_infer_are_shown_and_cannot_bring_markup(project: Path) -> None:
     text = written(project)
     assert "which is missing" in text

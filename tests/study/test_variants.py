@@ -75,6 +75,7 @@ def test_the_spectrum_would_tell_gaussian_shells_of_a_wrong_amplitude(sky: Confi
     assert (np.abs(pulls(maps[:COUNT], other[:COUNT])) > 4).any()
 
 
+@pytest.mark.slow
 def test_noise_is_stronger_by_a_fifth_and_the_signal_is_the_same(sky: Config) -> None:
     known, noisy = (make(sky, THETA, 16, SEED) for make in (variants.as_trained, variants.noisier))
     noise = (noisy - known) / (variants.NOISE - 1)
@@ -86,12 +87,14 @@ def test_noise_is_stronger_by_a_fifth_and_the_signal_is_the_same(sky: Config) ->
     np.testing.assert_allclose(known - noise, signal, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_without_a_mask_every_pixel_is_seen(sky: Config) -> None:
     known, whole = (make(sky, THETA, 16, SEED) for make in (variants.as_trained, variants.unmasked))
     assert (known == 0).mean() > 0.01
     assert (whole == 0).mean() == 0
 
 
+@pytest.mark.slow
 def test_alignments_change_spectra_as_theory_says(sky: Config) -> None:
     aligned = changed(sky, {"prior.a_ia": 1.0})
     count, theta, ell = 200, THETA[:1], np.array([400.0])
@@ -102,6 +105,7 @@ def test_alignments_change_spectra_as_theory_says(sky: Config) -> None:
     assert not np.array_equal(*(make(sky, theta, 2, SEED) for make in (variants.as_trained, variants.aligned)))
 
 
+@pytest.mark.slow
 def test_only_periodic_maps_wrap_around(sky: Config, maps: np.ndarray) -> None:
     def seam(maps: np.ndarray) -> float:
         across, beside = maps[:, 0] - maps[:, -1], maps[:, 1] - maps[:, 0]
@@ -113,6 +117,7 @@ def test_only_periodic_maps_wrap_around(sky: Config, maps: np.ndarray) -> None:
     assert not np.array_equal(*(make(sky, THETA, 2, SEED) for make in (variants.as_trained, variants.periodic)))
 
 
+@pytest.mark.slow
 def test_the_third_moment_is_that_of_simulations(sky: Config, maps: np.ndarray) -> None:
     skewed = variants.clean(changed(sky, {"lensing.third_moment": "bihalofit"}), THETA, COUNT, SEED)
     assert (skewness(skewed)[1:] > 1.1 * skewness(maps)[1:]).all()
@@ -160,6 +165,7 @@ def test_maps_of_another_kind_are_as_strong_as_those_at_home(slabs: Config, conf
     assert abs(skewness(foreign)[0]) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [variants.as_trained, variants.gaussian, variants.noisier, variants.periodic])
 def test_the_same_seed_gives_the_same_maps(variant: variants.Variant, sky: Config) -> None:
     once, again, other = (variant(sky, THETA, 2, seed) for seed in (1, 1, 2))

@@ -45,6 +45,7 @@ def test_the_page_says_what_is_found(folder: Path, capsys: pytest.CaptureFixture
     assert said in " ".join(PAGE.read_text().split())
 
 
+@pytest.mark.slow
 def test_the_other_examples_find_their_files_at_full_size(folder: Path) -> None:
     """Gigabytes that are sparse, opened and divided in seconds."""
     from cosmokeras.suites.opening import open_suite

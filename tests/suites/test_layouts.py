@@ -110,15 +110,24 @@ def without_simulator(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lensing, "prepare", called)
 
 
+@pytest.fixture(scope="module")
+def seen(own: Own) -> dict[str, np.ndarray]:
+    """What a network sees of each split of the kind lensing."""
+    forward = Forward(own.cfg)
+    return {name: observed(own.split(name), forward, 3) for name in SIZES}
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_simulator")
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda one: one.__name__)
 def test_maps_of_every_layout_are_those_of_the_kind_lensing(
-    layout: Callable[..., Keys], own: Own, folder: Path, suite: Callable[..., Config]
+    layout: Callable[..., Keys], own: Own, seen: dict[str, np.ndarray], folder: Path, suite: Callable[..., Config]
 ) -> None:
     cfg = suite(**layout(folder, own))
     made = generate(cfg, folder / "simulations", 1, progress=False)
     assert (made["maps"], made["maps_made"]) == (96, 0)
     assert not list((folder / "simulations").rglob("*.npy"))  # nothing is copied
+    forward = Forward(cfg)
     for name in SIZES:
         mine, theirs = open_split(cfg, folder / "simulations", name), own.split(name)
         np.testing.assert_array_equal(mine.theta, theirs.theta)
@@ -126,11 +135,10 @@ def test_maps_of_every_layout_are_those_of_the_kind_lensing(
         some = np.random.default_rng(1).permutation(len(theirs))[:5]
         assert mine.stored(some).dtype == theirs.stored(some).dtype
         np.testing.assert_array_equal(mine.stored(some), theirs.stored(some))
-        np.testing.assert_array_equal(
-            observed(mine, Forward(cfg), 3), observed(theirs, Forward(own.cfg), 3)
-        )  # what the network sees
+        np.testing.assert_array_equal(observed(mine, forward, 3), seen[name])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_simulator")
 def test_packed_files_are_copied_into_shards(own: Own, folder: Path, suite: Callable[..., Config]) -> None:
     cfg = suite(**packed(folder, own), split=None)

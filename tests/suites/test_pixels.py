@@ -81,6 +81,7 @@ def test_finer_pixels_than_the_files_have_are_refused() -> None:
         ratio(2.0, 1.5, "key")
 
 
+@pytest.mark.slow
 def test_fine_maps_are_averaged_and_cut_into_patches(folder: Path, suite: Callable[..., Config]) -> None:
     """160 pixels of 2.5 arcmin are 80 of 5: four patches of 32 in the middle."""
     maps = 0.01 * np.random.default_rng(1).standard_normal((48, 160, 160, 4), dtype=np.float32)
@@ -127,6 +128,7 @@ def test_units(units: str) -> None:
     np.testing.assert_allclose(convert(plain, maps), want, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_maps_with_their_noise_get_no_other(folder: Path, suite: Callable[..., Config]) -> None:
     """What the network sees is the map over the noise of a pixel."""
     maps = 0.026 * np.random.default_rng(1).standard_normal((48, 2, 32, 32, 4), dtype=np.float32)
@@ -143,6 +145,7 @@ def test_maps_with_their_noise_get_no_other(folder: Path, suite: Callable[..., C
     assert (theory_known(survey), theory_known(included)) == (True, False)  # which knows nothing of noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ordering", ["RING", "NESTED"])
 def test_maps_of_the_sphere_are_cut_as_real_ones_are(ordering: str, folder: Path, suite: Callable[..., Config]) -> None:
     """A part of the sky, the rest UNSEEN; the patches are those of `cut_patches`."""
@@ -163,6 +166,7 @@ def test_maps_of_the_sphere_are_cut_as_real_ones_are(ordering: str, folder: Path
     assert generate(cfg, folder / "simulations", 1, progress=False)["maps_made"] == 48 * 3
 
 
+@pytest.mark.slow
 def test_cosmogrid(folder: Path) -> None:
     """Stand-in: a folder for each cosmology and each of its skies, an array for each bin, H0 in km/s/Mpc."""
     write_preset(folder, "des_y3", {"nside": NSIDE, "lmax": None, "mask": None, "mock": None})

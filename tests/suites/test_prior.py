@@ -62,6 +62,7 @@ def test_a_cloud_becomes_uniform_in_the_box_in_every_split(cloud: Callable[..., 
     assert np.mean(np.abs(before - 0.5)) == pytest.approx(0.2, abs=0.01)
 
 
+@pytest.mark.slow
 def test_analyses_of_spectra_know_the_prior_of_the_sample(cloud: Callable[..., Config]) -> None:
     cfg = cloud({"omega_m": None, "sigma8": None})
     theta = open_suite(cfg).rows

@@ -53,6 +53,7 @@ def test_designs_are_uniform_and_more_even_than_chance(make: Callable[..., qmc.Q
     assert found.each.min() > 0.9
 
 
+@pytest.mark.slow
 def test_random_samples_are_uniform_and_as_even_as_chance() -> None:
     found = [uniformity(in_box(np.random.default_rng(seed).random((300, 2))), BOX) for seed in range(30)]
     assert sum(not one.uniform for one in found) <= 2
@@ -80,6 +81,7 @@ def test_a_correlation_shows_jointly_alone() -> None:
     assert not found.uniform
 
 
+@pytest.mark.slow
 def test_one_parameter_off_among_five_is_found() -> None:
     bounds = np.tile([0.0, 1.0], (5, 1))
     unit = qmc.LatinHypercube(5, rng=3).random(1000)
@@ -172,6 +174,7 @@ def test_few_effective_cosmologies_are_refused() -> None:
         must_be_enough(replace(found, covered=1.0), "my.key", least=60)
 
 
+@pytest.mark.slow
 def test_weights_are_the_same_again() -> None:
     assert np.array_equal(uniform_weights(cloud(1500), BOX).weights, uniform_weights(cloud(1500), BOX).weights)
 

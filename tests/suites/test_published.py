@@ -58,6 +58,7 @@ def fair(folder: Path) -> np.ndarray:
     return label
 
 
+@pytest.mark.slow
 def test_fair_universe(fair: np.ndarray, folder: Path, preset: Callable[..., Config]) -> None:
     cfg = preset("fair_suite", {"data.realisations": 12, "data.size": 64})
     assert cfg.parameter_names == ("omega_m", "S8", "T_AGN", "f0", "delta_z")
@@ -113,6 +114,7 @@ def camels(folder: Path, header: bool = False) -> np.ndarray:
 SIZES = {"data.n_cosmologies": 12, "data.validation": 4, "data.test": 4}
 
 
+@pytest.mark.slow
 def test_camels(folder: Path, preset: Callable[..., Config]) -> None:
     theta = camels(folder)
     scaled = {"files.offset": 10.86, "files.scale": 0.5} | SIZES
@@ -136,6 +138,7 @@ def test_camels(folder: Path, preset: Callable[..., Config]) -> None:
     np.testing.assert_array_equal(stored, suite.read(suite.chosen["train"]))
 
 
+@pytest.mark.slow
 def test_camels_with_names_and_pixels_of_its_own(folder: Path, preset: Callable[..., Config]) -> None:
     """By name as by number; maps of data.size are read where they are."""
     camels(folder, header=True)
@@ -148,6 +151,7 @@ def test_camels_with_names_and_pixels_of_its_own(folder: Path, preset: Callable[
     assert split.stored(np.arange(2)).shape == (2, 256, 256, 1)
 
 
+@pytest.mark.slow
 def test_quijote_cubes(folder: Path, preset: Callable[..., Config]) -> None:
     """Cubes of 1 + delta, averaged to slabs; in the order of the numbers of their folders."""
     rng = np.random.default_rng(4)

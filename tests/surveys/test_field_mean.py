@@ -67,6 +67,7 @@ def test_means_that_cannot_be_simulated(config: Callable[..., Config], keys: dic
         config({**BASE, **keys})
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_field_is_removed_before_maps_are_cut_out(config: Callable[..., Config]) -> None:
     """Long waves that are shorter than the field stay; those as long as the field go."""
     from cosmokeras.simulators import lensing, realisations

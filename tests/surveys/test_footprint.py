@@ -94,6 +94,7 @@ def test_the_command_says_in_one_line_what_is_wrong(
 REAL_MASK = Path(os.environ.get("COSMOKERAS_REAL_DATA") or ROOT.parent / "shared/real") / "des_y3" / "DESY3_Mask.fits"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not REAL_MASK.exists(), reason=f"no {REAL_MASK}; set COSMOKERAS_REAL_DATA to test the true footprint"
 )
@@ -110,6 +111,7 @@ def test_the_true_footprint_of_des_holds_patches_and_gives_masks(tmp_path: Path)
     np.testing.assert_array_equal(np.load(tmp_path / "des.npy"), masks)
 
 
+@pytest.mark.slow
 def test_depth_goes_with_the_masks(tmp_path: Path) -> None:
     """Noise of 1 in the north and 2 in the south: pixels of patches have one of the two, or between at the edge."""
     nside = 64

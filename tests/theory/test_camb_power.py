@@ -49,6 +49,7 @@ def test_without_neutrinos_halofit_of_camb_is_ours(config: Callable[..., Config]
     assert table.ratio is None
 
 
+@pytest.mark.slow
 def test_the_table_has_the_power_of_camb(hmcode: Config) -> None:
     """Within 0.3 %, between nodes too; without baryons where they are taken out."""
     values, power = hmcode.cosmology(THETA), theory_table(hmcode).power
@@ -69,6 +70,7 @@ def test_it_goes_on_beyond_the_last_node(hmcode: Config) -> None:
     assert (table.linear(values)[0][LAST - 1] > 20).all()
 
 
+@pytest.mark.slow
 def test_spectra_change_by_what_the_models_differ(config: Callable[..., Config], hmcode: Config) -> None:
     halofit, plain = spectra(config(ONE)), spectra(config(ONE | HMCODE))
     change = plain / halofit - 1
@@ -79,6 +81,7 @@ def test_spectra_change_by_what_the_models_differ(config: Callable[..., Config],
     assert np.abs(feedback[:, ELL < 100]).max() < 0.02
 
 
+@pytest.mark.slow
 def test_neutrinos_at_fixed_sigma8_change_little(config: Callable[..., Config]) -> None:
     """0.06 eV changes C_ell by less than a hundredth, and by more than nothing."""
     change = spectra(config(ONE | {"prior.m_nu": 0.06})) / spectra(config(ONE)) - 1

@@ -16,6 +16,7 @@ from study.shells import ccl_angular_cl
 ELL = np.geomspace(30, 3000, 40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("omega_m", [0.13, 0.2775, 0.45])
 def test_angular_cl_agrees_with_ccl_in_all_pairs_of_bins(lensing: Config, omega_m: float) -> None:
     mine = limber.angular_cl(lensing, np.array([[omega_m]]), ELL)
@@ -33,6 +34,7 @@ NUISANCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NUISANCES)
 def test_nuisances_do_to_angular_cl_what_ccl_says(config: Callable[..., Config], name: str) -> None:
     """Within 1 % in all pairs of bins, and by something to be seen."""

@@ -38,6 +38,7 @@ def test_nodes_are_enough(lensing: Config, plain: np.ndarray, monkeypatch: pytes
     assert kappa_skewness(lensing, np.array([0.3]), WIDE) == pytest.approx(plain, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_shear_bias_divides_out_and_scale_does_not(config: Callable[..., Config], plain: np.ndarray) -> None:
     """<kappa^3> / <kappa^2>^(3/2) of (1 + m) kappa is the same."""
     biased = kappa_skewness(config({"prior.m_bias": 0.2}), np.array([0.3]), WIDE)

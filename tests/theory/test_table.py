@@ -25,6 +25,7 @@ def table(lensing: Config) -> TheoryTable:
     return theory_table(lensing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("omega_m", OMEGA_M)
 def test_table_agrees_with_fresh_calls_of_ccl(lensing: Config, table: TheoryTable, omega_m: float) -> None:
     values = lensing.cosmology([omega_m])
@@ -61,6 +62,7 @@ def test_other_free_parameters_are_as_good(config: Callable[..., Config], free: 
         assert mine == pytest.approx(ccl_angular_cl(cfg, row, ELL), rel=5e-3), f"{cfg.parameter_names} = {row}"
 
 
+@pytest.mark.slow
 def test_power_broadcasts_and_falls_on_small_scales(lensing: Config, table: TheoryTable) -> None:
     power = table.power(lensing.cosmology([0.3]))
     grid = power(np.array([[0.1], [1.0]]), np.array([0.0, 0.5, 1.0]))
@@ -70,6 +72,7 @@ def test_power_broadcasts_and_falls_on_small_scales(lensing: Config, table: Theo
     assert ((slope < -2) & (slope > -3.2)).all()
 
 
+@pytest.mark.slow
 def test_table_is_read_back_as_it_was_written(lensing: Config, table: TheoryTable) -> None:
     again = theory_table(lensing)
     assert again is not table
@@ -93,6 +96,7 @@ def test_a_damaged_table_is_made_again(
     assert np.load(path)["z"].size == made.z.size
 
 
+@pytest.mark.slow
 def test_nuisances_share_the_table_of_their_cosmologies(config: Callable[..., Config], table: TheoryTable) -> None:
     cfg = config({"prior.a_ia": [-2, 2], "prior.m_bias": [-0.02, 0.02], "prior.delta_z": [-0.05, 0.05]})
     assert len(cfg.parameter_names) == 1 + 1 + 4 + 4
@@ -124,6 +128,7 @@ def test_ccl_is_left_as_it_was() -> None:
         theirs.nonlin_matter_power(0.1, 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("z", [0.0, 1.0, 3.0])
 def test_baryons_never_raise_the_power(lensing: Config, table: TheoryTable, z: float) -> None:
     """The fit of Schneider & Teyssier grows without end on scales that it was not made for: 24 at 300 h/Mpc today."""

@@ -148,6 +148,7 @@ def test_table_of_shifts_of_many_parameters(config: Callable[..., Config]) -> No
     assert np.sort(off)[8] < 0.1
 
 
+@pytest.mark.slow
 def test_it_is_told_where_the_prior_is_beyond_the_formula(
     config: Callable[..., Config], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ def test_processes_share_a_batch_without_gaps() -> None:
     assert shares == [slice(0, 32), slice(32, 64)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "torch"])
 def test_several_processes_are_refused_where_they_cannot_work(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COSMOKERAS_COORDINATOR", "first:1234")

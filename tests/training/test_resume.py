@@ -153,6 +153,7 @@ def assert_same(found: Result, expected: Result, curves: float = 1e-6, weights: 
         assert weight == pytest.approx(want, abs=weights)
 
 
+@pytest.mark.slow
 def test_undisturbed_run_trains(undisturbed: Result) -> None:
     weights, note = undisturbed
     assert [epoch["epoch"] for epoch in note["history"]] == [1, 2, 3]
@@ -241,6 +242,7 @@ def test_killed_run_on_another_backend_ends_like_an_undisturbed_one(bench: Bench
     assert_same(bench.result(f"{backend}-parts"), bench.result(f"{backend}-whole"))
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_trained_again(bench: Bench, undisturbed: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     from cosmokeras.training.loop import train
 
@@ -256,6 +258,7 @@ def test_finished_run_is_not_trained_again(bench: Bench, undisturbed: Result, mo
 SHARED = {"train.batch_size": 8, "train.lr_scaling": "none"}  # two devices then share the batch of 16 of one
 
 
+@pytest.mark.slow
 def test_two_devices_have_the_curves_of_one(bench: Bench, undisturbed: Result) -> None:
     bench.run("two", devices=2, more=SHARED)
     weights, note = bench.result("two")

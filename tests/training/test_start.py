@@ -43,6 +43,7 @@ def weights(model: keras.Model) -> dict[str, list[np.ndarray]]:
     return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
 
 
+@pytest.mark.slow
 def test_all_weights_come_from_the_trained_network(load: Load, maps: np.ndarray, trained: Path) -> None:
     model = starting_model(load({"train.init_from": str(trained)}), maps)
     for name, found in weights(model).items():
@@ -50,6 +51,7 @@ def test_all_weights_come_from_the_trained_network(load: Load, maps: np.ndarray,
             assert (one == want).all(), name
 
 
+@pytest.mark.slow
 def test_a_head_for_other_parameters_starts_afresh(load: Load, maps: np.ndarray, trained: Path) -> None:
     model = starting_model(load({"train.init_from": str(trained), "prior.n_s": [0.9, 1.0], "data.targets": None}), maps)
     two = starting_model(
@@ -63,6 +65,7 @@ def test_a_head_for_other_parameters_starts_afresh(load: Load, maps: np.ndarray,
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [{"model.width": 6}, {"model.name": "resnet"}, {"model.spectrum_bins": 5}])
 def test_another_network_is_refused_by_the_name_of_a_layer(
     load: Load, maps: np.ndarray, trained: Path, other: dict[str, Any]
@@ -82,6 +85,7 @@ def test_damaged_model_is_said(load: Load, maps: np.ndarray, tmp_path: Path) -> 
         starting_model(load({"train.init_from": str(tmp_path)}), maps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "free"), [("none", None), ("stem", None), ("features", {"hidden", "summary", "mixture"})]
 )

@@ -2,7 +2,7 @@
 
 `real.path` is one FITS file with a column per bin or a list of files, one per bin in the order of the preset. Files say
 themselves whether they are RING or NESTED; coordinates are celestial. Paths are relative to the folder of params.yaml.
-A mask with pixel numbers alone, as surveys write footprints, will do.
+A mask with pixel numbers alone, as surveys write footprints, will do, and so will HealSparse files (.hsp).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def load(cfg: Config) -> RealSky:
     if not paths:
         raise UserError("real.path=[]: name one FITS file, or one for each bin")
     maps, names = read_maps(paths, len(cfg.survey.bins))
-    mask = read_mask(mask_path)
+    mask = read_mask(mask_path, cfg.survey.nside)
     check_grid(np.zeros_like(maps), names, mask, str(mask_path), cfg.survey)
     unobserved = is_missing(maps, cfg.real.missing).any(axis=0) & mask
     if unobserved.any() and not (mask & ~unobserved).any():

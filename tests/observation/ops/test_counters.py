@@ -58,6 +58,7 @@ def test_a_row_is_the_same_whoever_draws_it() -> None:
     assert not np.isin(drawn(rows(3, 9, 8), 10, TURN), whole).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart", ["row", "step", "seed", "place", "far place", "word"])
 def test_words_do_not_tell_where_they_are_used(apart: str) -> None:
     """Each bit is as often 1 as 0, and so is the exclusive or of each pair of bits of neighbours."""

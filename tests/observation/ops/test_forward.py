@@ -86,6 +86,7 @@ def bands(maps: np.ndarray, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
     return each.mean(axis=0), each.std(axis=0) / np.sqrt(len(maps))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["sphere", "field", "patch", "flat", "cut"])
 def test_signal_and_last_steps_are_those_of_the_steps(masked: Callable[..., Config], way: str) -> None:
     """Without noise, behind holes: to float32's digits, modes of the Nyquist frequency included."""
@@ -97,6 +98,7 @@ def test_signal_and_last_steps_are_those_of_the_steps(masked: Callable[..., Conf
     assert np.abs(found - there).max() < 1e-5 * there.std()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["sphere", "field", "patch", "flat", "cut"])
 def test_noise_has_the_power_of_that_by_steps(masked: Callable[..., Config], way: str) -> None:
     """Behind holes; in every band within four standard errors, which are about 1 %, and its variance by pixel."""
@@ -118,6 +120,7 @@ def test_noise_has_the_power_of_that_by_steps(masked: Callable[..., Config], way
     assert np.std(ratio) == pytest.approx(np.sqrt(4 / numbers), rel=0.25)
 
 
+@pytest.mark.slow
 def test_channels_share_no_noise(masked: Callable[..., Config]) -> None:
     """E and B of one field are two channels: no covariance, at the same pixel or at neighbours, near holes either."""
     cfg = masked(**SPHERE)
@@ -133,6 +136,7 @@ def test_channels_share_no_noise(masked: Callable[..., Config]) -> None:
             assert np.abs(z).max() < 5.2 and np.mean(z**2) == pytest.approx(1, abs=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["sphere", "patch"])
 def test_a_map_does_not_depend_on_its_batch(masked: Callable[..., Config], way: str) -> None:
     cfg = masked(**WAYS[way])
@@ -151,6 +155,7 @@ def test_a_map_does_not_depend_on_its_batch(masked: Callable[..., Config], way: 
     assert np.abs(observed(slice(0, 12), 6) - whole).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_maps_turn_with_their_masks(masked: Callable[..., Config]) -> None:
     """Without noise a turned map is the still one turned, all eight ways; its noise does not turn."""
     cfg = masked(**PATCH)

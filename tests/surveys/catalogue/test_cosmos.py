@@ -241,6 +241,7 @@ def test_binned_maps_are_the_published_ones(real):
     np.testing.assert_array_equal(maps.weight > 0, published)
 
 
+@pytest.mark.slow
 @needs_real
 def test_the_sky_has_e_modes_and_no_b_modes(real):
     result = shear_catalogue.eb_test(real)
@@ -250,6 +251,7 @@ def test_the_sky_has_e_modes_and_no_b_modes(real):
     assert wrong["b_excess_sigma"] > 5, "with the wrong sign of e2 the B mode must stand out"
 
 
+@pytest.mark.slow
 @needs_real
 def test_the_presets_noise_is_that_of_the_catalogue(real):
     survey = load_survey("cosmos")
@@ -276,6 +278,7 @@ def test_x_ray_groups_sit_on_convergence_peaks(real):
     assert abs(b[row, column][seen].mean()) < 3 * error
 
 
+@pytest.mark.slow
 @needs_real
 def test_load_gives_one_observed_patch(real):
     """The general road and the functions for flat fields, called by hand: the same maps to the last bit."""
@@ -296,6 +299,7 @@ def test_load_gives_one_observed_patch(real):
     np.testing.assert_array_equal(sky.coverage, np.load("data/masks/cosmos_64x1.5.npy"))
 
 
+@pytest.mark.slow
 @needs_real
 def test_with_the_wrong_sign_the_sky_is_refused():
     layout = load_survey("cosmos").catalogue.model_copy(update={"signs": (1, 1)})

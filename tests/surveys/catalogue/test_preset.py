@@ -71,6 +71,7 @@ def test_the_noise_of_the_preset_is_that_of_its_pixels(folder: Path, monkeypatch
     np.testing.assert_allclose(survey.healpix_noise(NSIDE), rms, rtol=0.01)
 
 
+@pytest.mark.slow
 def test_from_the_preset_to_patches_and_masks(folder: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(folder)
     preset.main([*ARGUMENTS, "--catalogue", "shear.fits"])

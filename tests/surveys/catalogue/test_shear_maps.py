@@ -85,6 +85,7 @@ def ratios(field: ShearField, sky: mock.Sky) -> list[float]:
     return [mock.ratio(one, truth[:, field.pixels], weight) for one, truth, weight in pairs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", mock.METHODS)
 def test_the_shear_that_was_put_in_comes_out(method: str, catalogues, sky: mock.Sky) -> None:
     field = shear_field(layout(method), catalogues[method], NSIDE)
@@ -123,6 +124,7 @@ LEFT_OUT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEFT_OUT)
 def test_a_calibration_that_is_left_out_shows_in_the_ratio(name: str, catalogues, sky: mock.Sky) -> None:
     method, change, expected = LEFT_OUT[name]
@@ -134,6 +136,7 @@ def test_a_calibration_that_is_left_out_shows_in_the_ratio(name: str, catalogues
         assert max(found) < 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "change"), [
     ("lensfit", {"calibration": {"method": "lensfit", "m": mock.M, "c": ((0, 0), (0, 0))}}),
     ("regauss", {"calibration": {"method": "regauss", "e_rms": "RMS", "m": "M"}}),
@@ -182,6 +185,7 @@ def test_metadetect_is_metacal_with_five_tables(sky: mock.Sky, tmp_path: Path) -
         shear_field(mock.layout("metadetect", table="mdet/noshear", calibration=wrong), files, NSIDE, rotations=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signs", [(1, -1), (-1, 1)])
 def test_signs_of_the_catalogue_turn_artificial_shear_too(signs: tuple[int, int], catalogues, tmp_path: Path) -> None:
     """A column with the other sign, and signs that say so: the same shear, selection response included."""
@@ -200,6 +204,7 @@ def test_signs_of_the_catalogue_turn_artificial_shear_too(signs: tuple[int, int]
     np.testing.assert_allclose(turned.shear, right.shear, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_leakage_of_the_psf_is_measured_and_taken_off(catalogues) -> None:
     """Errors of alpha are 0.028, and the true shear and the PSF are not orthogonal on this sky."""
     field = shear_field(layout("none", psf_leakage=None), catalogues["none"], NSIDE)
@@ -213,6 +218,7 @@ def test_leakage_of_the_psf_is_measured_and_taken_off(catalogues) -> None:
     assert np.abs(taken.shear - left.shear).std() < 0.7 * np.abs(field.shear - left.shear).std()
 
 
+@pytest.mark.slow
 def test_pieces_do_not_matter(catalogues) -> None:
     """How many rows are read at once, and how the galaxies that are turned at random fall into pieces."""
     one = shear_field(layout("metacal"), catalogues["metacal"], NSIDE, rows=10**6)
@@ -224,6 +230,7 @@ def test_pieces_do_not_matter(catalogues) -> None:
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-11, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_does_not_matter(catalogues) -> None:
     """Nothing has to be sorted."""
     first = shear_field(layout("lensfit"), catalogues["lensfit"], NSIDE, rotations=0)
@@ -233,6 +240,7 @@ def test_the_order_of_rows_does_not_matter(catalogues) -> None:
     np.testing.assert_allclose(first.shear, second.shear, rtol=0, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_noise_of_a_pixel_is_that_of_its_galaxies_turned(catalogues, sky: mock.Sky) -> None:
     """Mean over pixels of the squares of 40 rotations, 2 x 40 x 1000 numbers: 0.5 % of standard deviation."""
     field = shear_field(layout("none"), catalogues["none"], NSIDE, rotations=40)
@@ -244,6 +252,7 @@ def test_noise_of_a_pixel_is_that_of_its_galaxies_turned(catalogues, sky: mock.S
     np.testing.assert_array_equal(field.rotated, again.rotated)
 
 
+@pytest.mark.slow
 def test_densities_of_both_definitions(catalogues) -> None:
     field = shear_field(layout("none"), catalogues["none"], NSIDE, rotations=0)
     one, other = field.density, density.chang(field.moments, field.calibration, field.area)
@@ -276,6 +285,7 @@ def configuration(preset: Survey, path=None, size: int = 12, **real) -> SimpleNa
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_from_files_to_patches(catalogues) -> None:
     files = [str(one) for one in catalogues["lensfit"]]
     preset = survey(catalogue=layout("lensfit"))
@@ -293,6 +303,7 @@ def test_from_files_to_patches(catalogues) -> None:
     assert again.observed is None
 
 
+@pytest.mark.slow
 def test_a_mask_of_the_users_takes_pixels_out(catalogues, tmp_path: Path) -> None:
     import healpy
 
@@ -318,6 +329,7 @@ def test_presets_that_do_not_go_with_a_catalogue(change: dict, message: str) -> 
         source.load(configuration(preset, ("none.fits",)))
 
 
+@pytest.mark.slow
 def test_wrong_signs_are_seen_by_e_and_b_modes(catalogues) -> None:
     files = tuple(str(one) for one in catalogues["lensfit"])
     preset = survey(catalogue=layout("lensfit", signs=(1, -1)))
@@ -325,6 +337,7 @@ def test_wrong_signs_are_seen_by_e_and_b_modes(catalogues) -> None:
         source.load(configuration(preset, files))
 
 
+@pytest.mark.slow
 def test_depth_is_noise_over_that_of_the_preset(catalogues, sky: mock.Sky) -> None:
     field = shear_field(layout("lensfit"), catalogues["lensfit"], NSIDE, rotations=0)
     one = survey()

@@ -143,6 +143,7 @@ def test_an_unwritable_cache_is_named(get, cache):
     assert str(cache) in str(error.value)
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_one_file_once(server, cache, manifest, files):
     one, hold = manifest(), threading.Event()
     server.plan = [{"cut": server.half, "hold": hold}]

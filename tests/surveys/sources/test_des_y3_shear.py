@@ -102,6 +102,7 @@ def test_pixels_without_galaxies_are_masked(place: Any, shear: tuple[np.ndarray,
     assert 0 < (plain.coverage.mean() - sky.coverage.mean()) < 0.05
 
 
+@pytest.mark.slow
 def test_what_is_not_known_is_warned_of(place: Any, mask: np.ndarray, noise_sigma: np.ndarray) -> None:
     noise = noise_sigma[:, None] * np.random.default_rng(6).standard_normal((2, *COUNTS.shape)) * mask
     said = " ".join(archive(place, {"g1": noise[0], "g2": noise[1]}, mask).fetch().provenance["warnings"])
@@ -130,6 +131,7 @@ BAD_ARCHIVE: dict[str, tuple[Callable[[dict[str, np.ndarray]], Any], list[str]]]
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BAD_ARCHIVE)
 def test_an_archive_that_cannot_be_understood_is_described(
     place: Any, shear: tuple[np.ndarray, np.ndarray], mask: np.ndarray, case: str

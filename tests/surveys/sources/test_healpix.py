@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ import yaml
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.params.survey import load_survey
+from cosmokeras.readers.healpix import read_healpix
+from cosmokeras.simulators.sphere import peak_gb
 from cosmokeras.surveys import healpix_checks
 from cosmokeras.surveys.healpix_checks import check_grid
+from cosmokeras.surveys.healpix_files import read_mask
 from tests.shared import Program
 
 healpy = pytest.importorskip("healpy", reason="healpy is not installed: sources of HEALPix maps are not tested")
@@ -41,6 +45,94 @@ def test_own_maps_come_as_one_file_or_many_ring_or_nested(
     np.testing.assert_array_equal(sky.maps, plain.maps)
     assert len(sky.provenance["files"]) == (5 if separate else 2)
     assert sky.provenance["warnings"] == []
+
+
+def sparse(values: np.ndarray, pixels: np.ndarray, nside: int, path: Path, dtype: Any) -> None:
+    """A HealSparse file of `values` in `pixels` (NESTED)."""
+    healsparse = pytest.importorskip("healsparse")
+    one = healsparse.HealSparseMap.make_empty(8, nside, dtype)
+    one[pixels] = np.asarray(values, dtype)
+    one.write(str(path), clobber=True)
+
+
+@pytest.mark.parametrize("finer", [1, 4])
+@pytest.mark.parametrize("dtype", [bool, np.int16])
+def test_healsparse_files_are_those_of_fits(
+    place: Any, maps: np.ndarray, mask: np.ndarray, finer: int, dtype: Any
+) -> None:
+    """Of a finer mask, pixels that it observes whole; zeros of an integer mask are not observed."""
+    plain = place.own(maps, mask).fetch()
+    seen = np.flatnonzero(mask)
+    nested = healpy.ring2nest(place.nside, seen)
+    for number, one in enumerate(maps):
+        sparse(one[seen], nested, place.nside, place.root / f"bin{number}.hsp", np.float32)
+    fine = (nested[:, None] * finer**2 + np.arange(finer**2)).ravel()
+    values = np.ones(fine.size)
+    if finer > 1:  # a pixel outside of the mask, observed in part: in the file, but not in the footprint
+        outside = healpy.ring2nest(place.nside, np.flatnonzero(~mask)[:1]) * finer**2
+        fine, values = np.append(fine, outside), np.append(values, 1)
+    if dtype is not bool:
+        beyond = healpy.ring2nest(place.nside, np.flatnonzero(~mask)[-1:]) * finer**2 + np.arange(finer**2)
+        fine, values = np.append(fine, beyond), np.append(values, np.zeros(finer**2))
+    sparse(values, fine, finer * place.nside, place.root / "seen.hsp", dtype)
+    place.overrides |= {"real.path": [f"bin{number}.hsp" for number in range(4)], "real.mask": "seen.hsp"}
+    sky = place.fetch()
+    np.testing.assert_array_equal(sky.maps, plain.maps)
+    np.testing.assert_array_equal(sky.coverage, plain.coverage)
+
+
+def test_columns_and_bits_of_healsparse_files_are_read(tmp_path: Path) -> None:
+    healsparse = pytest.importorskip("healsparse")
+    dtype, pixels = [("bin1", "f4"), ("bin2", "f4")], np.array([3, 700])
+    both = healsparse.HealSparseMap.make_empty(8, 32, dtype, primary="bin1")
+    both[pixels] = np.array([(0.25, 1.0), (0.5, 2.0)], dtype)
+    both.write(str(tmp_path / "both.hsp"))
+    ring = healpy.nest2ring(32, pixels)
+    read = read_healpix(tmp_path / "both.hsp")
+    np.testing.assert_array_equal(read[:, ring], [[0.25, 0.5], [1.0, 2.0]])
+    assert np.count_nonzero(read != np.float32(healpy.UNSEEN)) == 4
+    np.testing.assert_array_equal(read_healpix(tmp_path / "both.hsp", "BIN2"), read[1:])
+    with pytest.raises(UserError, match=r"no map 'bin3'; it has bin1, bin2 \(or 0 to 1\)"):
+        read_healpix(tmp_path / "both.hsp", "bin3")
+    bits = healsparse.HealSparseMap.make_empty(8, 32, healsparse.WIDE_MASK, wide_mask_maxbits=10)
+    bits.set_bits_pix(pixels, [9])
+    bits.write(str(tmp_path / "bits.hsp"))
+    np.testing.assert_array_equal(np.flatnonzero(read_mask(tmp_path / "bits.hsp")), np.sort(ring))
+
+
+@pytest.mark.parametrize(("bad", "words"), [
+    ("cut", "not a readable HealSparse file, or cut short"), ("text", "not a readable HealSparse file"),
+    ("missing", "no such file"), ("fractions", "a mask is 0 or 1 (observed), but it holds 0.5"),
+    ("empty", "the mask is empty"),
+])  # fmt: skip
+def test_bad_healsparse_masks_are_one_line(tmp_path: Path, bad: str, words: str) -> None:
+    path = tmp_path / "mask.hsp"
+    pixels = np.arange(0 if bad == "empty" else 64)
+    if bad != "missing":
+        sparse(np.full(pixels.size, 0.5), pixels, 64, path, np.float32 if bad == "fractions" else bool)
+    if bad == "cut":
+        path.write_bytes(path.read_bytes()[:4000])
+    elif bad == "text":
+        path.write_text("no map")
+    with pytest.raises(UserError, match=re.escape(words)) as error:
+        read_mask(path, 32)
+    assert "\n" not in str(error.value)
+
+
+def test_a_fine_mask_is_read_without_its_full_sky(tmp_path: Path) -> None:
+    """NSIDE 16384: 3.2 billion pixels, of which the file has 65,536."""
+    pixels = np.arange(65_536)
+    sparse(np.ones(pixels.size), pixels, 16_384, tmp_path / "mask.hsp", bool)
+    before = peak_gb()
+    seen = read_mask(tmp_path / "mask.hsp", 1024)
+    assert np.count_nonzero(seen) == 256
+    assert peak_gb() - before < 0.3
+
+
+def test_without_healsparse_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "healsparse", None)
+    with pytest.raises(UserError, match=re.escape("healsparse is not installed: pip install 'cosmokeras[healsparse]'")):
+        read_healpix(tmp_path / "map.hsp")
 
 
 @pytest.mark.parametrize("kind", ["logical", "int16", "float64", "partial", "unseen"])

@@ -171,6 +171,7 @@ def test_the_mask_library_is_made_of_good_patches() -> None:
     assert len(np.unique(masks.reshape(128, -1), axis=0)) == 128
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("survey", ["kids_1000", "lsst_y1"])
 def test_a_survey_without_a_mock_sky_gets_maps_of_its_own_simulator(params: Path, survey: str) -> None:
     cfg = load_params(params, {"lensing.survey": survey, "data.size": 32})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -97,12 +98,12 @@ class SbiFlow(Flows):
 
 def run_sbi(task: Task) -> dict[str, Any]:
     """Train with sbi's own loop and defaults: batches of 200, Adam, stop after 20 fruitless epochs."""
+    prepare(task)
     from sbi.inference import NPE
     from sbi.neural_nets import posterior_nn
     from sbi.neural_nets.embedding_nets import CNNEmbedding
     from sbi.utils import BoxUniform
 
-    prepare(task)
     os.chdir(task.folder)  # it writes a folder sbi-logs
     cfg, data = task.config(), observed(task)
     maps, theta = channels_first(data.maps), torch.tensor(data.theta)
@@ -187,11 +188,11 @@ def plain_cnn(cfg: Config) -> nn.Module:
 
 def run_lampe(task: Task) -> dict[str, Any]:
     """Train with the usual loop: AdamW, clipping, slower on a plateau, stop early, keep the best weights."""
+    prepare(task)
     from lampe.inference import NPE
     from lampe.utils import GDStep
     from zuko.flows import NSF
 
-    prepare(task)
     cfg, data = task.config(), observed(task)
     maps, theta = channels_first(data.maps), torch.tensor(data.theta)
     clock = Clock(task.seconds)
@@ -217,7 +218,8 @@ def run_lampe(task: Task) -> dict[str, Any]:
 
 
 def prepare(task: Task) -> None:
-    """Threads and seeds of torch."""
+    """Threads and seeds of torch, and no TensorFlow: TensorBoard, which sbi imports, would load it beside torch."""
+    sys.modules.setdefault("tensorflow", None)
     torch.set_num_threads(CORES)
     torch.manual_seed(task.config().train.seed)
 

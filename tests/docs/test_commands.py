@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -82,9 +83,17 @@ def test_scripts_of_slurm_are_there(command: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """params.yaml with the masks that pages speak of."""
+    """params.yaml with the masks that pages speak of, and the survey `mine` that README tells users to write."""
     made = tmp_path_factory.mktemp("commands")
     copy_params(made)
+    (made / "data").unlink()
+    (made / "data").mkdir()
+    for one in (ROOT / "data").iterdir():
+        if one.name != "surveys":
+            (made / "data" / one.name).symlink_to(one)
+    shutil.copytree(ROOT / "data" / "surveys", made / "data" / "surveys")
+    preset = (made / "data" / "surveys" / "cosmos.yaml").read_text()
+    (made / "data" / "surveys" / "mine.yaml").write_text(preset.replace("name: cosmos", "name: mine", 1))
     for name in ("my_masks.npy", "hsc_masks.npy"):
         np.save(made / name, np.ones((2, 64, 64), np.float32))
     ones = np.ones((2, 64, 64), np.float32)

@@ -170,6 +170,22 @@ def test_gains_on_lognormal_and_n_body_maps_are_those_of_the_metrics() -> None:
     assert f"{figures['pm']['S8']['gain_higher_order'] - 1:.0%}".replace("%", " %") + " in the error of S8" in readme
 
 
+def test_rates_beside_other_codes_are_those_of_the_metrics() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    shown = 0
+    for found in json.loads((ROOT / "metrics" / "bench_simulators.json").read_text()).values():
+        for name, one in found["peers"].items():
+            others = [who for who in one["ratio"] if who != "bare rfft2"] or ["bare rfft2"]
+            for who in others:
+                theirs = "numpy's rfft2 alone" if who == "bare rfft2" else who
+                rates = [f"{one['rate'][code]:.4g}" for code in ("cosmokeras", who)]
+                rates = [f"{float(rate):g}" for rate in rates]  # no powers of ten
+                row = f"| {name} | {one['unit']} | {rates[0]} | {theirs} | {rates[1]} | {one['ratio'][who]:.3g} |"
+                assert row in text, row
+                shown += 1
+    assert shown == len(re.findall(r"^\| .* (?:maps|planes|cubes|steps|Mpix)/s \|", text, re.MULTILINE))
+
+
 def test_assumptions_of_the_default_run_are_its_parameters() -> None:
     text = " ".join((ROOT / "README.md").read_text().split())
     cfg = load_params(ROOT / "params.yaml")

@@ -118,7 +118,7 @@ def test_one_table_of_several_is_named(tmp_path: Path) -> None:
 
 def test_only_fits_tells_the_ordering(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros(12 * NSIDE**2))
-    with pytest.raises(UserError, match="a.npy: not a FITS file by its name, and only FITS headers"):
+    with pytest.raises(UserError, match="a.npy: neither a FITS nor a HealSparse file .* state their ordering"):
         read_healpix(tmp_path / "a.npy")
 
 

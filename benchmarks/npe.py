@@ -218,8 +218,8 @@ def compared(rows: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return out
 
 
-def meets(case: str, found: Mapping[int, Mapping[str, dict[str, Any]]]) -> bool:
-    """Print what is required; whether all of it is met."""
+def meets(case: str, found: Mapping[str, Mapping[str, dict[str, Any]]]) -> bool:
+    """Print what is required of figures by number of training maps, as in the file; whether all of it is met."""
     good = []
     for count, rows in found.items():
         peers = [who for who in rows if who in PEERS]
@@ -229,7 +229,7 @@ def meets(case: str, found: Mapping[int, Mapping[str, dict[str, Any]]]) -> bool:
         off = rows[best]["difference"] / rows[best]["difference_error"]
         good.append(required(f"{case}, {count} maps: (nll - that of {best}) / error", off, -np.inf, WORSE))
         for who in ("sbi", "bayesflow"):
-            if who in rows and count == TIMED:
+            if who in rows and int(count) == TIMED:
                 words = f"{case}, {count} maps: times as fast as {who} to the same nll"
                 good.append(required(words, rows[who]["faster_to_same_nll"], FASTER, np.inf))
         if "sbi" in rows:

@@ -97,7 +97,7 @@ def run(task: Task) -> dict[str, Any]:
     cfg = task.config()
     training, validation = split_of(task, slice(task.split)), split_of(task, slice(task.split, task.count))
     probe = changed(cfg, {"train.epochs": 2, "train.patience": PATIENCE})
-    few = training.head(PROBE)
+    few = split_of(task, slice(min(PROBE, task.split)))
     tried = fit(probe, task, few, validation.head(len(few)), look=False)[0].clock
     epoch = (tried.last - tried.first) * (len(training) // cfg.train.batch_size) / (len(few) // cfg.train.batch_size)
     epochs = affordable(epoch, task.seconds, EPOCHS)

@@ -99,7 +99,7 @@ def rows(theirs, error=0.1, curve=((10.0, 0.0),), speed=1e4):
 )
 def test_whoever_is_worse_misses_a_requirement(found, failed, capsys):
     found = npe.compared(found)
-    assert npe.meets("grf", {npe.TIMED: found}) == (not failed)
+    assert npe.meets("grf", {str(npe.TIMED): found}) == (not failed)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
     assert len(lines) == len(failed)
     assert all(words in line for words, line in zip(failed, lines, strict=True))
@@ -115,7 +115,7 @@ def test_differences_are_paired():
 
 
 def test_without_peers_nothing_is_required():
-    assert npe.meets("grf", {npe.TIMED: npe.compared({npe.OURS: rows([0, 0, 0])[npe.OURS]})})
+    assert npe.meets("grf", {str(npe.TIMED): npe.compared({npe.OURS: rows([0, 0, 0])[npe.OURS]})})
 
 
 def prepared(case, folder):

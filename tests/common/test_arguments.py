@@ -293,6 +293,7 @@ def test_theory_is_the_same_whatever_the_box(config: Callable[..., Config], lens
         assert "0.3 to 0.35" in one_line(lambda outside=outside: limber.angular_cl(narrow, [[outside]], [100]))
 
 
+@pytest.mark.slow
 def test_tables_are_not_asked_outside_of_their_box(config: Callable[..., Config], lensing: Config) -> None:
     table, values = theory_table(lensing), lensing.cosmology([0.3])
     for changed in ({"omega_m": 0.6}, {"omega_m": np.nan}, {"h": 0.71}, {"omega_b": 0.04}):
@@ -310,6 +311,7 @@ def test_tables_are_not_asked_outside_of_their_box(config: Callable[..., Config]
     one_line(lambda: ck.simulators.lensing.maps(other, grid, np.array([0.6]), draw, 1))
 
 
+@pytest.mark.slow
 def test_each_simulator_checks_its_row(gauss: Config, cube: Config, lensing: Config) -> None:
     """Those who call `maps` and `spectrum` themselves are told as well."""
     for cfg in (gauss, cube, lensing):

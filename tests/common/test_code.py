@@ -78,6 +78,7 @@ def test_a_new_import_counts_with_all_that_comes_with_it(copied: Path) -> None:
     assert found == {"cosmokeras/theory/limber.py", "cosmokeras/more.py", "cosmokeras/simulators/mesh.py"}
 
 
+@pytest.mark.slow
 def test_names_that_the_package_loads_late_are_followed(copied: Path) -> None:
     (copied / "stages" / "probe.py").write_text("from cosmokeras import load_params, theory\n")
     assert {"cosmokeras/params/config.py", "cosmokeras/theory/limber.py", "cosmokeras/theory/halofit.py"} <= set(

@@ -65,6 +65,7 @@ def test_same_bytes_with_one_worker_and_with_two(cfg: Config, tmp_path: Path, mo
     assert note["bytes"] == sum(len(b) for name, b in one.items() if name.endswith(".npy"))
 
 
+@pytest.mark.slow
 def test_maps_are_those_of_the_simulator(cfg: Config, tmp_path: Path) -> None:
     generate(cfg, tmp_path / "out", workers=1, progress=False)
     split = open_split(cfg, tmp_path / "out", "validation")

@@ -186,6 +186,19 @@ def test_rates_beside_other_codes_are_those_of_the_metrics() -> None:
     assert shown == len(re.findall(r"^\| .* (?:maps|planes|cubes|steps|Mpix)/s \|", text, re.MULTILINE))
 
 
+def test_posteriors_beside_other_libraries_are_those_of_the_metrics() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    figures = json.loads((ROOT / "metrics" / "bench_npe.json").read_text())
+    assert f"the exact posterior of the Gaussian fields has {figures['grf']['exact_nll']:.3f}" in " ".join(text.split())
+    for found in figures.values():
+        for rows in found["maps"].values():
+            for who, one in rows.items():
+                beside = ""
+                if "difference" in one:
+                    beside = f"{-one['difference']:+.3f} +- {one['difference_error']:.3f}"
+                assert f"| {who} | {one['nll']:.3f} | {beside} | {one['coverage_68']:.3f} |" in text, who
+
+
 def test_assumptions_of_the_default_run_are_its_parameters() -> None:
     text = " ".join((ROOT / "README.md").read_text().split())
     cfg = load_params(ROOT / "params.yaml")

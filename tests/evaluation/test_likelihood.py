@@ -151,6 +151,7 @@ def test_the_prior_may_be_another_than_the_box(cfg: Config) -> None:
     assert (std < 1.02 * width).all()
 
 
+@pytest.mark.slow
 def test_derived_numbers_have_posterior_means_of_their_own(pair: Config) -> None:
     """The product of the means is a worse estimate of the product, and a biased one."""
     likelihood = GaussianLikelihood.fit(*draw_product(pair, 8000, 0), pair.bounds)
@@ -248,6 +249,7 @@ def coverages(known: int, draws: int = 1, freedom: float | None = None) -> float
     return float(np.mean(hits))
 
 
+@pytest.mark.slow
 def test_covariance_of_few_maps_does_not_promise_too_much() -> None:
     """A Gaussian that takes the covariance of twice as many maps as features for the true one does."""
     assert coverages(MANY) == pytest.approx(0.95, abs=0.05)

@@ -41,6 +41,7 @@ def test_features_in_a_stream_are_those_of_observed_maps(grf: Config, splits: di
     assert observed_features(split, forward, other, [1])[0] == pytest.approx(other(maps), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_each_seed_is_another_noise_draw(config: Callable[..., Config], tiny: dict[str, Any]) -> None:
     cfg = config({**tiny, "data.kind": "lensing", "lensing.survey": "cosmos", "real.source": "cosmos"})
     split = Split([np.zeros((4, 32, 32, 1), np.float32)], np.array([0]), np.zeros((4, 1)), np.arange(4))

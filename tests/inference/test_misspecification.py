@@ -146,6 +146,7 @@ def test_p_values_are_ranks_and_never_zero(judge: Judge, fresh: np.ndarray) -> N
     assert p[0] < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("theta", "most"), [(0.5, 0.2), (0.75, 0.12), (1.0, 0.12), (1.5, 0.2)])
 def test_survey_false_alarms_of_one_cosmology(judge: Judge, theta: float, most: float) -> None:
     """In the middle and at the edges of the prior, where the 2,000 validation maps are on one side only."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from cosmokeras.inference.estimator import Estimator
 from cosmokeras.inference.model_card import card
 
 
+@pytest.mark.slow
 def test_the_card_says_data_prior_errors_and_limits(estimator: Estimator) -> None:
     text = card(estimator, "outputs/model", 64, 32, {"omega_m": 0.0371})
     assert text.startswith("# omega_m from maps: grf, 32 x 32 pixels")
@@ -17,6 +20,7 @@ def test_the_card_says_data_prior_errors_and_limits(estimator: Estimator) -> Non
     assert text.endswith("of the run\n")
 
 
+@pytest.mark.slow
 def test_limits_are_those_of_the_kind(estimator: Estimator) -> None:
     cfg = estimator.cfg
     lensing = replace(estimator, cfg=cfg.model_copy(update={"data": cfg.data.model_copy(update={"kind": "2lpt"})}))

@@ -63,6 +63,7 @@ def test_the_density_is_the_mean_of_those_of_the_members(made: Made) -> None:
     assert np.all(np.abs(drawn.mean(axis=1) - whole.mean()) < 5 * whole.std() / np.sqrt(20_000))
 
 
+@pytest.mark.slow
 def test_members_are_found_in_it_again(made: Made) -> None:
     each, whole = posteriors(made)
     for one, again in zip(each, whole.members(COUNT), strict=True):
@@ -91,6 +92,7 @@ def test_a_saved_ensemble_is_read_again(made: Made, tmp_path: Path) -> None:
         take_weights(models.build(member(cfg, 0)), tmp_path)
 
 
+@pytest.mark.slow
 def test_points_are_averaged(config: Callable[..., Config], tiny: dict[str, Any]) -> None:
     cfg = config({**tiny, "train.ensemble": 2, "model.head": "mse"})
     nets = [models.build(member(cfg, number)) for number in range(2)]

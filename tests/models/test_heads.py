@@ -243,6 +243,7 @@ def test_every_backend_has_the_right_distribution(
     assert np.abs(log_density[near] - wanted[near]).max() < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_backends_agree(backend: str, found_on: Callable[[str], dict]) -> None:
     here, there = found_on("tensorflow"), found_on(backend)

@@ -252,6 +252,7 @@ def test_observed_noise_has_unit_deviation_and_bins_are_independent(config: Call
         assert np.abs(np.corrcoef(maps.reshape(-1, 4).T) - np.eye(4)).max() < 0.05
 
 
+@pytest.mark.slow
 def test_noise_is_fresh_in_every_map_of_every_batch(config: Callable[..., Config]) -> None:
     cfg = whole(config)
     maps = observe(cfg, np.zeros((6, 64, 64, 4), np.float32), seed=1, batch=2).reshape(6, -1)

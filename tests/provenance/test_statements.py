@@ -227,6 +227,7 @@ def leaves(node: Any, name: str = "") -> set[str]:
     return {name}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", PARAMS)
 def test_a_key_counts_where_it_matters_and_nowhere_else(key: str, raw: dict[str, Any], tmp_path: Path) -> None:
     value, stages = PARAMS[key]

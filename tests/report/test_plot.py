@@ -38,6 +38,7 @@ def test_maps_are_drawn_with_their_parameters(config: Callable[..., Config], tmp
         plot.maps(cfg, maps, np.array([[0.2]]))
 
 
+@pytest.mark.slow
 def test_posteriors_and_their_coverage_are_drawn(estimator: Estimator, splits: dict[str, Split]) -> None:
     test = splits["test"]
     obs = observed(test, Forward(estimator.cfg), 0)

@@ -125,6 +125,7 @@ def test_shift_gives_the_third_moment_of_averages(spread: float) -> None:
     assert shift < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("survey", "third"), [("hsc_y3_fair", 0.15)])
 def test_moments_are_those_of_finer_maps_averaged(config: Callable[..., Config], survey: str, third: float) -> None:
     cfg, fine_cfg = pair(config, survey, size=16)

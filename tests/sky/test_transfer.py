@@ -42,6 +42,7 @@ def test_the_geometry_is_that_of_the_cutter() -> None:
     np.testing.assert_array_equal(parts.astype(float).sum(axis=2), 1.0)
 
 
+@pytest.mark.slow
 def test_the_noise_variance_has_a_moire_pattern() -> None:
     """The variance of a pixel depends on where it lies; its mean is that of the mean covariance."""
     _pixels, parts = noise_geometry(NSIDE, PIXEL, 64)

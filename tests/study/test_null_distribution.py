@@ -17,6 +17,7 @@ def sets() -> Sets:
     return Sets.simulated(surveys=40, maps=(600, 300))
 
 
+@pytest.mark.slow
 def test_false_alarms_are_rates_everywhere_and_at_the_edges(sets: Sets) -> None:
     assert sets.surveys.shape == (40, null_distribution.PATCHES, sets.sizes.sum())
     rates = false_alarms(sets)

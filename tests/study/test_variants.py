@@ -125,6 +125,7 @@ def test_the_third_moment_is_that_of_simulations(sky: Config, maps: np.ndarray) 
     assert not np.array_equal(*(make(sky, THETA, 2, SEED) for make in (variants.as_trained, variants.third_moment)))
 
 
+@pytest.mark.slow
 def test_nbody_maps_are_those_of_particle_mesh_boxes(sky: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 

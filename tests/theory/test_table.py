@@ -83,6 +83,7 @@ def test_table_is_read_back_as_it_was_written(lensing: Config, table: TheoryTabl
             assert (getattr(getattr(again, name), part) == getattr(getattr(table, name), part)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda content: b""])
 def test_a_damaged_table_is_made_again(
     config: Callable[..., Config], damage: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

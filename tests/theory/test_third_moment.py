@@ -119,6 +119,7 @@ def test_matched_shifts_solve_their_equation() -> None:
     assert shift[1] == pytest.approx(3.0, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("omega_m", [0.12, 0.2, 0.3, 0.45])
 def test_table_of_shifts(lensing: Config, omega_m: float) -> None:
     """Against moments that are worked out for this cosmology: within 3 % in an empty universe, 1 % elsewhere."""

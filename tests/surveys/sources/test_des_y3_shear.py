@@ -93,6 +93,7 @@ def test_other_layouts_say_the_same(
     np.testing.assert_allclose(archive(place, sets, mask).fetch().maps, plain.maps, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_pixels_without_galaxies_are_masked(place: Any, shear: tuple[np.ndarray, np.ndarray], mask: np.ndarray) -> None:
     counts = COUNTS.copy()
     inside = np.flatnonzero(mask)

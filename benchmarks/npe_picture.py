@@ -18,10 +18,10 @@ def picture(path: Path, result: Mapping[str, Any]) -> None:
             result.items(), figure.subplots(len(result), 2, squeeze=False), strict=True
         ):
             counts = list(found["maps"])
-            names = [who for who in dict.fromkeys(w for rows in found["maps"].values() for w in rows) if "," not in who]
-            colours = dict(zip(names, style.COLOURS, strict=False))
+            everyone = list(dict.fromkeys(who for rows in found["maps"].values() for who in rows))
+            colours = dict(zip([who for who in everyone if "," not in who], style.COLOURS, strict=False))
             middle = counts[min(MIDDLE, len(counts) - 1)]
-            for who in dict.fromkeys(w for rows in found["maps"].values() for w in rows):
+            for who in everyone:
                 colour, more = colours[who.split(",")[0]], "," in who
                 line = {"color": colour, "ls": ":" if more else "-", "label": who}
                 points = [(int(n), rows[who]["nll"]) for n, rows in found["maps"].items() if who in rows]

@@ -236,11 +236,10 @@ def overlaid(root: Path, listed: list[Mapping[str, Any]]) -> str:
     some = overlay.runs(root, listed)
     if len(some) < 2:
         return ""
-    words = "Runs over each other: do posteriors of one sky agree, and has every training converged?"
+    which = "Runs"
     if len(some) > overlay.MOST:
-        words = f"The latest {overlay.MOST - 1} of {len(some) - 1} experiments and this folder over each other: " + (
-            "do posteriors of one sky agree, and has every training converged?"
-        )
+        which = f"The latest {overlay.MOST - 1} of {len(some) - 1} experiments and this folder"
+    words = f"{which} over each other: do posteriors of one sky agree, and has every training converged?"
     with TemporaryDirectory() as folder:
         path = Path(folder) / "runs.png"
         overlay.draw(path, some)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SAMPLES, PATCH_SAMPLES = 4000, 1000  # of the posterior of all patches together, and of each in the picture
 SHOWN = 12  # patches in the picture
-CHAINS = Path("outputs/chains")
+CHAINS, TESTS = Path("outputs/chains"), Path("outputs/misspecification.json")
 
 
 def main(args: Namespace) -> None:
@@ -69,6 +69,9 @@ def main(args: Namespace) -> None:
         "n_patches": len(obs),
         "surprise_p": round(verdict.p, 6),
         "in_distribution": likely,
+    }
+    # apart: metrics of runs are compared key by key, and these have the names of one run
+    why = {
         "surprise_tests": {name: round(p, 6) for name, p in verdict.tests.items()},
         "surprise_features": {name: round(pull, 2) for name, pull in off.items()},
     }
@@ -78,6 +81,7 @@ def main(args: Namespace) -> None:
     if shifts.survey:
         metrics["systematic"] = shifts.errors()
     write_json(cli.METRICS / "infer.json", metrics)
+    write_json(TESTS, why)
     table = summary.patch_table(est.parameters, posterior, combined, (sky.ra, sky.dec), p_patch, verdict.p)
     write_text("outputs/posterior.csv", table)
     write_chains(est, obs)
@@ -87,7 +91,7 @@ def main(args: Namespace) -> None:
         coverage=sky.coverage[:SHOWN], ra=sky.ra, dec=sky.dec, reference=est.reference.distances,
         distances=est.distance(obs), patch_mean=posterior.mean(), patch_std=posterior.std(), patch_p=p_patch,
         surprise_p=verdict.p, threshold=cfg.infer.threshold, result=result,
-        metrics=metrics, note=sky.note, real=sky.note["metrics"], assumed=summary.assumptions(est.cfg),
+        metrics=metrics | why, note=sky.note, real=sky.note["metrics"], assumed=summary.assumptions(est.cfg),
         max_masked=cfg.real.max_masked,
     )  # fmt: skip
     for name, m in result.items():

@@ -46,12 +46,11 @@ def main(args: Namespace) -> None:
         estimator = calibrate(Estimator(cfg, run.model), training, validation, calibration)
         begin("validation error")
         error = validation_rmse(estimator, validation)
-        each = error if isinstance(error, dict) else dict.fromkeys(estimator.parameters, error)
         begin("saving")
         (cli.MODEL / NOTE).unlink(missing_ok=True)  # until the model is whole nothing says what it was made with
         estimator.save(cli.MODEL)
         simulations = len(np.unique(training.cosmology))
-        write_text(cli.MODEL / "README.md", card(estimator, str(cli.MODEL), len(training), simulations, each))
+        write_text(cli.MODEL / "README.md", card(estimator, str(cli.MODEL), len(training), simulations, error))
         write_json(cli.MODEL / NOTE, made_with["model"])
         figure_data.save("train", history=progress.history)
     metrics = {
@@ -69,15 +68,15 @@ def main(args: Namespace) -> None:
     if cfg.train.ensemble > 1:
         metrics["members"] = cfg.train.ensemble
     write_json(cli.METRICS / "train.json", metrics)
-    listed = ", ".join(f"{k} {v:.4f}" for k, v in error.items()) if isinstance(error, dict) else f"{error:.4f}"
+    listed = ", ".join(f"{name} {value:.4f}" for name, value in error.items())
     print(
         f"trained {metrics['weights']} weights for {metrics['epochs']} epochs, best {progress.best_epoch}: "
         f"validation rmse {listed}; curves are in {cli.PLOTS}/training"
     )
 
 
-def validation_rmse(estimator, validation) -> float | dict[str, float]:
-    """Error on validation maps: a number for one target, by name for several."""
+def validation_rmse(estimator, validation) -> dict[str, float]:
+    """Error of each target on validation maps."""
     from cosmokeras.inference.features import observed_features
     from cosmokeras.observation.ops.forward import forward_of
     from cosmokeras.training.loop import VALIDATION_NOISE
@@ -85,7 +84,7 @@ def validation_rmse(estimator, validation) -> float | dict[str, float]:
     means = observed_features(validation, forward_of(estimator.cfg), estimator.mean, [VALIDATION_NOISE])[0]
     truth = validation.theta[:, estimator.cfg.target_columns]
     errors = np.sqrt(np.mean((means - truth) ** 2, axis=0)).round(6).tolist()
-    return errors[0] if len(errors) == 1 else dict(zip(estimator.parameters, errors, strict=True))
+    return dict(zip(estimator.parameters, errors, strict=True))
 
 
 if __name__ == "__main__":

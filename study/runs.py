@@ -32,11 +32,22 @@ def changed_params(changes: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return params
 
 
-def run_in(folder: Path, params: dict[str, Any], stages: Iterable[str]) -> None:
-    """Run stages with these parameters in a folder two levels below the root of the work folders."""
+def run_in(folder: Path, params: dict[str, Any], stages: Iterable[str]) -> dict[str, float]:
+    """Run stages with these parameters in a folder two levels below the root of the work folders.
+
+    Returns the largest memory of each stage's process [MB].
+    """
     write_text(folder / "params.yaml", yaml12.dumps(params))
     if not (folder / "data").exists():
         (folder / "data").symlink_to(ROOT / "data")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "COSMOKERAS_WORK": str(folder.parents[1])}
+    memory = {}
     for stage in stages:
-        subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=env, check=True)
+        command = [sys.executable, "-m", f"stages.{stage}"]
+        process = subprocess.Popen(command, cwd=folder, env=env)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        memory[stage] = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return memory

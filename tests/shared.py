@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import shutil
 import sys
@@ -47,6 +48,11 @@ class Ended:
     code: int
     out: str
     err: str
+
+    @property
+    def said(self) -> list[str]:
+        """Lines of errors, without those of progress, which come after some seconds: `fetch_real, 0:08: starting`."""
+        return [line for line in self.err.splitlines() if not re.match(r"\w+, \d+:\d\d: ", line)]
 
 
 Program = Callable[..., Ended]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+HELD = 2**20  # numbers of a part of the resamples that are in memory together
 RESAMPLES = 1000  # a standard deviation is known to 1 / sqrt(2 * 1000) = 2.2 %
 
 
@@ -25,8 +26,8 @@ def gain(
     """
     which = np.unique(cosmology, return_inverse=True)[1]
     squares = [_sums(errors**2, which) for errors in (reference, network)]
-    times = _resampled(len(squares[0]), seed, resamples)
-    ratios = np.sqrt((times @ squares[0]) / (times @ squares[1]))
+    first, second = _resampled(squares, seed, resamples)
+    ratios = np.sqrt(first / second)
     return np.sqrt(squares[0].sum(axis=0) / squares[1].sum(axis=0)), ratios.std(axis=0)
 
 
@@ -40,17 +41,24 @@ def merit_gain(
     which = np.unique(cosmology, return_inverse=True)[1]
     products = [_sums(np.stack([e[:, 0] ** 2, e[:, 1] ** 2, e[:, 0] * e[:, 1]], axis=1), which)
                 for e in (reference, network)]  # fmt: skip
-    times = np.vstack([np.ones(len(products[0])), _resampled(len(products[0]), seed, resamples)])
-    sums = [times @ one for one in products]
+    sums = [
+        np.vstack([one.sum(axis=0), again])
+        for one, again in zip(products, _resampled(products, seed, resamples), strict=True)
+    ]
     determinants = [one[:, 0] * one[:, 1] - one[:, 2] ** 2 for one in sums]
     fine = (determinants[0] > 0) & (determinants[1] > 0)  # not so where a resample is one map again and again
     ratios = np.sqrt(determinants[0][fine] / determinants[1][fine])
     return float(ratios[0]), float(ratios[1:].std())
 
 
-def _resampled(count: int, seed: int, resamples: int) -> np.ndarray:
-    """How often each of `count` cosmologies is in each resample, (resamples, count)."""
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples).astype(float)
+def _resampled(sums: list[np.ndarray], seed: int, resamples: int) -> list[np.ndarray]:
+    """Sums over all cosmologies of each resample, (resamples, q), from those of each cosmology (cosmologies, q)."""
+    count, rng, out = len(sums[0]), np.random.default_rng(seed), []
+    part = max(1, HELD // count)
+    for start in range(0, resamples, part):
+        times = rng.multinomial(count, np.full(count, 1 / count), min(part, resamples - start)).astype(float)
+        out.append([times @ one for one in sums])
+    return [np.concatenate(each) for each in zip(*out, strict=True)]
 
 
 def _sums(values: np.ndarray, which: np.ndarray) -> np.ndarray:

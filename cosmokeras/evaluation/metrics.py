@@ -116,7 +116,8 @@ def look_at(est: Estimator, statistics: Statistics, blocks: Iterable[np.ndarray]
     """What is wanted of test maps, which come in blocks and are not kept."""
     first, outputs, summaries, exact, surprise, start = [], [], [], [], [], 0
     for maps in blocks:
-        first.append(maps[: max(MAPS - start, 0)])
+        if start < MAPS:
+            first.append(maps[: MAPS - start].copy())  # a view, even an empty one, would keep the block in memory
         outputs.append(est.outputs(maps))
         summaries.append(statistics(maps))
         exact.append(exact_of(est, maps))

@@ -17,7 +17,8 @@ FAMILIES = ("spectra", "shapes", "summaries")
 TESTS = (*FAMILIES, "asymmetry")
 # Degree of the polynomials of the mean, by number of parameters; beyond, 2. What they miss is in the null
 # distributions, but hides what maps of another kind do: p < 0.05 in 9, 10 and 8 +- 1.4 % of surveys like the training
-# maps with degrees 2, 4 and 6 for one parameter (`python -m study.null_distribution degree`).
+# maps with degrees 2, 4 and 6 for one parameter (`python -m study.null_distribution degree`; from before moments were
+# compressed and ranks were exact).
 DEGREE = {1: 6, 2: 5, 3: 4}
 # Training maps for each coefficient, at least; with fewer the degree is lower. p < 0.05 in 15, 7 and 9 +- 1.4 % of
 # surveys with 2, 8 and 64 (`python -m study.null_distribution training_maps`).

@@ -19,6 +19,7 @@ from cosmokeras.params.description import Described, Rows
 BISECTIONS = 40  # an error of 2^-40 of the width of the box, 1e-12
 SHOWN = 4  # maps by their numbers at a prompt, at most
 QUADRATURE = 40  # nodes of Gauss-Hermite quadrature
+BLOCK = 1024  # maps whose nodes are in memory together
 
 
 class _Posterior(Described):
@@ -107,11 +108,16 @@ class MixturePosterior(_Posterior):
 
     def std(self) -> np.ndarray:
         """Posterior standard deviations, (n, d), by Gauss-Hermite quadrature over each component."""
+        sigmas = self._sigmas
+        parts = [self._unit_std(sigmas, slice(start, start + BLOCK)) for start in range(0, len(self), BLOCK)]
+        return np.concatenate(parts or [np.empty((0, len(self.bounds)))]) * (self.bounds[:, 1] - self.bounds[:, 0])
+
+    def _unit_std(self, sigmas: np.ndarray, maps: slice) -> np.ndarray:
         nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE)
-        unit = ndtr(self.means[..., None] + self._sigmas[..., None] * nodes)
+        unit = ndtr(self.means[maps, ..., None] + sigmas[maps, ..., None] * nodes)
         moments = [np.sum(unit**p * weights, axis=-1) / np.sqrt(2 * np.pi) for p in (1, 2)]
-        first, second = (np.sum(np.exp(self.log_weights)[..., None] * m, axis=1) for m in moments)
-        return np.sqrt(np.maximum(second - first**2, 0.0)) * (self.bounds[:, 1] - self.bounds[:, 0])
+        first, second = (np.sum(np.exp(self.log_weights[maps])[..., None] * m, axis=1) for m in moments)
+        return np.sqrt(np.maximum(second - first**2, 0.0))
 
     def _scaled(self, unit: np.ndarray) -> np.ndarray:
         low, high = self.bounds.T

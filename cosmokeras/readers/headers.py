@@ -175,6 +175,23 @@ def must_have_pixel(path: Path | str, header: Mapping[str, Any], expected: float
         )
 
 
+def chosen_columns(path: Path | str, names: list[str], fields: int | str | Sequence[int | str] | None) -> list[str]:
+    """Those of the columns of maps that are asked for by name, in any case as FITS wants, or by number; default all."""
+    if fields is None:
+        return names
+    asked = [fields] if isinstance(fields, int | str) else list(fields)
+    return [_column(path, names, field) for field in asked]
+
+
+def _column(path: Path | str, names: list[str], field: int | str) -> str:
+    if isinstance(field, int) and 0 <= field < len(names):
+        return names[field]
+    for name in names:
+        if name.lower() == str(field).lower():
+            return name
+    raise UserError(f"{path}: no map {field!r}; it has {', '.join(names)} (or 0 to {len(names) - 1})")
+
+
 def choose(path: Path, names: Sequence[str], numbers: Sequence[int], key: str | None, what: str) -> int:
     """Number of the extension that `key` (a name or a number) asks for, or of the only one.
 

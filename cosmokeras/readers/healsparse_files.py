@@ -7,12 +7,12 @@ format.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from cosmokeras.common.errors import UNREADABLE, UserError
-from cosmokeras.readers import array_files
+from cosmokeras.readers import array_files, missing
 
 if TYPE_CHECKING:
     from healsparse import HealSparseMap
@@ -21,52 +21,45 @@ SUFFIXES = (".hsp", ".hs")
 WHOLE = 1 - 1e-6  # observed part of a pixel that is observed
 
 
-def read_healsparse(path: Path | str, fields: tuple[int | str, ...] | None = None) -> np.ndarray:
-    """Maps of a HealSparse file as full-sky maps in RING order.
+class Sparse(NamedTuple):
+    """Columns (m,) by their names, at pixels (m,) in RING order of `nside`."""
 
-    Returns
-    -------
-    (channels, npix): a channel for each column of a record map, else one. Unobserved pixels are UNSEEN (False or 0 for
-    masks); bits of a wide mask are one logical value, whether any is set
-    """
+    nside: int
+    pixels: np.ndarray
+    columns: dict[str, np.ndarray]
+
+
+def read(path: Path) -> Sparse:
+    """All columns of a file: those of a record map, else one; bits of a wide mask are one value, whether any is set."""
+    return columns_of(opened(path))
+
+
+def columns_of(one: HealSparseMap) -> Sparse:
+    """The same of a file that has been read."""
     import healpy
 
-    one = _opened(Path(path))
     pixels = one.valid_pixels
     values = one[pixels]
     if one.is_wide_mask_map:
-        columns, names = [values.any(axis=-1)], ["mask"]
+        columns = {"mask": values.any(axis=-1)}
     elif one.is_rec_array:
-        columns, names = [values[name] for name in values.dtype.names], list(values.dtype.names)
+        columns = {name: values[name] for name in values.dtype.names}
     else:
-        columns, names = [values], ["map"]
-    if fields is not None:
-        columns = [columns[_number(path, names, field)] for field in fields]
-    kept = np.stack([column.astype(column.dtype.newbyteorder("=")) for column in columns])
-    npix = healpy.nside2npix(one.nside_sparse)
-    out = np.full((len(kept), npix), healpy.UNSEEN if kept.dtype.kind == "f" else 0, kept.dtype)
-    out[:, healpy.nest2ring(one.nside_sparse, pixels)] = kept
-    return out
+        columns = {"map": values}
+    return Sparse(one.nside_sparse, healpy.nest2ring(one.nside_sparse, pixels), columns)
 
 
-def read_footprint(path: Path | str, nside: int) -> np.ndarray | None:
-    """Pixels of `nside` all of which a finer HealSparse mask observes, (npix,) bool RING; None if it is no finer.
+def whole_pixels(path: Path, one: HealSparseMap, nside: int) -> np.ndarray:
+    """Pixels of `nside` all of which a finer HealSparse mask observes, (npix,) bool RING.
 
     The full sky at the resolution of the file is never in memory: masks of surveys have NSIDE 4096 to 131072.
     """
     import healpy
 
-    one = _opened(Path(path))
-    if one.nside_sparse <= nside:
-        return None
     if not (one.is_wide_mask_map or one.is_rec_array or one.dtype == bool):
         pixels = one.valid_pixels
         values = one[pixels]
-        odd = ~np.isin(values, (0, 1))
-        if odd.any():
-            raise UserError(
-                f"{path}: a mask is 0 or 1 (observed), but it holds {values[odd][0]:.6g}; threshold it first"
-            )
+        missing.must_be_a_mask(path, values)
         one[pixels[values == 0]] = None  # else a pixel that is there counts as observed, whatever its value
     part = one.fracdet_map(nside)
     seen = part.valid_pixels
@@ -75,7 +68,8 @@ def read_footprint(path: Path | str, nside: int) -> np.ndarray | None:
     return out
 
 
-def _opened(path: Path) -> HealSparseMap:
+def opened(path: Path) -> HealSparseMap:
+    """A file, read."""
     try:
         import healsparse
     except ImportError:
@@ -88,12 +82,3 @@ def _opened(path: Path) -> HealSparseMap:
     except UNREADABLE as error:
         why = array_files.why(error)
         raise UserError(f"{path}: not a readable HealSparse file, or cut short ({why}); get it again") from None
-
-
-def _number(path: Path | str, names: list[str], field: int | str) -> int:
-    if isinstance(field, int) and 0 <= field < len(names):
-        return field
-    for number, name in enumerate(names):
-        if name.lower() == str(field).lower():
-            return number
-    raise UserError(f"{path}: no map {field!r}; it has {', '.join(names)} (or 0 to {len(names) - 1})")

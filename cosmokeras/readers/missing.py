@@ -7,6 +7,7 @@ beyond all others (-99). Maps stored in coarse steps repeat all their values ali
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -27,6 +28,15 @@ MAX_KAPPA = 10.0  # no convergence is as large in one pixel
 BLOCK = 8  # pixels along the side of the squares whose noise is looked at
 WITH_NOISE = 0.5  # maps of which most squares have less than this part of the expected noise have none of it
 NOISELESS = 0.2  # a square with less than this part of the expected noise holds no data
+
+
+def must_be_a_mask(path: Path, values: np.ndarray) -> None:
+    """Refuse numbers in a mask that are neither 0 nor 1."""
+    if values.dtype == bool:
+        return
+    odd = ~((values == 0) | (values == 1))
+    if odd.any():
+        raise UserError(f"{path}: a mask is 0 or 1 (observed), but it holds {values[odd][0]:.6g}; threshold it first")
 
 
 class RepeatedValue(NamedTuple):
@@ -109,9 +119,14 @@ def _too_many_zeros(levels: np.ndarray, counts: np.ndarray, zero: int, sigma: fl
 
 def _outliers(levels: np.ndarray, counts: np.ndarray, middle: float, sigma: float) -> np.ndarray:
     """Values OUTLIER standard deviations from the median, if they are repeated or too large for a convergence."""
-    with np.errstate(over="ignore"):
-        far = np.abs(levels.astype(np.float64) - middle) > OUTLIER * sigma
-    return far & (sigma > 0) & ((counts > 1) | (np.abs(levels) >= MAX_KAPPA))
+    far = np.zeros(len(levels), bool)
+    if sigma > 0:  # levels rise
+        with np.errstate(over="ignore"):
+            low, high = (levels.dtype.type(middle + side * OUTLIER * sigma) for side in (-1, 1))
+        first, last = np.searchsorted(levels, low), np.searchsorted(levels, high, side="right")
+        far[:first], far[last:] = True, True
+        far &= (counts > 1) | (np.abs(levels) >= MAX_KAPPA)
+    return far
 
 
 def must_be_marked(maps: np.ndarray, observed: np.ndarray, where: str, advice: str, noise: bool = True) -> None:

@@ -15,13 +15,12 @@ def skewness(values: np.ndarray) -> float:
     return float(np.mean(deviation**3) / np.mean(deviation**2) ** 1.5)
 
 
-def pixel_nulls(maps: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> dict[str, float]:
+def pixel_nulls(maps: np.ndarray, sigma: np.ndarray) -> dict[str, float]:
     """Mean and scatter of the observed pixels in units of the expected noise, and their skewness.
 
     Parameters
     ----------
-    maps : (bins, npix)
-    mask : (npix,) bool, True where observed
+    maps : (bins, m)
     sigma : (bins,) noise expected in a pixel
 
     Returns
@@ -31,16 +30,16 @@ def pixel_nulls(maps: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> dict[s
     """
     values = {}
     for number, (one, noise) in enumerate(zip(maps, sigma, strict=True), start=1):
-        seen = one[mask].astype(np.float64)
+        seen = one.astype(np.float64)
         values[f"bin_{number}_mean"] = float(seen.mean() / noise)
         values[f"bin_{number}_std"] = float(seen.std() / noise)
         values[f"bin_{number}_skewness"] = skewness(seen)
     return values
 
 
-def b_mode_nulls(b_modes: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> dict[str, float]:
-    """Scatter of B-mode maps (bins, npix) over the noise expected in E: bin_N_b_std, no more than bin_N_std."""
-    ratio = (one[mask].std(dtype=np.float64) / noise for one, noise in zip(b_modes, sigma, strict=True))
+def b_mode_nulls(b_modes: np.ndarray, sigma: np.ndarray) -> dict[str, float]:
+    """Scatter of B-mode maps (bins, m) over the noise expected in E: bin_N_b_std, no more than bin_N_std."""
+    ratio = (one.std(dtype=np.float64) / noise for one, noise in zip(b_modes, sigma, strict=True))
     return {f"bin_{number}_b_std": float(value) for number, value in enumerate(ratio, start=1)}
 
 

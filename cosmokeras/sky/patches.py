@@ -11,6 +11,7 @@ import numpy as np
 from cosmokeras.common import arguments
 from cosmokeras.common.errors import UserError
 from cosmokeras.sky.pixels import USED
+from cosmokeras.sky.sky_maps import SkyMaps
 
 # A tangent plane is no flat sky beyond: at r [rad] from its centre a pixel sees (1 + r^2)^(-3/2) of the area of the
 # central one, 18 % less in the corners of 30 deg (r = 0.37)
@@ -61,10 +62,15 @@ def cut_patches(
     -------
     Patches, from south to north; there may be none
     """
+    sky = SkyMaps.inside(*_checked(healpix_map, mask, size, pixel_arcmin, max_masked))
+    return cut(sky, size, pixel_arcmin, max_masked)
+
+
+def cut(sky: SkyMaps, size: int, pixel_arcmin: float, max_masked: float) -> Patches:
+    """`cut_patches` of maps that hold their observed pixels alone, all finite."""
     import healpy
 
-    maps, mask = _checked(healpix_map, mask, size, pixel_arcmin, max_masked)
-    nside = healpy.npix2nside(mask.size)
+    nside = sky.nside
     side = math.radians(size * pixel_arcmin / 60.0)
     points = tangent_grid(side, size * SUBPIXELS)
     # A patch with a fraction m of pixels under half coverage has at most m + (1 - m) / 2 of its area masked, so this
@@ -72,7 +78,7 @@ def cut_patches(
     coarse_points, coarse_limit = tangent_grid(side, 16), 0.5 + 0.5 * max_masked + 0.1
 
     accepted = []
-    sky_ra, sky_dec = healpy.pix2ang(nside, np.flatnonzero(mask), lonlat=True)
+    sky_ra, sky_dec = healpy.pix2ang(nside, sky.pixels, lonlat=True)
     for dec, south, north in _rows(side, sky_dec.min(), sky_dec.max()):
         occupied = sky_ra[(sky_dec >= south) & (sky_dec <= north)]
         if occupied.size == 0:
@@ -81,8 +87,8 @@ def cut_patches(
         start = _after_largest_gap(occupied)
         ra, end = start + width / 2, start + 360.0 - width / 2
         while ra <= end + 1e-9:
-            if 1.0 - mask[sub_points(nside, coarse_points, ra, dec)].mean() <= coarse_limit:
-                patch, coverage = average(maps, mask, sub_points(nside, points, ra, dec), size)
+            if 1.0 - sky.seen(sub_points(nside, coarse_points, ra, dec)).mean() <= coarse_limit:
+                patch, coverage = average(*sky.at(sub_points(nside, points, ra, dec)), size)
                 if np.mean(coverage < USED) <= max_masked:
                     accepted.append((patch, coverage, ra % 360.0, dec))
                     ra += width
@@ -90,7 +96,8 @@ def cut_patches(
             ra += width / 4
     if not accepted:
         shape = (0, size, size)
-        return Patches(np.zeros((*shape, len(maps)), np.float32), np.zeros(shape, np.float32), np.zeros(0), np.zeros(0))
+        none = np.zeros((*shape, len(sky.values)), np.float32)
+        return Patches(none, np.zeros(shape, np.float32), np.zeros(0), np.zeros(0))
     patches, coverages, right_ascensions, declinations = (np.stack(column) for column in zip(*accepted, strict=True))
     return Patches(maps=patches, coverage=coverages, ra=right_ascensions, dec=declinations)
 
@@ -120,7 +127,7 @@ def _checked(
     if mask.size != maps.shape[1]:
         got, want = healpy.npix2nside(mask.size), healpy.npix2nside(maps.shape[1])
         raise UserError(f"mask has NSIDE {got}, the map has NSIDE {want}; give a mask of NSIDE {want}")
-    if not np.isin(mask, (0, 1)).all():
+    if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
         raise UserError("mask must be True/False or 1/0 (1 = observed); threshold a map of fractions first")
     mask = mask.astype(bool)
     if not mask.any():
@@ -174,15 +181,17 @@ def sub_points(nside: int, points: np.ndarray, ra: float, dec: float) -> np.ndar
     return healpy.vec2pix(nside, *vectors)
 
 
-def average(maps: np.ndarray, mask: np.ndarray, pixels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means over the observed sub-points of each flat pixel: (size, size, channels) and coverage (size, size)."""
+def average(values: np.ndarray, seen: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means over the observed sub-points of each flat pixel: (size, size, channels) and coverage (size, size).
+
+    `values` (channels, points) count where `seen` (points,) is True.
+    """
     cells = (size, SUBPIXELS, size, SUBPIXELS)
-    seen = mask[pixels]
     hits = seen.reshape(cells).sum(axis=(1, 3))
     coverage = (hits / SUBPIXELS**2).astype(np.float32)
     # masked values may be NaN or UNSEEN: replace, do not multiply
-    values = np.where(seen, maps[:, pixels], 0.0).reshape(len(maps), *cells).sum(axis=(2, 4), dtype=np.float64)
-    means = np.where(coverage >= USED, values / np.maximum(hits, 1), 0.0)
+    sums = np.where(seen, values, 0.0).reshape(len(values), *cells).sum(axis=(2, 4), dtype=np.float64)
+    means = np.where(coverage >= USED, sums / np.maximum(hits, 1), 0.0)
     return np.moveaxis(means, 0, -1).astype(np.float32), coverage
 
 

@@ -38,8 +38,7 @@ class Cutter:
             ring = sub_points(self.nside, points, float(self.ra[number]), float(self.dec[number]))
             stored = healpy.ring2nest(self.nside, ring) if self.nested else ring
             # the mask is looked up by RING numbers, the map by those of the files
-            values, seen = maps[:, stored], self.mask[ring]
-            place[...] = average(values, seen, np.arange(len(ring)), self.size)[0]
+            place[...] = average(maps[:, stored], self.mask[ring], self.size)[0]
         return out
 
 

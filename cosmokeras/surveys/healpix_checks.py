@@ -5,7 +5,7 @@ Each problem ends in one line that names the maps, what is wrong with them and w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from cosmokeras.params.survey import Survey
 from cosmokeras.readers import missing as missing_data
 from cosmokeras.sky.patches import UNSEEN_LIMIT
 from cosmokeras.sky.pixels import ARCMIN, healpix_side
-from cosmokeras.surveys.healpix_files import nside_of
+from cosmokeras.sky.sky_maps import SkyMaps
 
 FACTOR = 3.0  # rms of a bin may be this far off what is expected; harmonics up to l = 2 nside keep 0.58 of the noise
 SIGNAL = 0.02  # rms of the convergence itself in pixels of arcmins, at most about this for sources at z = 1
@@ -23,6 +23,7 @@ NOTHING = 1e-3  # maps with less than this part of the expected noise are empty 
 BAND_LIMITED = 0.95  # maps whose rms is below this part of the expected noise are remarked upon
 CELL = 16  # NSIDE of the pieces of sky that are looked at for that
 LEAST = 16  # observed pixels that a piece must have
+BLOCK = 2**20  # pixels that are sorted into pieces at a time: positions of all of them would be three maps more
 PIECE = 8  # pixels along the side of the squares in which filled holes are looked for
 
 
@@ -36,26 +37,37 @@ def healpix_nside(survey: Survey) -> int:
     return survey.nside
 
 
-def check_grid(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, survey: Survey) -> None:
-    """Maps (bins, npix) and mask (npix,) must be of the NSIDE that was simulated, and finite where observed."""
-    want, got = healpix_nside(survey), nside_of(maps[0])
-    if got != want:
+def check_grid(nside: int, name: str, mask: np.ndarray, mask_name: str, survey: Survey) -> None:
+    """Maps of `nside`, the first called `name`, and their mask (npix,) must be of the NSIDE that was simulated."""
+    want = healpix_nside(survey)
+    if nside != want:
         raise UserError(
-            f"{names[0]}: NSIDE {got}, but maps of lensing.survey={survey.name} are simulated for NSIDE {want}; give "
-            f"maps of NSIDE {want}, or copy the preset to a new name with `nside: {got}` and a pixel_arcmin not "
-            f"below {healpix_side(got) / ARCMIN:.1f}"
+            f"{name}: NSIDE {nside}, but maps of lensing.survey={survey.name} are simulated for NSIDE {want}; give "
+            f"maps of NSIDE {want}, or copy the preset to a new name with `nside: {nside}` and a pixel_arcmin not "
+            f"below {healpix_side(nside) / ARCMIN:.1f}"
         )
-    if mask.size != maps.shape[1]:
+    if nside_of(mask) != nside:
         raise UserError(
-            f"{mask_name}: the mask has NSIDE {nside_of(mask)}, the maps have NSIDE {got}; bring it to NSIDE {got} "
-            f"by healpy.ud_grade(1.0 * (mask == 1), {got}) > 0.999, 1 where all of a pixel is observed"
+            f"{mask_name}: the mask has NSIDE {nside_of(mask)}, the maps have NSIDE {nside}; bring it to NSIDE {nside} "
+            f"by healpy.ud_grade(1.0 * (mask == 1), {nside}) > 0.999, 1 where all of a pixel is observed"
         )
-    for one, name in zip(maps, names, strict=True):
-        bad = missing(one) & mask
+
+
+def nside_of(one: np.ndarray) -> int:
+    """NSIDE of a map (npix,)."""
+    import healpy
+
+    return int(healpy.npix2nside(one.size))
+
+
+def check_finite(sky: SkyMaps, names: Sequence[str], mask_name: str) -> None:
+    """Maps must hold a number wherever the mask says that the sky was observed."""
+    for one, name in zip(sky.values, names, strict=True):
+        bad = missing(one)
         if bad.any():
             raise UserError(
                 f"{name}: NaN, UNSEEN or another mark of missing data in {np.count_nonzero(bad)} of "
-                f"{np.count_nonzero(mask)} pixels of the mask {mask_name}; set the mask to 0 there"
+                f"{bad.size} pixels of the mask {mask_name}; set the mask to 0 there"
             )
 
 
@@ -64,52 +76,65 @@ def missing(one: np.ndarray) -> np.ndarray:
     return ~(np.abs(one) < UNSEEN_LIMIT)  # a comparison with NaN is False
 
 
-def check_marks(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, noise: np.ndarray) -> None:
-    """Refuse maps (bins, npix) with values among the pixels of the mask (npix,) that no observation has.
+def check_marks(sky: SkyMaps, names: Sequence[str], mask_name: str, noise: np.ndarray) -> None:
+    """Refuse maps with values among the pixels of the mask that no observation has.
 
     `noise` (bins,) is that of a pixel; where there is hardly any, holes were filled or lie beyond the footprint.
     """
     advice = f"remove them from the mask {mask_name}, or set real.missing={{value}} if that marks pixels without data"
-    for one, name in zip(maps, names, strict=True):
-        missing_data.must_be_marked(one[None, mask, None], np.ones((1, int(mask.sum())), bool), name, advice)
-    missing_data.must_differ(
-        maps[:, mask].T[None], np.ones((1, int(mask.sum())), bool), ", ".join(dict.fromkeys(names))
-    )
-    for one, name, sigma in zip(maps, names, noise, strict=True):
-        if noiseless := _noiseless_pixels(one, mask, float(sigma)):
+    observed = np.ones((1, len(sky.pixels)), bool)
+    for one, name in zip(sky.values, names, strict=True):
+        missing_data.must_be_marked(one[None, :, None], observed, name, advice)
+    missing_data.must_differ(sky.values.T[None], observed, ", ".join(dict.fromkeys(names)))
+    for one, name, sigma in zip(sky.values, names, noise, strict=True):
+        if noiseless := _noiseless_pixels(sky, one, float(sigma)):
             raise UserError(
-                f"{name}: {noiseless} of {np.count_nonzero(mask)} observed pixels have hardly any noise; "
+                f"{name}: {noiseless} of {len(sky.pixels)} observed pixels have hardly any noise; "
                 f"the mask {mask_name} extends beyond the footprint, or holes were filled: remove them from it"
             )
 
 
-def _noiseless_pixels(one: np.ndarray, mask: np.ndarray, sigma: float) -> int:
+def _noiseless_pixels(sky: SkyMaps, one: np.ndarray, sigma: float) -> int:
     """Observed pixels in squares of PIECE^2 pixels that have hardly any noise; see `missing.noiseless_pixels`."""
     import healpy
 
-    nside = nside_of(mask)
-    if nside < PIECE or nside & (nside - 1):
+    if sky.nside < PIECE or sky.nside & (sky.nside - 1):
         return 0
-    seen = np.flatnonzero(mask)
-    piece = healpy.ring2nest(nside, seen) // PIECE**2  # nested numbers count square by square
-    hits = np.bincount(piece)
-    values = one[seen].astype(np.float64)
-    first, second = (np.bincount(piece, x) / np.maximum(hits, 1) for x in (values, values**2))
-    scatter = np.sqrt(np.maximum(second - first**2, 0))
+
+    def squares(pixels: np.ndarray) -> np.ndarray:
+        return healpy.ring2nest(sky.nside, pixels) // PIECE**2  # nested numbers count square by square
+
+    hits, first, second = _sums(sky, one, squares, 12 * (sky.nside // PIECE) ** 2)
+    count = np.maximum(hits, 1)
+    scatter = np.sqrt(np.maximum(second / count - (first / count) ** 2, 0))
     return int(hits[missing_data.lacks_noise(scatter, hits >= PIECE**2 // 2, sigma)].sum())
 
 
-def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_name: str, survey: Survey) -> list[str]:
+def _sums(
+    sky: SkyMaps, one: np.ndarray, piece_of: Callable[[np.ndarray], np.ndarray], pieces: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels in each piece of the sky, (pieces,), and the sums of their values (m,) and of the squares of these."""
+    hits, first, second = np.zeros(pieces, np.int64), np.zeros(pieces), np.zeros(pieces)
+    for start in range(0, len(one), BLOCK):
+        piece = piece_of(sky.pixels[start : start + BLOCK])
+        values = one[start : start + BLOCK].astype(np.float64)
+        hits += np.bincount(piece, minlength=pieces)
+        first += np.bincount(piece, values, pieces)
+        second += np.bincount(piece, values**2, pieces)
+    return hits, first, second
+
+
+def check_values(sky: SkyMaps, names: Sequence[str], mask_name: str, survey: Survey) -> list[str]:
     """Convergence of this survey? Its rms is known beforehand: mostly shape noise.
 
     Returns
     -------
     warnings : what looks odd but may be right
     """
-    nside = nside_of(mask)
-    noise = survey.kappa_noise(nside)
-    for one, name, sigma in zip(maps, names, noise, strict=True):
-        noiseless, rms = noiseless_fraction(one, mask, float(sigma)), float(one[mask].std(dtype=np.float64))
+    noise = survey.kappa_noise(sky.nside)
+    measured = np.array([one.std(dtype=np.float64) for one in sky.values])
+    for one, name, sigma, rms in zip(sky.values, names, noise, measured, strict=True):
+        noiseless = noiseless_fraction(sky, one, float(sigma))
         if noiseless > 0.05:
             raise UserError(
                 f"{mask_name}: {noiseless:.0%} of the area that the mask calls observed has hardly any noise in {name}"
@@ -124,9 +149,8 @@ def check_values(maps: np.ndarray, names: Sequence[str], mask: np.ndarray, mask_
             )
             raise UserError(
                 f"{name}: rms {rms:.3g} inside the mask, but {sigma:.3g} of shape noise is expected of lensing.survey="
-                f"{survey.name} at NSIDE {nside} (allowed {low:.2g} to {high:.2g}); {advice}"
+                f"{survey.name} at NSIDE {sky.nside} (allowed {low:.2g} to {high:.2g}); {advice}"
             )
-    measured = np.array([one[mask].std(dtype=np.float64) for one in maps])
     odd = [bins_out_of_order(measured, noise), _less_noise(measured / noise)]
     return [one for one in odd if one is not None]
 
@@ -142,19 +166,20 @@ def _less_noise(ratio: np.ndarray) -> str | None:
     )
 
 
-def noiseless_fraction(one: np.ndarray, mask: np.ndarray, sigma: float) -> float:
+def noiseless_fraction(sky: SkyMaps, one: np.ndarray, sigma: float) -> float:
     """Fraction of the observed sky, in pieces, in which the rms is under NOISELESS times the noise `sigma` of a pixel.
 
     Where even the noisiest pieces have less than `sigma`, theirs counts: a map smoothed all over has no noiseless part.
+    `one` (m,) is a map of the sky.
     """
     import healpy
 
-    nside = nside_of(mask)
-    cell = min(CELL, max(nside // 4, 1))
-    seen = np.flatnonzero(mask)
-    cells = healpy.vec2pix(cell, *healpy.pix2vec(nside, seen))
-    hits = np.bincount(cells, minlength=12 * cell**2)
-    square = np.bincount(cells, one[seen].astype(np.float64) ** 2, 12 * cell**2)
+    cell = min(CELL, max(sky.nside // 4, 1))
+
+    def cells(pixels: np.ndarray) -> np.ndarray:
+        return healpy.vec2pix(cell, *healpy.pix2vec(sky.nside, pixels))
+
+    hits, _, square = _sums(sky, one, cells, 12 * cell**2)
     good = hits >= LEAST
     if not good.any():
         good = hits > 0

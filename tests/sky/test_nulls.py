@@ -16,15 +16,13 @@ def patches() -> np.ndarray:
 
 
 def test_pixels_of_noise_have_no_mean_unit_scatter_and_no_skewness() -> None:
-    maps = SIGMA[:, None] * np.random.default_rng(2).standard_normal((2, 20_000))
-    mask = np.arange(20_000) < 10_000
-    maps[:, ~mask] = 1e3
-    found = pixel_nulls(maps, mask, SIGMA)
+    maps = SIGMA[:, None] * np.random.default_rng(2).standard_normal((2, 10_000))
+    found = pixel_nulls(maps, SIGMA)
     for number in (1, 2):
         assert found[f"bin_{number}_mean"] == pytest.approx(0, abs=0.04)
         assert found[f"bin_{number}_std"] == pytest.approx(1, abs=0.03)
         assert found[f"bin_{number}_skewness"] == pytest.approx(0, abs=0.1)
-    broken = pixel_nulls(1.3 * maps + 0.1, mask, SIGMA)
+    broken = pixel_nulls(1.3 * maps + 0.1, SIGMA)
     assert broken["bin_1_mean"] > 0.9
     assert broken["bin_2_std"] > 1.25
 
@@ -37,7 +35,7 @@ def test_skewness_of_a_skewed_sample() -> None:
 
 def test_b_modes_are_held_against_the_noise_of_e() -> None:
     maps = 3 * SIGMA[:, None] * np.random.default_rng(4).standard_normal((2, 10_000))
-    found = b_mode_nulls(maps, np.ones(10_000, bool), SIGMA)
+    found = b_mode_nulls(maps, SIGMA)
     assert found == {name: pytest.approx(3, abs=0.1) for name in ("bin_1_b_std", "bin_2_b_std")}
 
 

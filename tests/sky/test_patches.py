@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from cosmokeras.common.errors import UserError
-from cosmokeras.readers.healpix import read_healpix
+from cosmokeras.readers.healpix import open_healpix, read_healpix
 from cosmokeras.sky.patches import cut_patches
 from cosmokeras.sky.pixels import healpix_side, pixel_window
 
@@ -202,6 +202,10 @@ def test_read_healpix_gives_ring(tmp_path, nest, partial):
     np.testing.assert_array_equal(read_healpix(path), ring)
     np.testing.assert_array_equal(read_healpix(path, fields="B"), ring[1:])
     np.testing.assert_array_equal(read_healpix(path, fields=(1, 0)), ring[::-1])
+    some = np.random.default_rng(4).choice(NPIX, 1000)
+    found = open_healpix(path).at(some)
+    np.testing.assert_array_equal(found, ring[:, some])
+    assert found.dtype == np.float32 and found.dtype.isnative
     for wrong in ("C", 2):
         with pytest.raises(UserError, match="it has A, B"):
             read_healpix(path, fields=wrong)

@@ -157,7 +157,7 @@ def test_nothing_is_loaded_whatever_text_is_shown(project: Path) -> None:
     for path in (project / "metrics").glob("*.json"):
         path.write_text(json.dumps(hostile(json.loads(path.read_text()))))
     infer = json.loads((project / "metrics" / "infer.json").read_text())
-    infer["surprise_features"] = {HOSTILE: 3.0}
+    infer["compared"] = {HOSTILE: 3.0}
     (project / "metrics" / "infer.json").write_text(json.dumps(infer))
     real = json.loads((project / "metrics" / "real.json").read_text())
     real["null_tests"] = {HOSTILE: 1.0}

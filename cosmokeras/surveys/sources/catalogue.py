@@ -21,6 +21,7 @@ from cosmokeras.params.registry import SOURCES
 from cosmokeras.params.survey import SURVEY_FOLDER
 from cosmokeras.sky import shear_catalogue
 from cosmokeras.sky.shear_catalogue import convergence, eb_test
+from cosmokeras.sky.sky_maps import SkyMaps
 from cosmokeras.sky.spherical_ks import checked_lmax
 from cosmokeras.surveys.catalogue import flat_field as flat
 from cosmokeras.surveys.catalogue.files import catalogue_files, layout_of
@@ -83,9 +84,8 @@ def _sphere(cfg: Config, layout: Catalogue, files: Files) -> RealSky:
         f"Kaiser & Squires on the sphere, 0 outside the footprint, l up to {lmax}; E mode",
         f"{np.count_nonzero(outside)} pixels taken out by real.mask",
     ]
-    e, b = (np.where(mask, one, np.float32(0)) for one in (found.e, found.b))
-    names = [f"shear catalogue, bin {i + 1}" for i in range(len(e))]
-    sky = sky_of(cfg, cfg.real.source, e, names, mask, mask_name, provenance, b)
+    names = [f"shear catalogue, bin {i + 1}" for i in range(len(found.e))]
+    sky = sky_of(cfg, cfg.real.source, SkyMaps.inside(found.e, mask), names, mask_name, provenance, found.b[:, mask])
     observed, truth = _nature(cfg)
     return replace(sky, observed=observed, truth=truth, null_tests=sky.null_tests | found.null_tests)
 

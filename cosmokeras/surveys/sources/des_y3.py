@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cosmokeras.common.errors import UserError
+from cosmokeras.sky.sky_maps import SkyMaps
 from cosmokeras.surveys.download.fetch import MANIFEST, fetch_verified, load_manifest
-from cosmokeras.surveys.healpix_checks import healpix_nside, missing
+from cosmokeras.surveys.healpix_checks import check_grid, healpix_nside, missing, nside_of
 from cosmokeras.surveys.healpix_files import read_map, read_mask
 from cosmokeras.surveys.sky import RealSky
 from cosmokeras.surveys.sources.healpix import sky_of
@@ -73,12 +74,10 @@ def load_release(cfg: Config, release: Release) -> RealSky:
                 f"{path}: {column.size} pixels, but {paths[0]} has {columns[0].size}; replace the one that differs"
             )
     maps, b_modes = np.stack(columns[:bins]), np.stack(columns[bins:])
-    warnings: list[str] = []
-    if mask.size == maps.shape[1]:
-        mask, warnings = _without_missing(np.concatenate([maps, b_modes]), mask, str(paths[-1]))
-        # the transform of a masked field leaks out of the footprint; nothing is observed there
-        maps[:, ~mask] = 0.0
-        b_modes[:, ~mask] = 0.0
+    map_names = [str(path) for path in paths[:bins]]
+    check_grid(nside_of(maps[0]), map_names[0], mask, str(paths[-1]), cfg.survey)
+    # the transform of a masked field leaks out of the footprint; nothing is observed there
+    mask, warnings = _without_missing(np.concatenate([maps, b_modes]), mask, str(paths[-1]))
     entry = load_manifest(manifest)[names[0]]
     provenance = {
         "kind": "observed",
@@ -90,8 +89,8 @@ def load_release(cfg: Config, release: Release) -> RealSky:
         "steps": [release.step],
         "warnings": warnings,
     }
-    map_names = [str(path) for path in paths[:bins]]
-    return sky_of(cfg, release.source, maps, map_names, mask, str(paths[-1]), provenance, b_modes)
+    sky = SkyMaps.inside(maps, mask)
+    return sky_of(cfg, release.source, sky, map_names, str(paths[-1]), provenance, b_modes[:, mask])
 
 
 def _first_column(path: Path) -> np.ndarray:

@@ -21,9 +21,10 @@ import numpy as np
 
 from cosmokeras.common.errors import UserError
 from cosmokeras.sky import nulls
+from cosmokeras.sky.sky_maps import SkyMaps
 from cosmokeras.sky.spherical_ks import checked_lmax, kaiser_squires_sphere
 from cosmokeras.surveys.download.fetch import MANIFEST, fetch_verified, load_manifest
-from cosmokeras.surveys.healpix_checks import check_grid, healpix_nside
+from cosmokeras.surveys.healpix_checks import check_finite, check_grid, healpix_nside, nside_of
 from cosmokeras.surveys.healpix_files import read_mask
 from cosmokeras.surveys.sky import RealSky
 from cosmokeras.surveys.sources.healpix import sky_of
@@ -65,13 +66,14 @@ def load(cfg: Config) -> RealSky:
     mask, shear = read_archive(path, bins)
     names, mask_name = [f"{path} ({DATA}, bin {i + 1})" for i in range(bins)], f"{path} ({MASK})"
     for component in (shear.g1, shear.g2):
-        check_grid(component, names, mask, mask_name, cfg.survey)
+        check_grid(nside_of(component[0]), names[0], mask, mask_name, cfg.survey)
+        check_finite(SkyMaps.inside(component, mask), names, mask_name)
     empty = mask & (shear.counts <= 0).any(axis=0) if shear.counts is not None else np.zeros_like(mask)
     mask &= ~empty
     g1, g2 = (np.where(mask, component, 0.0) for component in (shear.g1, shear.g2))
     frame = find_frame(g1, g2, mask)
     pairs = [kaiser_squires_sphere(frame.sign1 * a, frame.sign2 * b, lmax) for a, b in zip(g1, g2, strict=True)]
-    e, b = (np.where(mask, np.stack(column), 0.0).astype(np.float32) for column in zip(*pairs, strict=True))
+    e, b = (np.stack(column)[:, mask].astype(np.float32) for column in zip(*pairs, strict=True))
     entry = load_manifest(manifest)[ARCHIVE]
     provenance = {
         "kind": "observed",
@@ -88,7 +90,8 @@ def load(cfg: Config) -> RealSky:
         ],
         "warnings": _warnings(frame, shear, mask, cfg.survey.n_eff, nside),
     }
-    return sky_of(cfg, "des_y3_shear", e, names, mask, mask_name, provenance, b)
+    sky = SkyMaps(nside, np.flatnonzero(mask), e)
+    return sky_of(cfg, "des_y3_shear", sky, names, mask_name, provenance, b)
 
 
 def _lmax(cfg: Config, nside: int) -> int:

@@ -18,10 +18,11 @@ from cosmokeras.common.errors import UserError
 from cosmokeras.params.own_maps import stated
 from cosmokeras.readers.missing import is_missing
 from cosmokeras.sky import nulls
-from cosmokeras.sky.patches import cut_patches
+from cosmokeras.sky.patches import cut
+from cosmokeras.sky.sky_maps import SkyMaps
 from cosmokeras.sky.tiles import words
 from cosmokeras.surveys import image_files
-from cosmokeras.surveys.healpix_checks import check_grid, check_marks, check_values, healpix_nside
+from cosmokeras.surveys.healpix_checks import check_finite, check_marks, check_values, healpix_nside
 from cosmokeras.surveys.healpix_files import read_maps, read_mask
 from cosmokeras.surveys.sky import RealSky
 
@@ -40,14 +41,13 @@ def load(cfg: Config) -> RealSky:
     mask_path = root / mask_given
     if not paths:
         raise UserError("real.path=[]: name one FITS file, or one for each bin")
-    maps, names = read_maps(paths, len(cfg.survey.bins))
-    mask = read_mask(mask_path, cfg.survey.nside)
-    check_grid(np.zeros_like(maps), names, mask, str(mask_path), cfg.survey)
-    unobserved = is_missing(maps, cfg.real.missing).any(axis=0) & mask
-    if unobserved.any() and not (mask & ~unobserved).any():
+    sky, names = read_maps(paths, cfg.survey, read_mask(mask_path, cfg.survey.nside), str(mask_path))
+    observed = ~np.any(is_missing(sky.values, cfg.real.missing), axis=0)
+    if not observed.any():
         raise UserError(f"{names[0]}: all pixels of {mask_path} have the value real.missing={cfg.real.missing}")
-    mask &= ~unobserved
-    missing = np.count_nonzero(unobserved)
+    missing = int(np.count_nonzero(~observed))
+    if missing:
+        sky = sky.only(observed)
     own = stated(cfg)
     provenance = {
         "kind": own.kind,
@@ -55,16 +55,15 @@ def load(cfg: Config) -> RealSky:
         "files": {str(path): image_files.sha256(path) for path in (*paths, mask_path)},
         "steps": [f"{missing} pixels removed from the mask (real.missing)"] if missing else [],
     }
-    sky = sky_of(cfg, "healpix", maps, names, mask, str(mask_path), provenance, marked=False)
-    return replace(sky, observed=own.observed, truth=own.truth)
+    found = sky_of(cfg, "healpix", sky, names, str(mask_path), provenance, marked=False)
+    return replace(found, observed=own.observed, truth=own.truth)
 
 
 def sky_of(
     cfg: Config,
     name: str,
-    maps: np.ndarray,
+    sky: SkyMaps,
     names: Sequence[str],
-    mask: np.ndarray,
     mask_name: str,
     provenance: dict[str, Any],
     b_modes: np.ndarray | None = None,
@@ -75,34 +74,33 @@ def sky_of(
     Parameters
     ----------
     name : of the source
-    maps : (bins, npix) float32 convergence, RING, celestial; anything outside the mask
+    sky : (bins, m) float32 convergence at the observed pixels
     names : (bins,) for messages
-    mask : (npix,) bool, True where observed
     provenance : where the maps come from; "steps" and "warnings" are added to
-    b_modes : (bins, npix) B modes of the same shear, for the null tests
+    b_modes : (bins, m) B modes of the same shear, for the null tests
     marked : False: values that stand for missing data are looked for
     """
     survey = cfg.survey
-    check_grid(maps, names, mask, mask_name, survey)
-    warnings = [*provenance.get("warnings", []), *check_values(maps, names, mask, mask_name, survey)]
+    check_finite(sky, names, mask_name)
+    warnings = [*provenance.get("warnings", []), *check_values(sky, names, mask_name, survey)]
+    sigma = survey.kappa_noise(sky.nside)
     if not marked:
-        check_marks(maps, names, mask, mask_name, survey.kappa_noise(healpix_nside(survey)))
-    patches = cut_patches(maps, mask, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
+        check_marks(sky, names, mask_name, sigma)
+    patches = cut(sky, cfg.data.size, cfg.pixel_arcmin, cfg.real.max_masked)
     if len(patches.maps) == 0:
         raise UserError(
             f"{mask_name}: no patch of {cfg.data.size} x {cfg.pixel_arcmin:g} arcmin lies in the footprint with at "
             f"most real.max_masked={cfg.real.max_masked} of it masked; raise that or lower data.size"
         )
-    sigma = survey.kappa_noise(healpix_nside(survey))
-    null_tests = nulls.pixel_nulls(maps, mask, sigma) | nulls.patch_nulls(patches.maps, patches.coverage)
+    null_tests = nulls.pixel_nulls(sky.values, sigma) | nulls.patch_nulls(patches.maps, patches.coverage)
     if b_modes is not None:
-        null_tests |= nulls.b_mode_nulls(b_modes, mask, sigma)
+        null_tests |= nulls.b_mode_nulls(b_modes, sigma)
     steps = [
         *provenance.get("steps", []),
-        f"HEALPix NSIDE {survey.nside}, {np.count_nonzero(mask)} observed pixels, {mask.mean():.2%} of the sky",
+        f"HEALPix NSIDE {survey.nside}, {len(sky.pixels)} observed pixels, {sky.fraction:.2%} of the sky",
         f"gnomonic patches of {cfg.data.size}^2 pixels of {cfg.pixel_arcmin} arcmin",
         f"at most {cfg.real.max_masked} of the pixels of a patch masked",
-        words(len(patches.maps), _used_part(cfg, patches.coverage, mask)),
+        words(len(patches.maps), _used_part(cfg, patches.coverage, sky.fraction)),
     ]
     return RealSky(
         name=name,
@@ -116,7 +114,7 @@ def sky_of(
     )
 
 
-def _used_part(cfg: Config, coverage: np.ndarray, mask: np.ndarray) -> float:
-    """Part of the observed sky that lies in the patches, from the areas of flat and of HEALPix pixels."""
-    area = 4 * np.pi * mask.mean()
+def _used_part(cfg: Config, coverage: np.ndarray, fraction: float) -> float:
+    """Part of the observed `fraction` of the sky that lies in patches, from the areas of flat and of HEALPix pixels."""
+    area = 4 * np.pi * fraction
     return float(coverage.sum(dtype=np.float64) * cfg.pixel_side**2 / area)

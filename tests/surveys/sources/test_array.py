@@ -292,5 +292,5 @@ def test_the_stage_ends_with_a_line_and_writes_nothing(
     before = {p for p in tmp_path.rglob("*") if "data" not in p.parts}
     ended = program(tmp_path, "stages.fetch_real", "--params", str(params))
     assert ended.code == 2, ended.err
-    assert ended.err.count("\n") == 1 and ended.err.startswith("error: kappa.npy: ")
+    assert len(ended.said) == 1 and ended.said[0].startswith("error: kappa.npy: ")
     assert {p for p in tmp_path.rglob("*") if "data" not in p.parts} == before

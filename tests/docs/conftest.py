@@ -36,6 +36,17 @@ def tiny(*changes: str) -> list[str]:
     return [word for change in (*TINY, *changes) for word in ("-S", change)]
 
 
+def changed_files(folder: Path) -> str:
+    """Files of the project that are not as committed; pages write others beside them."""
+    return run(folder, "git", "status", "--short", "--untracked-files=no")
+
+
+def ref(folder: Path, name: str) -> str:
+    """The commit of an experiment."""
+    lines = run(folder, "git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    return next(line for line in lines if line.endswith(f"/{name}"))
+
+
 def make_clone(folder: Path) -> Path:
     """A stranger's clone, on a branch `main`, with its data."""
     clone_as_it_stands(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 
 import cosmokeras as ck
 from study.compare_runs import flat
-from tests.docs.conftest import TINY, run
+from tests.docs.conftest import changed_files, ref, run, tiny
 from tests.docs.extract import ROOT, commands, overrides, words
 
 pytestmark = pytest.mark.slow
@@ -39,8 +40,10 @@ RECIPES = recipes()
 def here(clone: Path) -> Path:
     """A clone with tiny numbers, committed, and the files that recipes speak of."""
     params = yaml.safe_load((clone / "params.yaml").read_text())
-    for section, values in overrides_of(TINY).items():
-        params[section] |= values
+    (changes,) = overrides(shlex.join(["dvc", "exp", "run", *tiny()]))
+    for key, value in changes.items():
+        section, name = key.split(".")
+        params[section][name] = value
     (clone / "params.yaml").write_text(yaml.safe_dump(params))
     run(clone, "git", "commit", "-qam", "tiny numbers")
     cfg = ck.load_params(clone / "params.yaml")
@@ -51,15 +54,6 @@ def here(clone: Path) -> Path:
     np.save(clone / "kappa.npy", kappa[30] + np.random.default_rng(1).normal(0, 0.03, kappa[30].shape))
     np.save(clone / "mask.npy", np.ones((64, 64), np.float32))
     return clone
-
-
-def overrides_of(pairs: list[str]) -> dict[str, dict[str, Any]]:
-    """Settings `section.key=value` by section."""
-    found: dict[str, dict[str, Any]] = {}
-    for key, value in (pair.split("=") for pair in pairs):
-        section, name = key.split(".")
-        found.setdefault(section, {})[name] = yaml.safe_load(value)
-    return found
 
 
 @pytest.mark.timeout(7200)
@@ -76,9 +70,8 @@ def test_each_recipe_gives_what_it_says_in_any_order(names: list[str], here: Pat
 def result(folder: Path, name: str) -> dict[str, Any]:
     """Metrics of a recipe, which changes the parameters that its line names, and nothing in this folder."""
     run(folder, RECIPES[name])
-    assert not run(folder, "git", "status", "--short", "--untracked-files=no")
-    references = run(folder, "git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
-    commit = next(one for one in references if one.endswith(f"/{name}"))
+    assert not changed_files(folder)
+    commit = ref(folder, name)
     before, after = (flat(yaml.safe_load(file(folder, one, "params.yaml"))) for one in ("HEAD", commit))
     (changes,) = overrides(RECIPES[name])
     # a mapping that was empty is no key any more once it has one

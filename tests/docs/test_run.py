@@ -12,7 +12,7 @@ import yaml
 
 import cosmokeras as ck
 from cosmokeras.project import load_params
-from tests.docs.conftest import run, tiny
+from tests.docs.conftest import changed_files, ref, run, tiny
 from tests.docs.extract import ROOT, blocks, commands, section, spans, words
 
 pytestmark = pytest.mark.slow
@@ -67,17 +67,6 @@ def test_a_run_is_what_its_line_says(trained: Path) -> None:
     assert [line.split()[0] for line in table] == ["run", "main", *sorted(RUNS)]
     for line, name in zip(table[2:], sorted(RUNS), strict=True):
         assert line.endswith(f"infer.threshold={RUNS[name]}")
-
-
-def changed_files(folder: Path) -> str:
-    """Files of the project that are not as committed; pages write others beside them."""
-    return run(folder, "git", "status", "--short", "--untracked-files=no")
-
-
-def ref(folder: Path, name: str) -> str:
-    """The commit of an experiment."""
-    lines = run(folder, "git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
-    return next(line for line in lines if line.endswith(f"/{name}"))
 
 
 def test_back_takes_a_run_away_and_keeps_what_was_changed_here(trained: Path) -> None:
